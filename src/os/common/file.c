@@ -1,0 +1,67 @@
+/* Whole files and paths, on top of either body. */
+#include "os/file.h"
+
+#include <stdio.h>
+
+#include "base/cleanup.h"
+
+DEFINE_AUTO_PTR(struct os_file, os_file_auto, os_file_close)
+
+enum err os_file_read_all(struct call *call, const char *path, struct buf *b)
+{
+	AUTO(os_file_auto) struct os_file *f = NULL;
+	uint64_t size;
+	size_t n;
+
+	TRY_PLAIN(os_file_open(call, path, OS_FILE_READ, &f));
+	TRY_PLAIN(os_file_size(call, f, &size));
+	if (size > b->max - b->len)
+		return call_fail(call, ERR_OUT_OF_RANGE, "%s is larger than expected (%llu bytes)",
+				 path, (unsigned long long)size);
+	if (!buf_reserve(b, (size_t)size))
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for %s", path);
+	if (size) {
+		TRY_PLAIN(os_file_read_at(call, f, b->data + b->len, (size_t)size, 0, &n));
+		b->len += n;
+	}
+	return OK;
+}
+
+enum err os_file_write_all(struct call *call, const char *path, struct bytes content, bool secret)
+{
+	AUTO(os_file_auto) struct os_file *f = NULL;
+	const char *tmp = arena_printf(&call->scratch, "%s.tmp", path);
+	unsigned flags = OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_EXCLUSIVE;
+
+	if (!tmp)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	/* A file left by a killed predecessor; made anew so that its mode is ours. */
+	enum err gone = os_unlink(call, tmp);
+	if (gone && gone != ERR_NOT_FOUND)
+		return gone;
+	call_clear_error(call);
+	TRY_PLAIN(os_file_open(call, tmp, flags | (secret ? OS_FILE_SECRET : 0), &f));
+	TRY_PLAIN(os_file_write_at(call, f, &content, 1, 0));
+	TRY_PLAIN(os_file_sync(call, f));
+	TRY_PLAIN(os_rename(call, tmp, path));
+	return os_dir_sync(call, os_path_dir(call, path));
+}
+
+const char *os_path_join(struct call *call, const char *dir, const char *name)
+{
+	const char *joined = arena_printf(&call->scratch, "%s/%s", dir, name);
+
+	return joined ? joined : "";
+}
+
+const char *os_path_dir(struct call *call, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return ".";
+	if (slash == path)
+		return "/";
+	const char *dir = arena_str(&call->scratch, BYTES(path, (size_t)(slash - path)));
+	return dir ? dir : ".";
+}

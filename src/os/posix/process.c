@@ -1,0 +1,220 @@
+/* Processes, signals, environment, terminal. */
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/num.h"
+
+const char *os_getenv(const char *name)
+{
+	return getenv(name);
+}
+
+int os_pid(void)
+{
+	return (int)getpid();
+}
+
+enum err os_program_dir(struct call *call, const char **ret_dir)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (n <= 0)
+		return call_fail(call, ERR_IO, "cannot find the running program's directory");
+	path[n] = 0;
+	*strrchr(path, '/') = 0;
+	*ret_dir = arena_str(&call->scratch, bytes_str(path[0] ? path : "/"));
+	return *ret_dir ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
+}
+
+enum err os_spawn(struct call *call, const char *const argv[], const char *log_path, int *ret_pid)
+{
+	int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int report[2];
+
+	if (log < 0)
+		return call_fail(call, ERR_IO, "open %s: %s", log_path, strerror(errno));
+	/* The child reports a failed exec through a pipe that a successful one closes. */
+	if (pipe2(report, O_CLOEXEC)) {
+		close(log);
+		return call_fail(call, ERR_EXHAUSTED, "no file descriptor left");
+	}
+	pid_t pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDONLY);
+		setsid();
+		dup2(null, 0);
+		dup2(log, 1);
+		dup2(log, 2);
+		execv(argv[0], (char *const *)(uintptr_t)argv);
+		int error = errno;
+		if (write(report[1], &error, sizeof(error)) < 0)
+			_exit(126);
+		_exit(127);
+	}
+	int spawn_errno = errno;
+	close(report[1]);
+	close(log);
+	if (pid < 0) {
+		close(report[0]);
+		return call_fail(call, ERR_EXHAUSTED, "cannot start %s: %s", argv[0],
+				 strerror(spawn_errno));
+	}
+	int error = 0;
+	ssize_t n;
+	do {
+		n = read(report[0], &error, sizeof(error));
+	} while (n < 0 && errno == EINTR);
+	close(report[0]);
+	if (n == (ssize_t)sizeof(error)) {
+		waitpid(pid, NULL, 0);
+		return call_fail(call, error == ENOENT ? ERR_NOT_FOUND : ERR_IO,
+				 "cannot run %s: %s", argv[0], strerror(error));
+	}
+	*ret_pid = (int)pid;
+	return OK;
+}
+
+enum err os_exec(struct call *call, const char *path, char *const argv[])
+{
+	execv(path, argv);
+	return call_fail(call, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "cannot run %s: %s", path,
+			 strerror(errno));
+}
+
+uint64_t os_process_start_time(int pid)
+{
+	char path[64], text[1024];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return 0;
+	size_t n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = 0;
+	/* Fields follow the command in parentheses; state is field 3, start time is field 22. */
+	char *p = strrchr(text, ')');
+	if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X')
+		return 0;
+	unsigned long long start = 0;
+	p += 2;
+	for (int field = 3; field < 22 && p; field++) {
+		p = strchr(p, ' ');
+		if (p)
+			p++;
+	}
+	return p && sscanf(p, "%llu", &start) == 1 ? start : 0;
+}
+
+bool os_process_alive(int pid)
+{
+	if (waitpid(pid, NULL, WNOHANG) == pid)
+		return false;
+	return os_process_start_time(pid) != 0;
+}
+
+enum err os_process_kill(struct call *call, int pid, bool hard)
+{
+	if (pid <= 1)
+		return call_fail(call, ERR_INVALID, "no process has the id %d", pid);
+	if (kill(pid, hard ? SIGKILL : SIGTERM) == 0)
+		return OK;
+	if (errno == ESRCH)
+		return call_fail(call, ERR_NOT_FOUND, "process %d is gone", pid);
+	return call_fail(call, ERR_PERMISSION, "cannot end process %d: %s", pid, strerror(errno));
+}
+
+static struct os_cancel *signal_target;
+
+static void on_signal(int number)
+{
+	(void)number;
+	os_cancel_set(signal_target);
+}
+
+void os_signals_cancel(struct os_cancel *c)
+{
+	struct sigaction end = { .sa_handler = on_signal }, ignore = { .sa_handler = SIG_IGN };
+
+	signal_target = c;
+	sigaction(SIGINT, &end, NULL);
+	sigaction(SIGTERM, &end, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+}
+
+bool os_stderr_is_terminal(void)
+{
+	return isatty(2) == 1;
+}
+
+bool os_stdin_is_terminal(void)
+{
+	return isatty(0) == 1;
+}
+
+void os_stderr_line(struct bytes line)
+{
+	if (write(2, line.data, line.len) < 0)
+		return;
+}
+
+unsigned os_terminal_width(void)
+{
+	struct winsize w;
+
+	if (ioctl(2, TIOCGWINSZ, &w) || w.ws_col == 0)
+		return 80;
+	return w.ws_col;
+}
+
+enum err os_ask_secret(struct call *call, const char *prompt, struct buf *ret)
+{
+	struct termios old, quiet;
+	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || tcgetattr(fd, &old)) {
+		if (fd >= 0)
+			close(fd);
+		return call_fail(call, ERR_INVALID,
+				 "%s is needed, and there is no terminal to ask on", prompt);
+	}
+	quiet = old;
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	tcsetattr(fd, TCSAFLUSH, &quiet);
+	enum err e = OK;
+	if (dprintf(fd, "%s: ", prompt) < 0)
+		e = call_fail(call, ERR_IO, "cannot write to the terminal");
+	while (!e) {
+		char c;
+		ssize_t n = read(fd, &c, 1);
+		if (n == 1 && c != '\n' && c != '\r')
+			buf_add_byte(ret, (uint8_t)c);
+		else if (n == 1)
+			break;
+		else if (n < 0 && errno == EINTR)
+			e = call_fail(call, ERR_CANCELED, "canceled");
+		else
+			e = call_fail(call, ERR_EOF, "end of input at the terminal");
+	}
+	tcsetattr(fd, TCSAFLUSH, &old);
+	dprintf(fd, "\n");
+	close(fd);
+	return e ? e : buf_status(ret);
+}
+
+bool os_simulated(void)
+{
+	return false;
+}

@@ -1,0 +1,40 @@
+/* Processes, signals, environment and the terminal: what programs (not the library) need. */
+#ifndef ACRE_OS_PROCESS_H
+#define ACRE_OS_PROCESS_H
+
+#include "base/bytes.h"
+#include "base/call.h"
+#include "os/cancel.h"
+
+/* NULL when unset. */
+const char *os_getenv(const char *name);
+int os_pid(void);
+/* Absolute path of the directory of the running program, in the call's scratch. */
+enum err os_program_dir(struct call *call, const char **ret_dir) MUST_USE;
+/* Starts argv[0] (a path) in a session of its own, output appended to log_path, input empty. */
+enum err os_spawn(struct call *call, const char *const argv[], const char *log_path,
+		  int *ret_pid) MUST_USE;
+/* Replaces this process; returns only on failure. */
+enum err os_exec(struct call *call, const char *path, char *const argv[]) MUST_USE;
+bool os_process_alive(int pid);
+/* Kernel start time of the process, to tell a reused pid; 0 when gone. */
+uint64_t os_process_start_time(int pid);
+/* SIGKILL if hard, else SIGTERM. */
+enum err os_process_kill(struct call *call, int pid, bool hard) MUST_USE;
+
+/* From now on SIGINT and SIGTERM set the cancel object; SIGPIPE is ignored.  Programs only. */
+void os_signals_cancel(struct os_cancel *c);
+
+/* Whether standard error is a terminal, and its width in columns (80 if unknown). */
+bool os_stderr_is_terminal(void);
+bool os_stdin_is_terminal(void);
+/* One write of a whole log line; failures have nowhere to go.  Allowed under a lock. */
+void os_stderr_line(struct bytes line);
+unsigned os_terminal_width(void);
+/* Asks on the terminal without echo; ERR_INVALID without a terminal.  The answer is appended. */
+enum err os_ask_secret(struct call *call, const char *prompt, struct buf *ret) MUST_USE;
+
+/* True in the simulated world. */
+bool os_simulated(void);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * TCP sockets and the poller that parks idle ones.  Reads and writes never wait: they do what they
+ * can at once.  Waiting is os_sock_wait alone, until the call's deadline or cancellation.
+ */
+#ifndef ACRE_OS_SOCKET_H
+#define ACRE_OS_SOCKET_H
+
+#include "base/bytes.h"
+#include "base/call.h"
+
+struct os_sock;
+struct os_listener;
+struct os_poller;
+
+enum { OS_ADDRESS_MAX = 300 }; /* "host:port" or "[v6]:port" with its zero byte */
+
+enum { OS_WANT_READ = 1, OS_WANT_WRITE = 2 };
+
+/* Connects to "host:port".  ERR_CONNECT (refused, unreachable, no such host), ERR_DEADLINE, ... */
+enum err os_sock_dial(struct call *call, const char *address, struct os_sock **ret_sock) MUST_USE;
+void os_sock_close(struct os_sock *s);
+/* Reads what is there: OK with *ret_n > 0, ERR_WOULD_BLOCK, ERR_EOF, ERR_CLOSED (reset). */
+enum err os_sock_read(struct call *call, struct os_sock *s, void *buf, size_t cap,
+		      size_t *ret_n) MUST_USE;
+/* Writes the front of the parts (at most OS_SOCK_PARTS_MAX); never raises SIGPIPE. */
+enum { OS_SOCK_PARTS_MAX = 64 };
+enum err os_sock_write(struct call *call, struct os_sock *s, const struct bytes *parts,
+		       size_t parts_count, size_t *ret_n) MUST_USE;
+/* Waits until at least one of want is possible; *ret_ready is the subset (errors count as both). */
+enum err os_sock_wait(struct call *call, struct os_sock *s, unsigned want,
+		      unsigned *ret_ready) MUST_USE;
+/* "ip:port" of the other end; lives as long as the socket. */
+const char *os_sock_remote(const struct os_sock *s);
+
+/* Listens on "host:port", port 0 = any free one.  ERR_EXISTS with advice when the port is in use. */
+enum err os_listen(struct call *call, const char *address, struct os_listener **ret) MUST_USE;
+/* Waits for a connection. */
+enum err os_accept(struct call *call, struct os_listener *l, struct os_sock **ret_sock) MUST_USE;
+/* The address really bound, "ip:port". */
+const char *os_listener_address(const struct os_listener *l);
+void os_listener_close(struct os_listener *l);
+
+/* Resolves "host:port" to "ip:port" (IPv4 first).  out has OS_ADDRESS_MAX bytes. */
+enum err os_resolve(struct call *call, const char *address, char *out) MUST_USE;
+
+/* Poller: watches many idle sockets with one thread.  A watch fires once, when the socket becomes
+ * readable or dies, and is then gone. */
+enum err os_poller_new(struct call *call, struct os_poller **ret) MUST_USE;
+enum err os_poller_add(struct call *call, struct os_poller *p, struct os_sock *s,
+		       void *tag) MUST_USE;
+/* Ends a watch that may or may not have fired; the tag may still come out of a wait under way. */
+void os_poller_remove(struct os_poller *p, struct os_sock *s);
+/* Waits for tags; OK with *ret_count 0 after os_poller_wake or when spurious; ERR_DEADLINE. */
+enum err os_poller_wait(struct call *call, struct os_poller *p, void **tags, size_t tags_max,
+			size_t *ret_count) MUST_USE;
+void os_poller_wake(struct os_poller *p);
+void os_poller_free(struct os_poller *p);
+
+#endif

@@ -1,0 +1,77 @@
+/* Files: whole writes, limits, errors that name the path. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "os/file.h"
+#include "os/process.h"
+
+static void whole_files(void **state)
+{
+	AUTO_CALL struct call call;
+	AUTO_BUF struct buf b = BUF_INIT(100);
+	const char **names;
+	size_t count;
+
+	call_init(&call);
+	const char *dir = arena_printf(&call.scratch, "/tmp/acre-test-file-%d", os_pid());
+	assert_int_equal(os_dir_make(&call, os_path_join(&call, dir, "a/b"), true), OK);
+	const char *path = os_path_join(&call, dir, "a/b/x");
+	assert_int_equal(os_file_write_all(&call, path, bytes_str("one"), true), OK);
+	assert_int_equal(os_file_write_all(&call, path, bytes_str("two"), false), OK);
+	assert_int_equal(os_file_read_all(&call, path, &b), OK);
+	assert_string_equal(buf_cstr(&b), "two");
+	struct buf small = BUF_INIT(2);
+	assert_int_equal(os_file_read_all(&call, path, &small), ERR_OUT_OF_RANGE);
+	assert_int_equal(os_dir_list(&call, &call.scratch, os_path_dir(&call, path), &names, &count), OK);
+	assert_int_equal(count, 1);
+	assert_string_equal(names[0], "x");
+	assert_int_equal(os_unlink(&call, path), OK);
+	assert_int_equal(os_unlink(&call, path), ERR_NOT_FOUND);
+	assert_non_null(strstr(call.error, path));
+	assert_int_equal(os_dir_remove(&call, os_path_join(&call, dir, "a/b")), OK);
+	assert_int_equal(os_dir_remove(&call, os_path_join(&call, dir, "a")), OK);
+	assert_int_equal(os_dir_remove(&call, dir), OK);
+}
+
+static void locks_exclude(void **state)
+{
+	AUTO_CALL struct call call;
+	struct os_file *a, *b;
+
+	call_init(&call);
+	const char *path = arena_printf(&call.scratch, "/tmp/acre-test-lock-%d", os_pid());
+	assert_int_equal(os_file_open(&call, path, OS_FILE_WRITE | OS_FILE_CREATE, &a), OK);
+	assert_int_equal(os_file_open(&call, path, OS_FILE_WRITE, &b), OK);
+	assert_int_equal(os_file_lock(&call, a), OK);
+	assert_int_equal(os_file_lock(&call, b), ERR_BUSY);
+	os_file_close(a);
+	assert_int_equal(os_file_lock(&call, b), OK);
+	os_file_close(b);
+	assert_int_equal(os_unlink(&call, path), OK);
+}
+
+static void full_disk(void **state)
+{
+	AUTO_CALL struct call call;
+	struct os_file *f;
+
+	call_init(&call);
+	assert_int_equal(os_file_open(&call, "/dev/full", OS_FILE_WRITE, &f), OK);
+	assert_int_equal(os_file_write(&call, f, bytes_str("x")), ERR_NO_SPACE);
+	os_file_close(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whole_files),
+		cmocka_unit_test(locks_exclude),
+		cmocka_unit_test(full_disk),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
