@@ -1,0 +1,80 @@
+/*
+ * One thin layer over SQLite and PostgreSQL (DESIGN 4.6).  SQL is written once: $1 parameters,
+ * ON CONFLICT, RETURNING; types BLOB, TEXT, INTEGER (64 bit).
+ *
+ * Work is a function that gets a transaction.  On SQLite, writes of many callers are run one after
+ * another by one writer thread and made durable in one commit (each inside a savepoint of its own);
+ * on PostgreSQL each is a serializable transaction of its own.  Either way the function may run
+ * more than once (conflict, lost connection before commit), so it keeps its results in `arg` and
+ * starts from scratch each time, touches nothing else and does not wait.
+ */
+#ifndef ACRE_DB_DB_H
+#define ACRE_DB_DB_H
+
+#include "base/bytes.h"
+#include "base/call.h"
+
+struct db;
+struct db_tx;
+struct db_rows;
+
+/* url: "sqlite:<path>" or "postgres://..."; a bare path is SQLite. */
+enum err db_open(struct call *call, const char *url, struct db **ret) MUST_USE;
+/* No work may be under way. */
+void db_close(struct db *db);
+bool db_is_sqlite(const struct db *db);
+
+typedef enum err db_work(struct call *call, struct db_tx *tx, void *arg);
+
+/* Runs work in a writing transaction; OK means durable.  What work returns other than OK rolls its
+ * changes back and comes back.  ERR_UNCERTAIN: the commit was sent and its answer lost. */
+enum err db_write(struct call *call, struct db *db, db_work *work, void *arg) MUST_USE;
+/* Runs work in a read-only snapshot, beside other readers and the writer. */
+enum err db_read(struct call *call, struct db *db, db_work *work, void *arg) MUST_USE;
+
+struct db_value {
+	enum { DB_NULL, DB_INT, DB_TEXT, DB_BLOB } kind;
+	int64_t i;
+	struct bytes bytes;
+};
+#define DB_V_NULL ((struct db_value){ .kind = DB_NULL })
+#define DB_V_INT(v) ((struct db_value){ .kind = DB_INT, .i = (v) })
+#define DB_V_TEXT(v) ((struct db_value){ .kind = DB_TEXT, .bytes = (v) })
+#define DB_V_BLOB(v) ((struct db_value){ .kind = DB_BLOB, .bytes = (v) })
+/* NULL when the view is empty. */
+#define DB_V_BLOB_OR_NULL(v) ((v).len ? DB_V_BLOB(v) : DB_V_NULL)
+
+/* Changes rows; *ret_changed (may be NULL) counts them.  Statements are prepared once per
+ * connection, keyed by the address-independent text of sql.  ERR_EXISTS: unique constraint. */
+enum err db_exec(struct call *call, struct db_tx *tx, const char *sql, const struct db_value *values,
+		 size_t count, int64_t *ret_changed) MUST_USE;
+/* Rows come one at a time; end with db_rows_free before the next statement. */
+enum err db_query(struct call *call, struct db_tx *tx, const char *sql,
+		  const struct db_value *values, size_t count, struct db_rows **ret) MUST_USE;
+/* OK with a current row, ERR_NOT_FOUND after the last. */
+enum err db_rows_next(struct call *call, struct db_rows *rows) MUST_USE;
+void db_rows_free(struct db_rows *rows);
+bool db_is_null(const struct db_rows *rows, unsigned column);
+int64_t db_int(const struct db_rows *rows, unsigned column);
+/* View until the next row; text and blob alike; empty for NULL. */
+struct bytes db_bytes(const struct db_rows *rows, unsigned column);
+
+#define DB_EXEC(call, tx, sql, ret_changed, ...)                                                   \
+	db_exec(call, tx, sql, (const struct db_value[]){ __VA_ARGS__ },                           \
+		sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value), ret_changed)
+#define DB_QUERY(call, tx, sql, ret_rows, ...)                                                     \
+	db_query(call, tx, sql, (const struct db_value[]){ __VA_ARGS__ },                          \
+		 sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value), ret_rows)
+
+/* Migrations: an append-only list; step i is applied once, in its own transaction, recorded in
+ * table schema_version.  ERR_PRECONDITION when the database is newer than the program. */
+struct db_migration {
+	const char *name;
+	const char *sql; /* statements separated by ';' */
+};
+enum err db_migrate(struct call *call, struct db *db, const struct db_migration *list,
+		    size_t count) MUST_USE;
+/* A consistent copy to a new file while in use (SQLite only; ERR_UNIMPLEMENTED otherwise with advice). */
+enum err db_backup(struct call *call, struct db *db, const char *path) MUST_USE;
+
+#endif
