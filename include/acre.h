@@ -1,0 +1,107 @@
+/*
+ * What libacre offers beyond uplink-c: progress, cancellation, time limits, parallelism, a look into
+ * access grants.  Ownership, threads and errors are as in uplink.h.
+ *
+ * Structs with options are zeroed first: zero always means the default.
+ */
+#ifndef ACRE_ACRE_H
+#define ACRE_ACRE_H
+
+#include "uplink.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* "0.1.0" */
+UPLINK_API const char *acre_version(void);
+
+/* ---- cancellation ---- */
+
+/* Ends everything that was started with it, soon and with UPLINK_ERROR_CANCELED.  Stays set. */
+typedef struct AcreCancel AcreCancel;
+
+/* NULL when no file descriptor or memory is left. */
+UPLINK_API AcreCancel *acre_cancel_new(void);
+/* From any thread or a signal handler, any number of times. */
+UPLINK_API void acre_cancel_set(AcreCancel *cancel);
+UPLINK_API bool acre_cancel_is_set(const AcreCancel *cancel);
+/* Only after all that was started with it is freed.  NULL is fine. */
+UPLINK_API void acre_cancel_free(AcreCancel *cancel);
+
+/* ---- projects ---- */
+
+typedef struct AcreConfig {
+	UplinkConfig uplink;
+	AcreCancel *cancel;         /* borrowed; lives longer than all that is opened with it */
+	int64_t call_timeout_ms;    /* each question to the satellite, retries included; 0 = 2 min */
+	int64_t stall_timeout_ms;   /* a transfer that moves nothing for so long fails; 0 = 2 min */
+	uint32_t parallelism;       /* segments of one upload in flight, 1 to 16; 0 = 1 */
+	uint64_t segment_size;      /* plain bytes a segment, for tests; 0 = 64 MiB */
+	uint32_t connections_max;   /* open connections, 0 = 200 */
+	bool unencrypted_object_keys; /* acre_request_access: path cipher null */
+} AcreConfig;
+
+UPLINK_API UplinkAccessResult acre_request_access(const AcreConfig *config,
+						  uplink_const_char *satellite_address,
+						  uplink_const_char *api_key,
+						  uplink_const_char *passphrase);
+UPLINK_API UplinkProjectResult acre_open_project(const AcreConfig *config, UplinkAccess *access);
+
+/* ---- transfers ---- */
+
+/* How far a transfer is.  Called from any of its threads, one at a time; must not call back into
+ * the transfer and should return at once. */
+typedef struct AcreProgress {
+	uint64_t bytes_done;       /* plain bytes stored at nodes, or received and decrypted */
+	int64_t bytes_total;       /* -1 = not known (uploads, until committed) */
+	uint32_t segments_done;
+} AcreProgress;
+typedef void AcreProgressFunc(void *arg, const AcreProgress *progress);
+
+typedef struct AcreTransferOptions {
+	AcreCancel *cancel;         /* beside the project's; borrowed, outlives the transfer */
+	AcreProgressFunc *progress; /* NULL = none */
+	void *progress_arg;
+	uint32_t parallelism;       /* 0 = the project's */
+} AcreTransferOptions;
+
+UPLINK_API UplinkUploadResult acre_upload_object(UplinkProject *project,
+						 uplink_const_char *bucket_name,
+						 uplink_const_char *object_key,
+						 const UplinkUploadOptions *options,
+						 const AcreTransferOptions *transfer);
+UPLINK_API UplinkPartUploadResult acre_upload_part(UplinkProject *project,
+						   uplink_const_char *bucket_name,
+						   uplink_const_char *object_key,
+						   uplink_const_char *upload_id,
+						   uint32_t part_number,
+						   const AcreTransferOptions *transfer);
+UPLINK_API UplinkDownloadResult acre_download_object(UplinkProject *project,
+						     uplink_const_char *bucket_name,
+						     uplink_const_char *object_key,
+						     const UplinkDownloadOptions *options,
+						     const AcreTransferOptions *transfer);
+
+/* ---- access grants ---- */
+
+typedef struct AcrePermission {
+	UplinkPermission uplink;
+	int64_t max_object_ttl_seconds; /* objects uploaded with it end at most so late; 0 = none */
+} AcrePermission;
+
+UPLINK_API UplinkAccessResult acre_access_share(UplinkAccess *access, AcrePermission permission,
+						const UplinkSharePrefix *prefixes,
+						size_t prefixes_count);
+/* The grant's API key, as text; it is a secret. */
+UPLINK_API UplinkStringResult acre_access_api_key(UplinkAccess *access);
+/* What the grant holds, as a JSON object: "satellite", "api_key" {"head", "tail", "caveats": [...]},
+ * "encryption" {"default", "prefixes": [...]}.  No secret is in it: keys are shown as present or
+ * absent, the tail as its SHA-256. */
+UPLINK_API UplinkStringResult acre_access_inspect(UplinkAccess *access);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
