@@ -1,0 +1,91 @@
+/*
+ * Settings of a satellite.  One table (config.c) gives flags, the config file and its comments.
+ */
+#ifndef ACRE_SATELLITE_CONFIG_H
+#define ACRE_SATELLITE_CONFIG_H
+
+#include "base/call.h"
+#include "base/param.h"
+
+/* Numbers of metainfo.md 3.4 and satellite.md that are no setting. */
+enum {
+	LIMIT_INLINE_CIPHER_BYTES = 4736,            /* 4096 with 128-byte blocks */
+	LIMIT_SEGMENT_CIPHER_BYTES = 76695936,       /* 64 MiB with 128-byte blocks */
+	LIMIT_METADATA_BYTES = 2 << 10,              /* metadata + ETag + checksum */
+	LIMIT_METADATA_KEY_BYTES = 48,
+	LIMIT_PARTS = 10000,
+	LIMIT_LIST_PAGE = 1000,
+	LIMIT_LIST_BUCKETS = 10000,
+	LIMIT_DELETE_OBJECTS = 1000,
+	LIMIT_COPY_SEGMENTS = 10000,
+	LIMIT_BUCKET_NAME_MIN = 3,
+	LIMIT_BUCKET_NAME_MAX = 63,
+	LIMIT_SHARES_TOTAL = 255,
+	ERASURE_SHARE_BYTES = 256,
+};
+#define LIMIT_COMMIT_INTERVAL_NS (48 * 3600 * INT64_C(1000000000))
+#define LIMIT_PIECE_HASH_AGE_NS (24 * 3600 * INT64_C(1000000000))
+#define ORDER_EXPIRATION_NS (24 * 3600 * INT64_C(1000000000))
+#define ZOMBIE_DEADLINE_NS (24 * 3600 * INT64_C(1000000000))
+
+/* k/m/o/n: needed to read, repair when no more are left, enough for an upload, pieces placed. */
+struct redundancy {
+	uint16_t required, repair, success, total;
+	uint32_t share_bytes;
+};
+
+struct satellite_config {
+	const char *dir; /* a flag only */
+	const char *address;
+	const char *external_address;
+	const char *database; /* made absolute; "sqlite:<dir>/satellite.db" by default */
+	const char *log_level;
+	const char *rs;
+	bool development;
+
+	/* metainfo */
+	uint64_t max_segment_size; /* plain bytes the scheme is announced for */
+	uint64_t max_inline_size;  /* plain; larger ones are remote */
+	uint64_t max_key_length;   /* encrypted object key */
+	uint64_t min_part_size;
+	uint64_t max_buckets;      /* per project */
+	uint64_t rate;             /* requests per second and project; 0 = no limit */
+	uint64_t rate_burst;
+	int64_t upload_interval;   /* same object, BeginObject; 0 = no limit */
+	uint64_t upload_burst;
+	int64_t download_interval; /* same object, downloads and stats */
+	uint64_t download_burst;
+	uint64_t max_storage;      /* per project unless its row says otherwise; 0 = no limit */
+	uint64_t max_bandwidth;    /* per month */
+	uint64_t max_segments;
+
+	/* nodes */
+	uint64_t min_difficulty;
+	bool distinct_networks;
+	bool allow_private_ips;
+	uint64_t min_free_space;
+	int64_t online_window;
+	int64_t checkin_interval; /* 0 = no limit */
+	uint64_t checkin_burst;
+	int64_t ping_timeout;
+	uint64_t connections_max;
+	uint64_t active_max;
+
+	struct redundancy redundancy; /* parsed from rs; no setting of its own */
+};
+
+extern const struct param satellite_params[];
+extern const size_t satellite_params_count;
+
+/* Defaults, then <dir>/config if it exists (or must_exist), then the arguments; checked and
+ * completed.  Strings live in `a`.  rest: what was no flag. */
+enum err satellite_config_read(struct call *call, struct arena *a, int argc,
+			       const char *const argv[], bool must_exist,
+			       struct satellite_config *ret, const char ***ret_rest,
+			       size_t *ret_rest_count) MUST_USE;
+/* Checks what the table cannot, and parses rs. */
+enum err satellite_config_check(struct call *call, struct satellite_config *config) MUST_USE;
+/* "k/m/o/n" with an optional "-e" share size ("4/6/8/10-256"). */
+enum err redundancy_parse(struct call *call, const char *text, struct redundancy *ret) MUST_USE;
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * The satellite: what every service of it shares.  Handlers get a struct satellite as `service`.
+ * endpoint_*.c decode, authorise and answer; <noun>.c decides; store_*.c and SQL touch the database.
+ */
+#ifndef ACRE_SATELLITE_SATELLITE_H
+#define ACRE_SATELLITE_SATELLITE_H
+
+#include "base/call.h"
+#include "crypto/secret.h"
+#include "db/db.h"
+#include "identity/identity.h"
+#include "net/net.h"
+#include "rpc/rpc.h"
+#include "satellite/config.h"
+
+struct overlay;   /* overlay.h: the nodes, in memory */
+struct key_cache; /* auth.h: API keys, projects, revocations */
+struct rate_limiter;
+
+struct satellite {
+	struct satellite_config config; /* read only once it serves */
+	struct identity *identity;
+	struct node_id id;
+	struct net_tls *tls;
+	struct db *db;
+	struct overlay *overlay;
+	struct key_cache *keys;
+	struct rate_limiter *checkin_rates; /* per node */
+	struct rate_limiter *project_rates; /* per project and kind of request */
+	/* Secrets of this satellite, made at setup and kept in its database. */
+	struct secret_key id_key;    /* MAC of stream and segment IDs (metainfo.md 3.2) */
+	struct secret_key order_key; /* encrypted metadata in order limits (orders.md 7) */
+	uint8_t order_key_id[8];
+};
+
+/* Opens identity, database (migrated), overlay and caches; no socket yet.  config is copied, its
+ * strings are borrowed. */
+enum err satellite_open(struct call *call, const struct satellite_config *config,
+			struct satellite **ret) MUST_USE;
+void satellite_close(struct satellite *sat);
+
+/* The methods it serves: arrays of contact, orders and metainfo in one. */
+extern const struct rpc_method contact_methods[];
+extern const size_t contact_methods_count;
+extern const struct rpc_method orders_methods[];
+extern const size_t orders_methods_count;
+extern const struct rpc_method node_service_methods[]; /* nodestats, heldamount, gracefulexit */
+extern const size_t node_service_methods_count;
+extern const struct rpc_method metainfo_methods[];
+extern const size_t metainfo_methods_count;
+/* All of them; freed with free(). */
+enum err satellite_methods(struct call *call, struct rpc_method **ret, size_t *ret_count) MUST_USE;
+
+/* The schema, one append-only list for all services (migrations.c). */
+extern const struct db_migration satellite_migrations[];
+extern const size_t satellite_migrations_count;
+
+#endif
