@@ -12,12 +12,19 @@
 #include "base/call.h"
 #include "proto/timestamp.pb-c.h"
 
-/* The largest message either side accepts: one DRPC packet. */
-enum { PROTO_MESSAGE_MAX = 4 << 20 };
+enum {
+	PROTO_MESSAGE_MAX = 4 << 20,  /* the largest message on the wire: one DRPC packet */
+	PROTO_DECODED_MAX = 64 << 20, /* the same after a batch was decompressed (metainfo.md 2) */
+};
 
-/* Decodes into the arena (views into `wire` are copied).  ERR_FORMAT names the message type. */
+/* Decodes into the arena (views into `wire` are copied).  The arena's max bounds what a message
+ * may unfold to.  ERR_FORMAT names the message type; IDs, nonces and keys of a wrong length,
+ * strings with a zero byte and absurd nesting are refused here (proto/dialect.h), so every bytes
+ * field that has a fixed size is that long or absent (len 0, meaning zeros).  Unknown fields are
+ * kept, and written last by proto_encode. */
 enum err proto_decode(struct call *call, struct arena *a, const ProtobufCMessageDescriptor *type,
 		      struct bytes wire, void *ret_message) MUST_USE; /* ret_message: T ** */
+/* Appends; out's max is the limit. */
 enum err proto_encode(struct call *call, const ProtobufCMessage *message, struct buf *out) MUST_USE;
 
 static inline struct bytes proto_bytes(ProtobufCBinaryData v) { return BYTES(v.data, v.len); }
@@ -28,11 +35,15 @@ static inline ProtobufCBinaryData proto_view(struct bytes v)
 }
 /* Copies into the arena. */
 ProtobufCBinaryData proto_copy(struct arena *a, struct bytes v);
+/* A fixed-size field: its bytes, or zeros when it was absent.  False for any other length. */
+bool proto_fixed(ProtobufCBinaryData v, size_t len, uint8_t *ret);
 
 /* Times in this program are Unix nanoseconds, 0 = not set.  On the wire "not set" is an absent
  * message or year 1; a real 1970 reads as 1 ns, so that it stays "set, long past". */
 #define TIME_NONE INT64_C(0)
 int64_t proto_time(const Google__Protobuf__Timestamp *t);
+/* Absent or year 1. */
+bool proto_time_is_zero(const Google__Protobuf__Timestamp *t);
 /* NULL for TIME_NONE (and without memory). */
 Google__Protobuf__Timestamp *proto_time_new(struct arena *a, int64_t unix_ns);
 
