@@ -132,8 +132,10 @@ func (c *acreCLI) List(ctx context.Context, bucket, prefix string, recursive boo
 		if err != nil {
 			return err
 		}
-		// Keys are printed below the prefix that was asked for, as the uplink command does.
-		e.Key = prefix + e.Key
+		// As the uplink command does: whole keys when recursive, else what is below the prefix.
+		if !recursive {
+			e.Key = prefix + e.Key
+		}
 		list = append(list, e)
 		return nil
 	})

@@ -120,6 +120,15 @@ func (c *rclone) Put(ctx context.Context, bucket, key string, data []byte, opts 
 }
 
 func (c *rclone) Get(ctx context.Context, bucket, key string, offset, length int64) ([]byte, error) {
+	// Of a name that is not there, cat makes an empty directory; copyto knows better.
+	if offset == 0 && length < 0 {
+		file := filepath.Join(c.scratch, "get")
+		_ = os.RemoveAll(file)
+		if _, err := c.run(ctx, nil, "copyto", remote(bucket, key), file); err != nil {
+			return nil, err
+		}
+		return os.ReadFile(file)
+	}
 	args := []string{"cat"}
 	if offset != 0 {
 		args = append(args, "--offset", strconv.FormatInt(offset, 10))
@@ -174,7 +183,10 @@ func (c *rclone) Stat(ctx context.Context, bucket, key string) (entry, error) {
 	if err := json.Unmarshal([]byte(out), &e); err != nil {
 		return entry{}, err
 	}
-	return entry{Key: key, IsPrefix: e.IsDir, Size: e.Size}, nil
+	if e.IsDir {
+		return entry{}, fmt.Errorf("rclone: %s is a directory or not there", remote(bucket, key))
+	}
+	return entry{Key: key, Size: e.Size}, nil
 }
 
 func (c *rclone) Copy(ctx context.Context, bucket, key, newBucket, newKey string) error {
