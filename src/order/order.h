@@ -9,9 +9,11 @@
 #include "crypto/hash.h"
 #include "crypto/sign.h"
 #include "identity/identity.h"
+#include "proto/metainfo.pb-c.h"
 #include "proto/orders.pb-c.h"
 
 enum { PIECE_ID_BYTES = 32, SERIAL_BYTES = 16, ORDER_SIGNING_MAX = 8192 };
+enum { PIECE_ID_TEXT_MAX = 53, SERIAL_TEXT_MAX = 27 };
 
 struct piece_id {
 	uint8_t b[PIECE_ID_BYTES];
@@ -23,6 +25,37 @@ struct serial {
 /* piece_id = HMAC-SHA512(root, node || be32(number))[0..32] (orders.md 4). */
 void piece_id_derive(const struct piece_id *root, const struct node_id *node, uint32_t number,
 		     struct piece_id *ret);
+
+/* Base32, upper case, without padding, NUL-terminated. */
+void piece_id_text(const struct piece_id *id, char out[PIECE_ID_TEXT_MAX]);
+void serial_text(const struct serial *serial, char out[SERIAL_TEXT_MAX]);
+/* ERR_FORMAT. */
+enum err piece_id_parse(struct bytes text, struct piece_id *ret) MUST_USE;
+
+/* The IDs of a limit, zeros for those that are absent.  ERR_FORMAT when one has another length
+ * (proto_decode lets none of those through). */
+struct order_limit_ids {
+	struct serial serial;
+	struct node_id satellite, node;
+	struct piece_id piece;
+};
+enum err order_limit_ids(struct call *call, const Orders__OrderLimit *limit,
+			 struct order_limit_ids *ret) MUST_USE;
+
+/* One entry of BeginSegment's and DownloadSegment's answers.  Views into the message.  A download
+ * has an entry for each piece number, blank (limit NULL) where no node can serve it. */
+struct addressed_limit {
+	const Orders__OrderLimit *limit;
+	struct order_limit_ids ids;
+	const char *address; /* "host:port"; "" = none */
+	int32_t debounce_limit;
+	uint64_t features;
+	int32_t noise_proto;    /* 0 = none */
+	struct bytes noise_key;
+};
+enum err addressed_limit_read(struct call *call, const Metainfo__AddressedOrderLimit *addressed,
+			      struct addressed_limit *ret) MUST_USE;
+static inline bool addressed_limit_blank(const struct addressed_limit *l) { return !l->limit; }
 
 /* Signing bytes (orders.md 3); unknown fields of a limit are kept at the end. ERR_FORMAT when an
  * ID has the wrong length. */
