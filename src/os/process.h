@@ -14,6 +14,10 @@ enum err os_program_dir(struct call *call, const char **ret_dir) MUST_USE;
 /* Starts argv[0] (a path) in a session of its own, output appended to log_path, input empty. */
 enum err os_spawn(struct call *call, const char *const argv[], const char *log_path,
 		  int *ret_pid) MUST_USE;
+/* Runs argv[0] to its end, input empty, its standard output appended to out (up to out->max),
+ * standard error ours; *ret_status is its exit status. */
+enum err os_run(struct call *call, const char *const argv[], struct buf *out,
+		int *ret_status) MUST_USE;
 /* Replaces this process; returns only on failure. */
 enum err os_exec(struct call *call, const char *path, char *const argv[]) MUST_USE;
 bool os_process_alive(int pid);
@@ -22,8 +26,9 @@ uint64_t os_process_start_time(int pid);
 /* SIGKILL if hard, else SIGTERM. */
 enum err os_process_kill(struct call *call, int pid, bool hard) MUST_USE;
 
-/* From now on SIGINT and SIGTERM set the cancel object; SIGPIPE is ignored.  Programs only. */
-void os_signals_cancel(struct os_cancel *c);
+/* From now on SIGINT and SIGTERM set the cancel object and call `also` (if not NULL; it may do only
+ * what a signal handler may).  SIGPIPE is ignored.  Programs only. */
+void os_signals_cancel(struct os_cancel *c, void (*also)(void));
 
 /* Whether standard error is a terminal, and its width in columns (80 if unknown). */
 bool os_stderr_is_terminal(void);

@@ -30,6 +30,11 @@ enum err os_spawn(struct call *call, const char *const argv[], const char *log_p
 	return none(call);
 }
 
+enum err os_run(struct call *call, const char *const argv[], struct buf *out, int *ret_status)
+{
+	return none(call);
+}
+
 enum err os_exec(struct call *call, const char *path, char *const argv[])
 {
 	return none(call);
@@ -50,7 +55,7 @@ enum err os_process_kill(struct call *call, int pid, bool hard)
 	return none(call);
 }
 
-void os_signals_cancel(struct os_cancel *c)
+void os_signals_cancel(struct os_cancel *c, void (*also)(void))
 {
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "os/lock.h"
 
 const char *os_getenv(const char *name)
 {
@@ -86,6 +87,43 @@ enum err os_spawn(struct call *call, const char *const argv[], const char *log_p
 	return OK;
 }
 
+enum err os_run(struct call *call, const char *const argv[], struct buf *out, int *ret_status)
+{
+	int pipe_fds[2], status;
+
+	os_assert_no_lock(__func__);
+	if (pipe2(pipe_fds, O_CLOEXEC))
+		return call_fail(call, ERR_EXHAUSTED, "no file descriptor left");
+	pid_t pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDONLY);
+		dup2(null, 0);
+		dup2(pipe_fds[1], 1);
+		execv(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	close(pipe_fds[1]);
+	if (pid < 0) {
+		close(pipe_fds[0]);
+		return call_fail(call, ERR_EXHAUSTED, "cannot start %s", argv[0]);
+	}
+	for (;;) {
+		uint8_t chunk[4096];
+		ssize_t n = read(pipe_fds[0], chunk, sizeof(chunk));
+		if (n > 0)
+			buf_add(out, chunk, (size_t)n);
+		else if (n == 0 || errno != EINTR)
+			break;
+	}
+	close(pipe_fds[0]);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	if (*ret_status == 127)
+		return call_fail(call, ERR_NOT_FOUND, "cannot run %s", argv[0]);
+	return buf_status(out);
+}
+
 enum err os_exec(struct call *call, const char *path, char *const argv[])
 {
 	execv(path, argv);
@@ -137,18 +175,22 @@ enum err os_process_kill(struct call *call, int pid, bool hard)
 }
 
 static struct os_cancel *signal_target;
+static void (*signal_also)(void);
 
 static void on_signal(int number)
 {
 	(void)number;
 	os_cancel_set(signal_target);
+	if (signal_also)
+		signal_also();
 }
 
-void os_signals_cancel(struct os_cancel *c)
+void os_signals_cancel(struct os_cancel *c, void (*also)(void))
 {
 	struct sigaction end = { .sa_handler = on_signal }, ignore = { .sa_handler = SIG_IGN };
 
 	signal_target = c;
+	signal_also = also;
 	sigaction(SIGINT, &end, NULL);
 	sigaction(SIGTERM, &end, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
