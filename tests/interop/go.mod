@@ -3,6 +3,7 @@ module acre.test/interop
 go 1.25.0
 
 require (
+	github.com/gogo/protobuf v1.3.2
 	golang.org/x/text v0.38.0
 	storj.io/common v0.0.0-20260903112600-b776c2238d07
 	storj.io/uplink v1.14.5
@@ -11,7 +12,6 @@ require (
 require (
 	github.com/calebcase/tmpfile v1.0.3 // indirect
 	github.com/flynn/noise v1.1.0 // indirect
-	github.com/gogo/protobuf v1.3.2 // indirect
 	github.com/jtolio/noiseconn v0.0.0-20231127013910-f6d9ecbf1de7 // indirect
 	github.com/klauspost/compress v1.17.7 // indirect
 	github.com/klauspost/cpuid/v2 v2.2.5 // indirect
