@@ -6,6 +6,8 @@
 #include "crypto/aead.h"
 
 enum {
+	CONTENT_BLOCK_MIN = 32, /* what we accept from others */
+	CONTENT_BLOCK_MAX = 16 << 20,
 	CONTENT_NONCE_BYTES = 24,
 	CONTENT_BLOCK_BYTES = 7424, /* encrypted; 7408 plain */
 	CONTENT_SEGMENT_BYTES = 64 << 20,
@@ -29,10 +31,14 @@ enum err content_wrap_key(struct call *call, enum cipher cipher, const struct se
 enum err content_unwrap_key(struct call *call, enum cipher cipher, const struct secret_key *object_key,
 			    const struct content_nonce *nonce, struct bytes wrapped,
 			    struct secret_key *ret) MUST_USE;
+/* Plain bytes in a block of `block` encrypted ones; without cipher they are the same. */
+uint32_t content_block_plain(enum cipher cipher, uint32_t block);
 /* Size after padding and block encryption of n plain bytes; block = encrypted block size. */
 uint64_t content_encrypted_size(uint64_t plain, uint32_t block);
 
-/* Streams a segment: feed plain bytes, get whole encrypted blocks; finish adds the padding. */
+/* Streams a segment: feed plain bytes, get whole encrypted blocks; finish adds the padding.  Only
+ * ciphers AES-GCM and SecretBox: nothing is written in the clear.  ERR_INVALID for a block size
+ * outside of CONTENT_BLOCK_MIN and _MAX. */
 struct content_sealer;
 enum err content_sealer_new(struct call *call, enum cipher cipher, const struct secret_key *key,
 			    const struct content_nonce *start, uint32_t block,
@@ -46,7 +52,7 @@ enum err content_seal_blocks(struct call *call, struct content_sealer *s, struct
 enum err content_seal_tail(struct call *call, struct content_sealer *s, struct bytes tail, uint64_t n,
 			   uint8_t *out, size_t *ret_len) MUST_USE;
 /* Decrypts whole blocks beginning with block number `first`; out has the plain bytes (padding
- * included).  ERR_CRYPTO names the block. */
+ * included), content_block_plain() of each.  ERR_CRYPTO names the block. */
 struct content_opener;
 enum err content_opener_new(struct call *call, enum cipher cipher, const struct secret_key *key,
 			    const struct content_nonce *start, uint32_t block,
