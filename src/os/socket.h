@@ -29,6 +29,8 @@ enum err os_sock_write(struct call *call, struct os_sock *s, const struct bytes 
 /* Waits until at least one of want is possible; *ret_ready is the subset (errors count as both). */
 enum err os_sock_wait(struct call *call, struct os_sock *s, unsigned want,
 		      unsigned *ret_ready) MUST_USE;
+/* The same for a descriptor that a foreign library owns (libpq's).  Not in the simulated world. */
+enum err os_fd_wait(struct call *call, int fd, unsigned want, unsigned *ret_ready) MUST_USE;
 /* "ip:port" of the other end; lives as long as the socket. */
 const char *os_sock_remote(const struct os_sock *s);
 

@@ -254,6 +254,11 @@ enum err os_sock_wait(struct call *call, struct os_sock *s, unsigned want, unsig
 	return OK;
 }
 
+enum err os_fd_wait(struct call *call, int fd, unsigned want, unsigned *ret_ready)
+{
+	return call_fail(call, ERR_UNIMPLEMENTED, "no foreign descriptors in the simulated world");
+}
+
 const char *os_sock_remote(const struct os_sock *s)
 {
 	return s->remote;

@@ -242,20 +242,32 @@ enum err os_sock_write(struct call *call, struct os_sock *s, const struct bytes 
 	}
 }
 
-enum err os_sock_wait(struct call *call, struct os_sock *s, unsigned want, unsigned *ret_ready)
+static enum err fd_wait(struct call *call, int fd, unsigned want, unsigned *ret_ready)
 {
 	short events = (short)((want & OS_WANT_READ ? POLLIN : 0) |
 			       (want & OS_WANT_WRITE ? POLLOUT : 0));
 	short got = 0;
-	enum err e = posix_wait(call, s->fd, events, &got);
 
-	if (e)
-		return call_fail(call, e, "%s while waiting for %s", err_text(e), s->remote);
+	TRY_PLAIN(posix_wait(call, fd, events, &got));
 	unsigned ready = (got & POLLIN ? OS_WANT_READ : 0) | (got & POLLOUT ? OS_WANT_WRITE : 0);
 	if (got & (POLLERR | POLLHUP | POLLNVAL))
 		ready |= OS_WANT_READ | OS_WANT_WRITE;
 	*ret_ready = ready & want;
 	return OK;
+}
+
+enum err os_sock_wait(struct call *call, struct os_sock *s, unsigned want, unsigned *ret_ready)
+{
+	enum err e = fd_wait(call, s->fd, want, ret_ready);
+
+	return e ? call_fail(call, e, "%s while waiting for %s", err_text(e), s->remote) : OK;
+}
+
+enum err os_fd_wait(struct call *call, int fd, unsigned want, unsigned *ret_ready)
+{
+	enum err e = fd_wait(call, fd, want, ret_ready);
+
+	return e ? call_fail(call, e, "%s", err_text(e)) : OK;
 }
 
 const char *os_sock_remote(const struct os_sock *s)
