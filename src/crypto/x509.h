@@ -25,6 +25,7 @@ struct x509 {
 	struct bytes tbs;       /* what is signed, tag and length included */
 	struct bytes signature; /* content of the bit string */
 	struct bytes spki;      /* SubjectPublicKeyInfo, tag and length included */
+	unsigned edition;       /* X.509 version: 1, 2 or 3 */
 	bool has_constraints;   /* basic constraints present */
 	bool is_ca;
 	bool has_key_usage;
@@ -45,7 +46,8 @@ enum err x509_public_key(struct call *call, const struct x509 *cert,
 /* transport.md 5 item 2: SHA-256 over TBS, ECDSA of any curve or RSA-PSS.  ERR_CRYPTO if not. */
 enum err x509_check_signature(struct call *call, const struct x509 *cert,
 			      const struct public_key *issuer) MUST_USE;
-/* The further demands of item 3 on a CA: CA flag, and certSign if there is a key usage. */
+/* The further demands of item 3 on a CA: CA flag (an X.509 version 3 certificate must say so), and
+ * certSign if there is a key usage. */
 bool x509_may_sign(const struct x509 *ca);
 
 /* Certificates of our own, made exactly as transport.md 4.1 says; the DER is appended to out. */

@@ -1,0 +1,105 @@
+/* AES-256-GCM over EVP with the key schedule kept, SecretBox over libsodium. */
+#include "crypto/aead.h"
+
+#include <limits.h>
+#include <openssl/evp.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "crypto/algorithms.h"
+
+struct aead {
+	EVP_CIPHER_CTX *ctx;
+	bool seal;
+};
+
+struct aead *aead_new(const struct secret_key *key, bool seal)
+{
+	const struct algorithms *alg = algorithms();
+	struct aead *a = alg ? calloc(1, sizeof(*a)) : NULL;
+
+	if (!a)
+		return NULL;
+	a->seal = seal;
+	a->ctx = EVP_CIPHER_CTX_new();
+	if (!a->ctx || EVP_CipherInit_ex2(a->ctx, alg->aes_256_gcm, key->b, NULL, seal, NULL) != 1) {
+		aead_free(a);
+		return NULL;
+	}
+	return a;
+}
+
+void aead_free(struct aead *a)
+{
+	if (!a)
+		return;
+	EVP_CIPHER_CTX_free(a->ctx); /* wipes the key schedule */
+	free(a);
+}
+
+enum err aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], struct bytes plain,
+		   uint8_t *out)
+{
+	int n = 0;
+
+	if (!a->seal || plain.len > INT_MAX - AEAD_TAG_BYTES)
+		return ERR_INVALID;
+	if (EVP_EncryptInit_ex2(a->ctx, NULL, NULL, nonce, NULL) != 1)
+		return ERR_INTERNAL;
+	if (plain.len && EVP_EncryptUpdate(a->ctx, out, &n, plain.data, (int)plain.len) != 1)
+		return ERR_INTERNAL;
+	if (EVP_EncryptFinal_ex(a->ctx, out + plain.len, &n) != 1 ||
+	    EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_BYTES,
+				out + plain.len) != 1)
+		return ERR_INTERNAL;
+	return OK;
+}
+
+enum err aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], struct bytes sealed,
+		   uint8_t *out)
+{
+	uint8_t tag[AEAD_TAG_BYTES];
+	int n = 0;
+
+	if (a->seal || sealed.len > INT_MAX)
+		return ERR_INVALID;
+	if (sealed.len < AEAD_TAG_BYTES)
+		return ERR_CRYPTO;
+	size_t len = sealed.len - AEAD_TAG_BYTES;
+	/* Copied first: out may be the input's place. */
+	memcpy(tag, sealed.data + len, sizeof(tag));
+	if (EVP_DecryptInit_ex2(a->ctx, NULL, NULL, nonce, NULL) != 1)
+		return ERR_INTERNAL;
+	if ((len && EVP_DecryptUpdate(a->ctx, out, &n, sealed.data, (int)len) != 1) ||
+	    EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_SET_TAG, sizeof(tag), tag) != 1 ||
+	    EVP_DecryptFinal_ex(a->ctx, tag, &n) != 1) {
+		secret_wipe(out, len);
+		return ERR_CRYPTO;
+	}
+	return OK;
+}
+
+enum err secretbox_seal(const struct secret_key *key, const uint8_t nonce[SECRETBOX_NONCE_BYTES],
+			struct bytes plain, uint8_t *out)
+{
+	if (!algorithms())
+		return ERR_INTERNAL;
+	if (plain.len > SIZE_MAX - AEAD_TAG_BYTES)
+		return ERR_INVALID;
+	return crypto_secretbox_easy(out, plain.data, plain.len, nonce, key->b) == 0 ? OK
+										      : ERR_INTERNAL;
+}
+
+enum err secretbox_open(const struct secret_key *key, const uint8_t nonce[SECRETBOX_NONCE_BYTES],
+			struct bytes sealed, uint8_t *out)
+{
+	if (!algorithms())
+		return ERR_INTERNAL;
+	if (sealed.len < AEAD_TAG_BYTES)
+		return ERR_CRYPTO;
+	if (crypto_secretbox_open_easy(out, sealed.data, sealed.len, nonce, key->b) != 0) {
+		secret_wipe(out, sealed.len - AEAD_TAG_BYTES);
+		return ERR_CRYPTO;
+	}
+	return OK;
+}

@@ -1,0 +1,21 @@
+/* The one piece of process-wide state of this room: written once, then only read. */
+#include "crypto/algorithms.h"
+
+#include <openssl/crypto.h>
+#include <sodium.h>
+
+static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+static struct algorithms fetched;
+static int ready;
+
+static void fetch(void)
+{
+	fetched.aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+	fetched.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	ready = fetched.aes_256_gcm && fetched.sha256 && sodium_init() >= 0;
+}
+
+const struct algorithms *algorithms(void)
+{
+	return CRYPTO_THREAD_run_once(&once, fetch) && ready ? &fetched : NULL;
+}

@@ -1,0 +1,15 @@
+/* Algorithms fetched from OpenSSL once per process: a fetch per call costs more than the hash. */
+#ifndef ACRE_CRYPTO_ALGORITHMS_H
+#define ACRE_CRYPTO_ALGORITHMS_H
+
+#include <openssl/evp.h>
+
+struct algorithms {
+	EVP_CIPHER *aes_256_gcm;
+	EVP_MD *sha256;
+};
+
+/* Immutable after the first call; NULL when OpenSSL or libsodium cannot be set up. */
+const struct algorithms *algorithms(void);
+
+#endif
