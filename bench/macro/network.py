@@ -1,0 +1,119 @@
+"""What the macro benchmarks share: a network to measure, and the kernel's books about processes."""
+
+import contextlib
+import json
+import os
+import pathlib
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Failed(Exception):
+    pass
+
+
+def bin_dir(given):
+    return pathlib.Path(given or os.environ.get("ACRE_BIN") or HERE.parent.parent / "dist" / "bin").resolve()
+
+
+def run(*args, env=None, check=True):
+    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, env=env)
+    if check and done.returncode != 0:
+        raise Failed(f"{shlex.join(str(a)[:80] for a in args)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+class Network:
+    """One running satellite and its nodes."""
+
+    def __init__(self, acre, directory):
+        self.acre = acre
+        self.dir = directory
+        self.env = dict(os.environ)
+
+    def dev(self, verb, *args):
+        return run(self.acre, "dev", verb, "--dir", self.dir, *args)
+
+    def read_env(self):
+        for line in self.dev("env").splitlines():
+            words = shlex.split(line)
+            if words and words[0] == "export":
+                words = words[1:]
+            for word in words:
+                name, is_assignment, value = word.partition("=")
+                if is_assignment:
+                    self.env[name] = value
+        if not self.env.get("ACRE_ACCESS"):
+            raise Failed("acre dev env prints no ACRE_ACCESS")
+        self.env.pop("UPLINK_ACCESS", None)
+
+    def status(self):
+        """{"satellite": {"pid", "address"}, "nodes": [{"name", "pid", "address"}, ...]}"""
+        return json.loads(self.dev("status", "--output", "json"))
+
+
+@contextlib.contextmanager
+def network(acre, directory, nodes, rs):
+    """The network in a directory: one that runs there is used and left, else one is started and stopped."""
+    if not acre.exists():
+        raise Failed(f"{acre} is not there; build first, or set ACRE_BIN")
+    with contextlib.ExitStack() as stack:
+        if directory is None:
+            directory = tempfile.mkdtemp(prefix="acre-bench-")
+            stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        net = Network(acre, pathlib.Path(directory).resolve())
+        with contextlib.suppress(Failed, ValueError, KeyError):
+            net.status()["satellite"]["pid"]
+            net.read_env()
+            yield net
+            return
+        net.dir.mkdir(parents=True, exist_ok=True)
+        net.dev("up", "--nodes", nodes, *(("--rs", rs) if rs else ()))
+        stack.callback(net.dev, "down")
+        net.read_env()
+        yield net
+
+
+def cpu_seconds(pids):
+    """User and system time that processes have used so far. A process that is named twice counts once."""
+    total = 0
+    for pid in set(pids):
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        fields = stat[stat.rindex(")") + 2:].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICK
+
+
+def memory(pid):
+    """Resident, shared-out and peak memory of a process, bytes."""
+    sizes = {}
+    for name in ("smaps_rollup", "status"):
+        for line in pathlib.Path(f"/proc/{pid}/{name}").read_text().splitlines():
+            words = line.split()
+            if len(words) == 3 and words[2] == "kB":
+                sizes.setdefault(words[0].rstrip(":"), int(words[1]) * 1024)
+    return {"rss": sizes["VmRSS"], "pss": sizes["Pss"], "peak": sizes["VmHWM"]}
+
+
+def machine():
+    model = "unknown"
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith(("model name", "CPU part")):
+            model = line.split(":", 1)[1].strip()
+            break
+    total = int(pathlib.Path("/proc/meminfo").read_text().split()[1]) * 1024
+    return {"cpu": model, "cpus": os.cpu_count(), "memory": total, "kernel": platform.release(),
+            "load": os.getloadavg()[0]}
+
+
+def parse_size(text):
+    units = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    number = text.upper().removesuffix("B").removesuffix("I")
+    unit = number[-1] if number[-1:] in units else ""
+    return int(float(number.removesuffix(unit)) * units[unit])
