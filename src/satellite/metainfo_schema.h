@@ -1,0 +1,80 @@
+/*
+ * Tables of the metainfo service, entries of satellite_migrations.
+ *
+ * objects: one row per version; rows of a key lie together, newest version first, pending ones
+ * (random negative versions) last, so that "latest" and listings are a seek in objects_key.
+ * segments: position = part << 32 | index.  Nothing refers to a row from outside: a copied object has
+ * segment rows of its own with the same root piece ID and pieces; garbage collection keeps a piece
+ * while any row names it.
+ */
+#ifndef ACRE_SATELLITE_METAINFO_SCHEMA_H
+#define ACRE_SATELLITE_METAINFO_SCHEMA_H
+
+#define METAINFO_SCHEMA_1                                                                          \
+	"CREATE TABLE buckets ("                                                                   \
+	" id INTEGER NOT NULL PRIMARY KEY,"                                                        \
+	" project_id BLOB NOT NULL,"                                                               \
+	" name BLOB NOT NULL,"                                                                     \
+	" created_at INTEGER NOT NULL,"                                                            \
+	" placement INTEGER NOT NULL,"                                                             \
+	" versioning INTEGER NOT NULL,"                                                            \
+	" lock_enabled INTEGER NOT NULL,"                                                          \
+	" lock_mode INTEGER NOT NULL,"                                                             \
+	" lock_days INTEGER NOT NULL,"                                                             \
+	" lock_years INTEGER NOT NULL,"                                                            \
+	" user_agent BLOB);"                                                                       \
+	"CREATE UNIQUE INDEX buckets_name ON buckets (project_id, name);"                          \
+	"CREATE TABLE objects ("                                                                   \
+	" bucket_id INTEGER NOT NULL,"                                                             \
+	" object_key BLOB NOT NULL,"                                                               \
+	" version INTEGER NOT NULL,"                                                               \
+	" stream_id BLOB NOT NULL,"                                                                \
+	" status INTEGER NOT NULL,"                                                                \
+	" flags INTEGER NOT NULL,"                                                                 \
+	" created_at INTEGER NOT NULL,"                                                            \
+	" expires_at INTEGER,"                                                                     \
+	" zombie_at INTEGER,"                                                                      \
+	" segment_count INTEGER NOT NULL,"                                                         \
+	" plain_size INTEGER NOT NULL,"                                                            \
+	" encrypted_size INTEGER NOT NULL,"                                                        \
+	" fixed_segment_size INTEGER NOT NULL,"                                                    \
+	" cipher INTEGER NOT NULL,"                                                                \
+	" block_size INTEGER NOT NULL,"                                                            \
+	" metadata BLOB,"                                                                          \
+	" metadata_nonce BLOB,"                                                                    \
+	" metadata_key BLOB,"                                                                      \
+	" etag BLOB,"                                                                              \
+	" checksum_kind INTEGER NOT NULL,"                                                         \
+	" checksum BLOB,"                                                                          \
+	" lock_mode INTEGER NOT NULL,"                                                             \
+	" retain_until INTEGER);"                                                                  \
+	"CREATE UNIQUE INDEX objects_key ON objects (bucket_id, object_key, version DESC);"        \
+	"CREATE INDEX objects_pending ON objects (bucket_id, object_key, version) "                \
+	"WHERE version < 0;"                                                                       \
+	"CREATE INDEX objects_expires ON objects (expires_at) WHERE expires_at IS NOT NULL;"       \
+	"CREATE INDEX objects_zombies ON objects (zombie_at) WHERE zombie_at IS NOT NULL;"         \
+	"CREATE TABLE segments ("                                                                  \
+	" stream_id BLOB NOT NULL,"                                                                \
+	" position INTEGER NOT NULL,"                                                              \
+	" created_at INTEGER NOT NULL,"                                                            \
+	" repaired_at INTEGER,"                                                                    \
+	" expires_at INTEGER,"                                                                     \
+	" encrypted_key BLOB NOT NULL,"                                                            \
+	" key_nonce BLOB NOT NULL,"                                                                \
+	" encrypted_size INTEGER NOT NULL,"                                                        \
+	" plain_size INTEGER NOT NULL,"                                                            \
+	" plain_offset INTEGER NOT NULL,"                                                          \
+	" etag BLOB,"                                                                              \
+	" checksum BLOB,"                                                                          \
+	" redundancy INTEGER NOT NULL,"                                                            \
+	" placement INTEGER NOT NULL,"                                                             \
+	" root_piece_id BLOB,"                                                                     \
+	" pieces BLOB,"                                                                            \
+	" inline_data BLOB,"                                                                       \
+	" PRIMARY KEY (stream_id, position));"                                                     \
+	"CREATE TABLE node_aliases ("                                                              \
+	" node_id BLOB NOT NULL PRIMARY KEY,"                                                      \
+	" alias INTEGER NOT NULL);"                                                                \
+	"CREATE UNIQUE INDEX node_aliases_alias ON node_aliases (alias)"
+
+#endif

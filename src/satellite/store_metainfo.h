@@ -1,0 +1,114 @@
+/*
+ * The metainfo tables (metainfo_schema.h), statement by statement.  All functions run inside a
+ * transaction; rows are read into the call's scratch arena.  What a row means is decided above.
+ */
+#ifndef ACRE_SATELLITE_STORE_METAINFO_H
+#define ACRE_SATELLITE_STORE_METAINFO_H
+
+#include "db/db.h"
+#include "satellite/metainfo.h"
+
+/* ---- buckets ---- */
+
+/* ERR_NOT_FOUND without a text of its own. */
+enum err store_bucket_get(struct call *call, struct db_tx *tx, const struct project_id *project,
+			  struct bytes name, struct bucket *ret) MUST_USE;
+/* ERR_EXISTS. */
+enum err store_bucket_put(struct call *call, struct db_tx *tx, const struct project_id *project,
+			  const struct bucket *b) MUST_USE;
+/* Versioning and lock settings of b, by id. */
+enum err store_bucket_update(struct call *call, struct db_tx *tx, const struct bucket *b) MUST_USE;
+enum err store_bucket_delete(struct call *call, struct db_tx *tx, int64_t id) MUST_USE;
+enum err store_bucket_count(struct call *call, struct db_tx *tx, const struct project_id *project,
+			    int64_t *ret) MUST_USE;
+/* Any row of any kind in it. */
+enum err store_bucket_is_empty(struct call *call, struct db_tx *tx, int64_t id, bool *ret) MUST_USE;
+/* By name, from `cursor` (or behind it), at most `limit`; an array in scratch. */
+enum err store_bucket_list(struct call *call, struct db_tx *tx, const struct project_id *project,
+			   struct bytes cursor, bool inclusive, int64_t limit,
+			   struct bucket **ret, size_t *ret_count) MUST_USE;
+
+/* ---- objects ---- */
+
+/* The columns of every statement that reads whole objects, and the reader for them. */
+#define OBJECT_COLUMNS                                                                             \
+	"o.bucket_id, o.object_key, o.version, o.stream_id, o.status, o.flags, o.created_at, "     \
+	"o.expires_at, o.zombie_at, o.segment_count, o.plain_size, o.encrypted_size, "             \
+	"o.fixed_segment_size, o.cipher, o.block_size, o.metadata, o.metadata_nonce, "             \
+	"o.metadata_key, o.etag, o.checksum_kind, o.checksum, o.lock_mode, o.retain_until"
+/* Committed and not expired at $now. */
+#define OBJECT_VISIBLE(now)                                                                        \
+	"o.version > 0 AND (o.expires_at IS NULL OR o.expires_at > " now ")"
+/* Reads the current row; bytes are copied to the arena. */
+enum err store_object_read(struct call *call, const struct db_rows *rows, struct arena *a,
+			   struct object *ret) MUST_USE;
+
+/* ERR_EXISTS when the version is taken. */
+enum err store_object_insert(struct call *call, struct db_tx *tx, const struct object *o) MUST_USE;
+/* The pending row of an upload; ERR_NOT_FOUND without a text of its own. */
+enum err store_object_pending(struct call *call, struct db_tx *tx, const struct stream *s,
+			      struct object *ret) MUST_USE;
+enum err store_object_pending_exists(struct call *call, struct db_tx *tx, const struct stream *s,
+				     bool *ret) MUST_USE;
+/* Newest visible version, marker or not.  ERR_NOT_FOUND. */
+enum err store_object_latest(struct call *call, struct db_tx *tx, int64_t bucket,
+			     struct bytes key, int64_t now_ns, struct object *ret) MUST_USE;
+/* The same by bucket name, in one statement. */
+enum err store_object_latest_named(struct call *call, struct db_tx *tx,
+				   const struct project_id *project, struct bytes bucket,
+				   struct bytes key, int64_t now_ns, struct object *ret) MUST_USE;
+/* That version if visible.  ERR_NOT_FOUND. */
+enum err store_object_exact(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
+			    int64_t version, int64_t now_ns, struct object *ret) MUST_USE;
+/* Highest committed version, expired or not; ERR_NOT_FOUND when there is none. */
+enum err store_object_highest(struct call *call, struct db_tx *tx, int64_t bucket,
+			      struct bytes key, struct object *ret) MUST_USE;
+/* The one row without a version (status 3 or 6), expired or not; ERR_NOT_FOUND. */
+enum err store_object_unversioned(struct call *call, struct db_tx *tx, int64_t bucket,
+				  struct bytes key, struct object *ret) MUST_USE;
+/* Replaces row (bucket, key, version, stream) by `o`, which may have another key and version.
+ * ERR_NOT_FOUND when that row is not there any more; ERR_EXISTS when the new place is taken. */
+enum err store_object_replace(struct call *call, struct db_tx *tx, int64_t bucket,
+			      struct bytes key, int64_t version, const struct object *o) MUST_USE;
+/* The row and its segments. */
+enum err store_object_delete(struct call *call, struct db_tx *tx, const struct object *o) MUST_USE;
+/* Some rows of a bucket, for emptying it. */
+enum err store_object_some(struct call *call, struct db_tx *tx, int64_t bucket, int64_t limit,
+			   struct object **ret, size_t *ret_count) MUST_USE;
+/* Rows whose time has come: expired, or pending beyond its deadline. */
+enum err store_object_due(struct call *call, struct db_tx *tx, int64_t now_ns, int64_t limit,
+			  struct object **ret, size_t *ret_count) MUST_USE;
+/* Pending uploads of one key by stream UUID, after `cursor` (may be NULL). */
+enum err store_object_pending_streams(struct call *call, struct db_tx *tx, int64_t bucket,
+				      struct bytes key, const struct stream_uuid *cursor,
+				      int64_t now_ns, int64_t limit, struct object **ret,
+				      size_t *ret_count) MUST_USE;
+
+/* ---- segments ---- */
+
+/* Inserts or overwrites. */
+enum err store_segment_put(struct call *call, struct db_tx *tx, const struct segment *s) MUST_USE;
+/* ERR_NOT_FOUND without a text of its own. */
+enum err store_segment_get(struct call *call, struct db_tx *tx, const struct stream_uuid *stream,
+			   int64_t position, struct segment *ret) MUST_USE;
+enum err store_segment_last(struct call *call, struct db_tx *tx, const struct stream_uuid *stream,
+			    struct segment *ret) MUST_USE;
+/* From `position` on, at most `limit`.  Without data, the columns inline_data and pieces are left
+ * out.  A range (NULL = all) keeps those with plain_offset < limit and start < end. */
+struct plain_range {
+	int64_t start, limit;
+};
+enum err store_segment_list(struct call *call, struct db_tx *tx, const struct stream_uuid *stream,
+			    int64_t position, const struct plain_range *range, bool data,
+			    int64_t limit, struct segment **ret, size_t *ret_count) MUST_USE;
+enum err store_segment_set_offset(struct call *call, struct db_tx *tx,
+				  const struct stream_uuid *stream, int64_t position,
+				  int64_t plain_offset) MUST_USE;
+/* ERR_NOT_FOUND. */
+enum err store_segment_set_key(struct call *call, struct db_tx *tx,
+			       const struct stream_uuid *stream, int64_t position,
+			       struct bytes key, struct bytes nonce) MUST_USE;
+enum err store_segment_delete_all(struct call *call, struct db_tx *tx,
+				  const struct stream_uuid *stream) MUST_USE;
+
+#endif
