@@ -1,0 +1,243 @@
+/*
+ * The code itself.  All matrices here are Lagrange interpolation from one set of points to another
+ * (erasure.md 3), so nothing is ever inverted: k^2 steps for any k shares.
+ */
+#include "erasure/rs.h"
+
+#include <isa-l/erasure_code.h>
+#include <stdlib.h>
+
+#include "base/call.h"
+#include "base/num.h"
+#include "erasure/internal.h"
+
+enum { TABLE_BYTES = 32, GENERATOR = 2 };
+
+uint8_t rs_point(unsigned number)
+{
+	uint8_t x = number ? 1 : 0;
+
+	for (unsigned i = 1; i < number; i++)
+		x = gf_mul(x, GENERATOR);
+	return x;
+}
+
+bool rs_numbers_ok(const struct rs *rs, const unsigned numbers[], unsigned count)
+{
+	bool seen[RS_TOTAL_MAX] = { false };
+
+	for (unsigned i = 0; i < count; i++) {
+		if (numbers[i] >= rs->n || seen[numbers[i]])
+			return false;
+		seen[numbers[i]] = true;
+	}
+	return true;
+}
+
+/* weight[j] = 1 / prod over m != j of (x_j - x_m); minus is exclusive or. */
+static void lagrange_weights(const uint8_t x[], unsigned k, uint8_t weight[])
+{
+	for (unsigned j = 0; j < k; j++) {
+		uint8_t product = 1;
+		for (unsigned m = 0; m < k; m++)
+			if (m != j)
+				product = gf_mul(product, x[j] ^ x[m]);
+		weight[j] = gf_inv(product);
+	}
+}
+
+/* The coefficients of one row: value at y of the polynomial through values at x[0..k-1]. */
+static void lagrange_row(const uint8_t x[], const uint8_t weight[], unsigned k, uint8_t y,
+			 uint8_t row[])
+{
+	uint8_t product = 1;
+
+	for (unsigned j = 0; j < k; j++) {
+		if (x[j] == y) {
+			memset(row, 0, k);
+			row[j] = 1;
+			return;
+		}
+		product = gf_mul(product, y ^ x[j]);
+	}
+	for (unsigned j = 0; j < k; j++)
+		row[j] = gf_mul(gf_mul(product, weight[j]), gf_inv(y ^ x[j]));
+}
+
+enum err rs_rows_new(const unsigned from[], unsigned k, const unsigned to[], unsigned rows,
+		     struct rs_rows *ret)
+{
+	uint8_t x[RS_TOTAL_MAX], weight[RS_TOTAL_MAX];
+	struct rs_rows r = { .k = k, .rows = rows };
+
+	if (rows == 0) {
+		*ret = r;
+		return OK;
+	}
+	uint8_t *matrix = calloc(rows, k);
+	r.tables = calloc((size_t)rows * k, TABLE_BYTES);
+	if (!matrix || !r.tables) {
+		free(matrix);
+		free(r.tables);
+		return ERR_NO_MEMORY;
+	}
+	for (unsigned j = 0; j < k; j++)
+		x[j] = rs_point(from[j]);
+	lagrange_weights(x, k, weight);
+	for (unsigned i = 0; i < rows; i++)
+		lagrange_row(x, weight, k, rs_point(to[i]), matrix + (size_t)i * k);
+	ec_init_tables((int)k, (int)rows, matrix, r.tables);
+	free(matrix);
+	*ret = r;
+	return OK;
+}
+
+void rs_rows_fini(struct rs_rows *r)
+{
+	free(r->tables);
+	r->tables = NULL;
+}
+
+void rs_rows_apply(const struct rs_rows *r, size_t len, const uint8_t *const in[],
+		   uint8_t *const out[])
+{
+	/* ISA-L's prototype knows no const; it only reads the tables and inputs. */
+	if (r->rows && len)
+		ec_encode_data((int)len, (int)r->k, (int)r->rows, r->tables,
+			       (uint8_t **)(uintptr_t)in, (uint8_t **)(uintptr_t)out);
+}
+
+enum err rs_new(unsigned k, unsigned n, struct rs **ret)
+{
+	unsigned numbers[RS_TOTAL_MAX];
+
+	if (k < 1 || k > n || n > RS_TOTAL_MAX)
+		return ERR_INVALID;
+	struct rs *rs = calloc(1, sizeof(*rs));
+	if (!rs)
+		return ERR_NO_MEMORY;
+	rs->k = k;
+	rs->n = n;
+	for (unsigned i = 0; i < n; i++)
+		numbers[i] = i;
+	enum err e = rs_rows_new(numbers, k, numbers + k, n - k, &rs->parity);
+	if (e) {
+		free(rs);
+		return e;
+	}
+	*ret = rs;
+	return OK;
+}
+
+void rs_free(struct rs *rs)
+{
+	if (!rs)
+		return;
+	rs_rows_fini(&rs->parity);
+	free(rs);
+}
+
+unsigned rs_required(const struct rs *rs)
+{
+	return rs->k;
+}
+
+unsigned rs_total(const struct rs *rs)
+{
+	return rs->n;
+}
+
+void rs_encode(const struct rs *rs, size_t len, uint8_t *const shares[])
+{
+	uint8_t dropped[RS_STRIP_BYTES];
+	const uint8_t *in[RS_TOTAL_MAX];
+	uint8_t *out[RS_TOTAL_MAX];
+
+	for (size_t at = 0; at < len; at += RS_STRIP_BYTES) {
+		for (unsigned j = 0; j < rs->k; j++)
+			in[j] = shares[j] + at;
+		for (unsigned i = rs->k; i < rs->n; i++)
+			out[i - rs->k] = shares[i] ? shares[i] + at : dropped;
+		rs_rows_apply(&rs->parity, MIN(len - at, (size_t)RS_STRIP_BYTES), in, out);
+	}
+}
+
+enum err rs_decoder_new(const struct rs *rs, const unsigned numbers[], struct rs_decoder **ret)
+{
+	if (!rs_numbers_ok(rs, numbers, rs->k))
+		return ERR_INVALID;
+	struct rs_decoder *d = calloc(1, sizeof(*d));
+	if (!d)
+		return ERR_NO_MEMORY;
+	unsigned missing = 0;
+	d->k = rs->k;
+	for (unsigned block = 0; block < rs->k; block++) {
+		unsigned j = 0;
+		while (j < rs->k && numbers[j] != block)
+			j++;
+		if (j == rs->k) {
+			d->missing[missing++] = block;
+		} else {
+			d->present[d->present_count].block = block;
+			d->present[d->present_count++].input = j;
+		}
+	}
+	enum err e = rs_rows_new(numbers, rs->k, d->missing, missing, &d->rows);
+	if (e) {
+		free(d);
+		return e;
+	}
+	*ret = d;
+	return OK;
+}
+
+void rs_decoder_free(struct rs_decoder *d)
+{
+	if (!d)
+		return;
+	rs_rows_fini(&d->rows);
+	free(d);
+}
+
+void rs_decode(const struct rs_decoder *d, size_t len, const uint8_t *const in[],
+	       uint8_t *const out[])
+{
+	uint8_t dropped[RS_STRIP_BYTES];
+	const uint8_t *from[RS_TOTAL_MAX];
+	uint8_t *to[RS_TOTAL_MAX];
+
+	for (size_t at = 0; at < len && d->rows.rows; at += RS_STRIP_BYTES) {
+		for (unsigned j = 0; j < d->k; j++)
+			from[j] = in[j] + at;
+		for (unsigned i = 0; i < d->rows.rows; i++)
+			to[i] = out[d->missing[i]] ? out[d->missing[i]] + at : dropped;
+		rs_rows_apply(&d->rows, MIN(len - at, (size_t)RS_STRIP_BYTES), from, to);
+	}
+	for (unsigned i = 0; i < d->present_count; i++) {
+		uint8_t *block = out[d->present[i].block];
+		const uint8_t *share = in[d->present[i].input];
+
+		if (block && block != share && len)
+			memcpy(block, share, len);
+	}
+}
+
+enum err rs_rebuild(const struct rs *rs, const unsigned numbers[], size_t len,
+		    const uint8_t *const in[], unsigned wanted, uint8_t *out)
+{
+	const uint8_t *from[RS_TOTAL_MAX];
+	struct rs_rows row;
+
+	if (wanted >= rs->n || !rs_numbers_ok(rs, numbers, rs->k))
+		return ERR_INVALID;
+	TRY_PLAIN(rs_rows_new(numbers, rs->k, &wanted, 1, &row));
+	for (size_t at = 0; at < len; at += RS_STRIP_BYTES) {
+		uint8_t *to = out + at;
+
+		for (unsigned j = 0; j < rs->k; j++)
+			from[j] = in[j] + at;
+		rs_rows_apply(&row, MIN(len - at, (size_t)RS_STRIP_BYTES), from, &to);
+	}
+	rs_rows_fini(&row);
+	return OK;
+}
