@@ -15,6 +15,9 @@ struct grant {
 	struct store store;
 };
 
+/* Wipes the keys it holds. */
+void grant_wipe(struct grant *g);
+
 /* Everything lives in `a`.  The store is limited to what the key allows, as on every parse.
  * ERR_FORMAT with advice for a grant cut short by copy and paste. */
 enum err grant_parse(struct call *call, struct arena *a, struct bytes text, struct grant *ret) MUST_USE;

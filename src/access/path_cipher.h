@@ -29,7 +29,10 @@ struct store {
 	enum cipher default_cipher;
 	struct store_entry *entries;
 	size_t count;
+	size_t cap; /* store_add's; of copies of this struct only one may be added to */
 };
+/* Wipes the keys; the memory stays the arena's. */
+void store_wipe(struct store *s);
 /* Copies the entry's bytes into `a`, where the array lives too; the same path again replaces the
  * entry.  ERR_INVALID on component mismatch or conflict. */
 enum err store_add(struct call *call, struct arena *a, struct store *s,

@@ -47,7 +47,8 @@ bool caveat_allows(const struct caveat *c, const struct action *action);
 /* All caveats AND the key's version bits; not the HMAC chain, not revocation. ERR_PERMISSION. */
 enum err permission_check(struct call *call, const struct macaroon *m, unsigned key_version,
 			  const struct action *action) MUST_USE;
-/* Intersection of the caveats' bucket sets; *ret_all when nothing restricts. */
+/* Intersection of the caveats' bucket sets, in order, each once; *ret_all when nothing restricts.
+ * The views are into the macaroon. */
 enum err permission_buckets(struct call *call, struct arena *a, const struct macaroon *m,
 			    bool *ret_all, struct bytes **ret_buckets, size_t *ret_count) MUST_USE;
 /* The smallest max_object_ttl; *ret_ns 0 when none; ERR_INVALID when one is not positive. */
