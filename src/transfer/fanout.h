@@ -1,0 +1,34 @@
+/*
+ * What many piece streams share: connections to nodes, and the threads that run one blocking piece
+ * stream each (style-models.md 5 e).  Nothing outside this room and rpc knows how streams are run.
+ */
+#ifndef ACRE_TRANSFER_FANOUT_H
+#define ACRE_TRANSFER_FANOUT_H
+
+#include "base/call.h"
+#include "net/net.h"
+#include "rpc/rpc.h"
+
+struct fanout;
+
+enum {
+	FANOUT_THREADS_MAX = 4096,
+	FANOUT_CONNECTIONS_DEFAULT = 200,
+};
+
+struct fanout_limits {
+	unsigned connections_max; /* 0 = FANOUT_CONNECTIONS_DEFAULT; active ones are not closed */
+	unsigned threads_max;     /* 0 = FANOUT_THREADS_MAX */
+	int64_t dial_ns_max;      /* 0 = 10 s (transport.md 10) */
+};
+
+/* tls is borrowed and must live longer. */
+enum err fanout_new(struct call *call, const struct net_tls *tls, struct fanout_limits limits,
+		    struct fanout **ret) MUST_USE;
+/* Waits for what was started; NULL is fine. */
+void fanout_free(struct fanout *f);
+struct rpc_pool *fanout_connections(struct fanout *f);
+/* Runs fn(arg) in a thread of its own.  When it fails fn is never called. */
+enum err fanout_start(struct call *call, struct fanout *f, void (*fn)(void *arg), void *arg) MUST_USE;
+
+#endif

@@ -1,0 +1,75 @@
+/* Streams to nodes, and what makes a node's signature believable. */
+#include "transfer/peer.h"
+
+#include "base/cleanup.h"
+#include "os/clock.h"
+
+DEFINE_AUTO_PTR(struct cert_chain, cert_chain_auto, cert_chain_free)
+
+enum err peer_open(struct call *call, struct fanout *f, const struct addressed_limit *limit,
+		   const char *method, int64_t stall_ns, struct peer *ret)
+{
+	struct peer p = { .pool = fanout_connections(f) };
+
+	if (!limit->address[0])
+		return call_fail(call, ERR_PROTOCOL, "the satellite named a node without an address");
+	TRY_PLAIN(rpc_pool_get(call, p.pool, &limit->ids.node, limit->address, &p.conn));
+	int64_t deadline = peer_step(call, stall_ns);
+	enum err e = rpc_open(call, p.conn, method, &p.stream);
+	call->deadline_ns = deadline;
+	if (e) {
+		rpc_conn_close(p.conn);
+		return e;
+	}
+	*ret = p;
+	return OK;
+}
+
+void peer_close(struct peer *p)
+{
+	if (p->stream)
+		rpc_stream_end(p->stream);
+	p->stream = NULL;
+	if (p->conn)
+		rpc_pool_put(p->pool, p->conn);
+	p->conn = NULL;
+}
+
+void peer_finished(struct call *call, struct peer *p, int64_t stall_ns)
+{
+	struct bytes rest;
+	int64_t deadline = peer_step(call, MIN(stall_ns, NS_PER_SEC));
+
+	/* What is said now changes nothing any more: the answer is complete and signed. */
+	if (rpc_recv(call, p->stream, &rest) != OK)
+		call_clear_error(call);
+	call->deadline_ns = deadline;
+}
+
+int64_t peer_step(struct call *call, int64_t stall_ns)
+{
+	int64_t deadline = call->deadline_ns;
+
+	os_call_limit(call, stall_ns);
+	return deadline;
+}
+
+enum err peer_verify_hash(struct call *call, const struct peer *p, const struct node_id *node,
+			  struct bytes der, const Orders__PieceHash *hash)
+{
+	struct cert_chain *own AUTO(cert_chain_auto) = NULL;
+	const struct cert_chain *chain = net_peer_chain(rpc_conn_net(p->conn));
+	struct node_id id;
+
+	if (der.len) {
+		TRY(cert_chain_from_der(call, der, &own), "certificates in the node's answer");
+		chain = own;
+	}
+	if (!chain)
+		return call_fail(call, ERR_UNAUTHENTICATED, "the node sent no certificates");
+	TRY_PLAIN(cert_chain_node_id(call, chain, &id));
+	if (!node_id_equal(&id, node))
+		return call_fail(call, ERR_UNAUTHENTICATED, "another node signed the piece hash");
+	TRY(piece_hash_verify_node(call, hash, cert_chain_leaf_key(chain)), "the node's piece hash");
+	return OK;
+}

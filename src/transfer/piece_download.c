@@ -1,0 +1,214 @@
+/* Download of a piece range: the node sends as much as was ordered; orders grow as data arrives. */
+#include "transfer/piece_download.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "base/wire.h"
+#include "proto/proto.h"
+#include "transfer/peer.h"
+
+/* Field numbers of PieceDownloadRequest and PieceDownloadResponse (orders.md 6). */
+enum {
+	FIELD_LIMIT = 1,
+	FIELD_ORDER = 2,
+	FIELD_CHUNK = 3,
+	FIELD_CHUNK_OFFSET = 1,
+	FIELD_CHUNK_SIZE = 2,
+	FIELD_CHUNK_MAX = 4,
+	ANSWER_CHUNK = 1,
+	ANSWER_HASH = 2,
+	ANSWER_LIMIT = 3,
+	ANSWER_CHUNK_OFFSET = 1,
+	ANSWER_CHUNK_DATA = 2,
+	REQUEST_MAX = 16 << 10,
+	ORIGIN_MAX = 16 << 10,
+};
+
+struct piece_download {
+	struct peer peer;
+	const struct addressed_limit *limit;
+	const struct ed25519_signer *signer;
+	int64_t stall_ns;
+	uint64_t offset, size;    /* of the range */
+	uint64_t received;        /* bytes of it */
+	uint64_t ordered;
+	int64_t step;
+	struct buf hash, origin;  /* of the uplink, for repair */
+};
+
+DEFINE_AUTO_PTR(struct piece_download, piece_download_auto, piece_download_close)
+
+/* Signs for `amount` bytes of this range in all; appended as field 2 of a request. */
+static enum err add_order(struct call *call, struct piece_download *d, struct buf *out)
+{
+	struct order order = { .serial = d->limit->ids.serial };
+	uint8_t wire[ORDER_WIRE_MAX];
+
+	order.amount = (int64_t)MIN(d->ordered + (uint64_t)d->step, d->size);
+	TRY_PLAIN(order_sign(call, &order, d->signer));
+	buf_add_field_bytes(out, FIELD_ORDER, BYTES(wire, order_encode(&order, wire)));
+	d->ordered = (uint64_t)order.amount;
+	d->step = order_step_next(d->step);
+	return OK;
+}
+
+static enum err send_request(struct call *call, struct piece_download *d)
+{
+	struct buf out AUTO_BUF = BUF_INIT(REQUEST_MAX);
+	struct buf part AUTO_BUF = BUF_INIT(ORDER_SIGNING_MAX);
+
+	TRY_PLAIN(proto_encode(call, &d->limit->limit->base, &part));
+	buf_add_field_bytes(&out, FIELD_LIMIT, buf_bytes(&part));
+	buf_clear(&part);
+	if (d->offset)
+		buf_add_field_varint(&part, FIELD_CHUNK_OFFSET, d->offset);
+	buf_add_field_varint(&part, FIELD_CHUNK_SIZE, d->size);
+	/* Fields rise: the order, when it is here too, would come before the chunk; a node takes
+	 * them in one message or in two (orders.md 6.1), two is what a TLS client sends. */
+	buf_add_field_bytes(&out, FIELD_CHUNK, buf_bytes(&part));
+	buf_add_field_varint(&out, FIELD_CHUNK_MAX, PIECE_DOWNLOAD_CHUNK);
+	TRY_PLAIN(buf_status(&part));
+	TRY_PLAIN(buf_status(&out));
+	struct bytes message = buf_bytes(&out);
+	return rpc_send(call, d->peer.stream, &message, 1);
+}
+
+static enum err send_order(struct call *call, struct piece_download *d)
+{
+	struct buf out AUTO_BUF = BUF_INIT(2 * ORDER_WIRE_MAX);
+
+	TRY_PLAIN(add_order(call, d, &out));
+	TRY_PLAIN(buf_status(&out));
+	struct bytes message = buf_bytes(&out);
+	TRY_PLAIN(rpc_send(call, d->peer.stream, &message, 1));
+	return rpc_flush(call, d->peer.stream);
+}
+
+enum err piece_download_open(struct call *call, struct fanout *f, const struct addressed_limit *limit,
+			     const struct ed25519_signer *signer, uint64_t offset, uint64_t size,
+			     int64_t stall_ns, struct piece_download **ret)
+{
+	struct piece_download *d AUTO(piece_download_auto) = calloc(1, sizeof(*d));
+
+	if (!d)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	d->hash = BUF_INIT(ORIGIN_MAX);
+	d->origin = BUF_INIT(ORIGIN_MAX);
+	if (!size || limit->limit->limit < 0 || size > (uint64_t)limit->limit->limit)
+		return call_fail(call, ERR_OUT_OF_RANGE,
+				 "the order limit allows %lld bytes, %llu are needed",
+				 (long long)limit->limit->limit, (unsigned long long)size);
+	d->limit = limit;
+	d->signer = signer;
+	d->stall_ns = stall_ns;
+	d->offset = offset;
+	d->size = size;
+	d->step = ORDER_STEP_FIRST;
+	TRY_PLAIN(peer_open(call, f, limit, "/piecestore.Piecestore/Download", stall_ns, &d->peer));
+	int64_t deadline = peer_step(call, stall_ns);
+	enum err e = send_request(call, d);
+	if (!e)
+		e = send_order(call, d);
+	call->deadline_ns = deadline;
+	TRY_PLAIN(e);
+	*ret = take(&d);
+	return OK;
+}
+
+static enum err take_chunk(struct call *call, struct piece_download *d, struct bytes chunk,
+			   struct bytes *ret)
+{
+	struct wire w = wire_read(chunk);
+	struct wire_field f;
+	struct bytes data = BYTES_NONE;
+	uint64_t offset = 0;
+
+	while (wire_field(&w, &f)) {
+		if (f.number == ANSWER_CHUNK_OFFSET && f.type == WIRE_VARINT)
+			offset = f.value;
+		else if (f.number == ANSWER_CHUNK_DATA && f.type == WIRE_BYTES)
+			data = f.bytes;
+	}
+	if (!wire_ok(&w))
+		return call_fail(call, ERR_FORMAT, "damaged chunk");
+	if (offset != d->offset + d->received || data.len > d->ordered - d->received)
+		return call_fail(call, ERR_PROTOCOL, "the node sent bytes that were not ordered");
+	*ret = data;
+	return OK;
+}
+
+/* One answer; *ret stays empty when it carries no data. */
+static enum err take_answer(struct call *call, struct piece_download *d, struct bytes message,
+			    struct bytes *ret)
+{
+	struct wire w = wire_read(message);
+	struct wire_field f;
+
+	*ret = BYTES_NONE;
+	while (wire_field(&w, &f)) {
+		if (f.type != WIRE_BYTES)
+			continue;
+		if (f.number == ANSWER_CHUNK) {
+			TRY_PLAIN(take_chunk(call, d, f.bytes, ret));
+		} else if (f.number == ANSWER_HASH || f.number == ANSWER_LIMIT) {
+			struct buf *to = f.number == ANSWER_HASH ? &d->hash : &d->origin;
+			buf_clear(to);
+			buf_add_bytes(to, f.bytes);
+			TRY_PLAIN(buf_status(to));
+		}
+	}
+	if (!wire_ok(&w))
+		return call_fail(call, ERR_FORMAT, "damaged answer");
+	return OK;
+}
+
+static enum err read_step(struct call *call, struct piece_download *d, struct bytes *ret)
+{
+	struct bytes message;
+
+	/* Enough stays ordered that the node need never wait for us (orders.md 6.3). */
+	while (d->ordered < d->size && d->ordered - d->received < (uint64_t)d->step)
+		TRY_PLAIN(send_order(call, d));
+	do {
+		enum err e = rpc_recv(call, d->peer.stream, &message);
+		if (e == ERR_EOF)
+			return call_fail(call, ERR_CLOSED, "the node ended the download early");
+		TRY_PLAIN(e);
+		TRY_PLAIN(take_answer(call, d, message, ret));
+	} while (!ret->len);
+	return OK;
+}
+
+enum err piece_download_read(struct call *call, struct piece_download *d, struct bytes *ret)
+{
+	struct bytes data;
+
+	if (d->received == d->size)
+		return ERR_EOF;
+	int64_t deadline = peer_step(call, d->stall_ns);
+	enum err e = read_step(call, d, &data);
+	call->deadline_ns = deadline;
+	TRY_PLAIN(e);
+	d->received += data.len;
+	*ret = data;
+	return OK;
+}
+
+void piece_download_origin(const struct piece_download *d, struct bytes *ret_hash,
+			   struct bytes *ret_limit)
+{
+	*ret_hash = buf_bytes(&d->hash);
+	*ret_limit = buf_bytes(&d->origin);
+}
+
+void piece_download_close(struct piece_download *d)
+{
+	if (!d)
+		return;
+	peer_close(&d->peer);
+	buf_free(&d->hash);
+	buf_free(&d->origin);
+	free(d);
+}
