@@ -16,6 +16,7 @@
 struct overlay;   /* overlay.h: the nodes, in memory */
 struct key_cache; /* auth.h: API keys, projects, revocations */
 struct rate_limiter;
+struct metainfo;  /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
 
 struct satellite {
 	struct satellite_config config; /* read only once it serves */
@@ -27,6 +28,7 @@ struct satellite {
 	struct key_cache *keys;
 	struct rate_limiter *checkin_rates; /* per node */
 	struct rate_limiter *project_rates; /* per project and kind of request */
+	struct metainfo *metainfo;
 	/* Secrets of this satellite, made at setup and kept in its database. */
 	struct secret_key id_key;    /* MAC of stream and segment IDs (metainfo.md 3.2) */
 	struct secret_key order_key; /* encrypted metadata in order limits (orders.md 7) */
@@ -38,6 +40,10 @@ struct satellite {
 enum err satellite_open(struct call *call, const struct satellite_config *config,
 			struct satellite **ret) MUST_USE;
 void satellite_close(struct satellite *sat);
+/* The part of it that metainfo needs: sat->metainfo, once the database is open and migrated; a chore
+ * thread that removes what expired.  Called by satellite_open and satellite_close. */
+enum err metainfo_open(struct call *call, struct satellite *sat) MUST_USE;
+void metainfo_close(struct satellite *sat);
 
 /* The methods it serves: arrays of contact, orders and metainfo in one. */
 extern const struct rpc_method contact_methods[];
