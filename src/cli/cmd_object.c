@@ -83,6 +83,14 @@ static enum err list_buckets(struct cli *cli, UplinkProject *project)
 	return e;
 }
 
+/* As uplink: whole keys in a recursive listing, else relative to the prefix. */
+static const char *shown_key(struct cli *cli, const char *prefix, const UplinkObject *o)
+{
+	size_t n = strlen(prefix);
+
+	return !cli->o.recursive && strncmp(o->key, prefix, n) == 0 ? o->key + n : o->key;
+}
+
 static void add_entry_json(struct cli *cli, const char *prefix, const UplinkObject *o)
 {
 	struct buf *out = &cli->out;
@@ -103,15 +111,13 @@ static void add_entry_json(struct cli *cli, const char *prefix, const UplinkObje
 			buf_add_byte(out, ',');
 		}
 	}
-	size_t skip = strncmp(o->key, prefix, strlen(prefix)) == 0 ? strlen(prefix) : 0;
-	cli_add_json_key(out, "key", o->key + skip);
+	cli_add_json_key(out, "key", shown_key(cli, prefix, o));
 	buf_add_str(out, "}\n");
 }
 
 static void add_entry_tab(struct cli *cli, const char *prefix, const UplinkObject *o)
 {
 	struct buf *out = &cli->out;
-	size_t skip = strncmp(o->key, prefix, strlen(prefix)) == 0 ? strlen(prefix) : 0;
 
 	if (o->is_prefix) {
 		buf_printf(out, "%-7s %-23s %-15s", "PRE", "", "");
@@ -128,7 +134,7 @@ static void add_entry_tab(struct cli *cli, const char *prefix, const UplinkObjec
 				buf_add_byte(out, ' ');
 		}
 	}
-	cli_add_safe(out, o->key + skip);
+	cli_add_safe(out, shown_key(cli, prefix, o));
 	buf_add_byte(out, '\n');
 }
 
