@@ -7,6 +7,11 @@
  * on PostgreSQL each is a serializable transaction of its own.  Either way the function may run
  * more than once (conflict, lost connection before commit), so it keeps its results in `arg` and
  * starts from scratch each time, touches nothing else and does not wait.
+ *
+ * The one SQL text: types BLOB, TEXT and INTEGER in capitals; tables may be WITHOUT ROWID (dropped
+ * for PostgreSQL); what is compared or ordered bytewise is BLOB, since TEXT follows the server's
+ * collation; an untyped NULL or number in a SELECT list is CAST.  After a statement failed the
+ * transaction has failed (as PostgreSQL does it), so expected conflicts are ON CONFLICT DO NOTHING.
  */
 #ifndef ACRE_DB_DB_H
 #define ACRE_DB_DB_H

@@ -1,0 +1,114 @@
+/* The front of both drivers. */
+#include "db/db.h"
+
+#include <assert.h>
+
+#include "db/db_internal.h"
+#include "os/process.h"
+
+static bool has_prefix(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+enum err db_open(struct call *call, const char *url, struct db **ret)
+{
+	if (has_prefix(url, "postgres://") || has_prefix(url, "postgresql://"))
+		return postgres_open(call, url, ret);
+	const char *path = has_prefix(url, "sqlite:") ? url + strlen("sqlite:") : url;
+	if (!path[0])
+		return call_fail(call, ERR_CONFIG,
+				 "the database URL is empty (want sqlite:<path> or postgres://...)");
+	if (path == url && strstr(url, "://"))
+		return call_fail(call, ERR_CONFIG,
+				 "database \"%s\": want sqlite:<path> or postgres://user@host/name",
+				 url);
+	return sqlite_open(call, path, os_simulated(), ret);
+}
+
+void db_close(struct db *db)
+{
+	if (db)
+		db->driver->close(db);
+}
+
+bool db_is_sqlite(const struct db *db)
+{
+	return db->driver->is_sqlite;
+}
+
+enum err db_write(struct call *call, struct db *db, db_work *work, void *arg)
+{
+	return db->driver->write(call, db, work, arg);
+}
+
+enum err db_read(struct call *call, struct db *db, db_work *work, void *arg)
+{
+	return db->driver->read(call, db, work, arg);
+}
+
+static enum err check(struct call *call, struct db_tx *tx, size_t count)
+{
+	if (tx->failed)
+		return call_wrap(call, ERR_ABORTED, "a statement of this transaction had failed");
+	assert(count <= DB_VALUES_MAX);
+	return OK;
+}
+
+enum err db_exec(struct call *call, struct db_tx *tx, const char *sql, const struct db_value *values,
+		 size_t count, int64_t *ret_changed)
+{
+	TRY_PLAIN(check(call, tx, count));
+	if (tx->read_only) {
+		tx->failed = true;
+		return call_fail(call, ERR_INTERNAL, "a change in a reading transaction");
+	}
+	return tx->db->driver->exec(call, tx, sql, values, count, ret_changed);
+}
+
+enum err db_query(struct call *call, struct db_tx *tx, const char *sql,
+		  const struct db_value *values, size_t count, struct db_rows **ret)
+{
+	TRY_PLAIN(check(call, tx, count));
+	return tx->db->driver->query(call, tx, sql, values, count, ret);
+}
+
+enum err db_rows_next(struct call *call, struct db_rows *rows)
+{
+	return rows->tx->db->driver->next(call, rows);
+}
+
+void db_rows_free(struct db_rows *rows)
+{
+	if (rows)
+		rows->tx->db->driver->rows_free(rows);
+}
+
+bool db_is_null(const struct db_rows *rows, unsigned column)
+{
+	return rows->tx->db->driver->is_null(rows, column);
+}
+
+int64_t db_int(const struct db_rows *rows, unsigned column)
+{
+	return rows->tx->db->driver->integer(rows, column);
+}
+
+struct bytes db_bytes(const struct db_rows *rows, unsigned column)
+{
+	return rows->tx->db->driver->bytes(rows, column);
+}
+
+enum err db_backup(struct call *call, struct db *db, const char *path)
+{
+	return db->driver->backup(call, db, path);
+}
+
+uint64_t db_sql_hash(const char *sql)
+{
+	uint64_t h = 14695981039346656037U; /* FNV-1a */
+
+	for (; *sql; sql++)
+		h = (h ^ (uint8_t)*sql) * 1099511628211U;
+	return h;
+}

@@ -1,0 +1,432 @@
+/*
+ * The PostgreSQL driver: a pool of connections; each change a serializable transaction of its own,
+ * run again after conflicts and after a connection lost before COMMIT.  A server that restarts
+ * costs some retries.
+ */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "base/text.h"
+#include "db/postgres_conn.h"
+#include "os/clock.h"
+#include "os/lock.h"
+#include "os/random.h"
+
+enum {
+	CONNS_MAX = 32,
+	OID_BOOL = 16,
+	OID_INT2 = 21,
+	OID_INT4 = 23,
+	OID_NUMERIC = 1700,
+	NUMERIC_HEAD_BYTES = 8,
+	NUMERIC_BASE = 10000,
+};
+#define BACKOFF_FIRST_NS (5 * NS_PER_MS)
+#define BACKOFF_LOST_NS (100 * NS_PER_MS)
+#define BACKOFF_NS_MAX (1 * NS_PER_SEC)
+#define COMMIT_NS_MAX (60 * NS_PER_SEC)
+
+struct pg_db {
+	struct db db;
+	char *url;
+
+	struct os_mutex lock; /* over what follows */
+	struct os_cond came_back;
+	unsigned conns; /* open or being opened */
+	unsigned idle;
+	struct pg_conn *idle_conns[CONNS_MAX];
+};
+
+struct pg_tx {
+	struct db_tx tx;
+	struct pg_conn *conn;
+	enum pg_fate fate; /* of the statement that failed */
+};
+
+struct pg_rows {
+	struct db_rows rows;
+	PGresult *res;
+	int at; /* -1 before the first */
+};
+
+static struct pg_db *pg_of(struct db *db)
+{
+	return (struct pg_db *)(void *)db;
+}
+
+static struct pg_tx *tx_of(struct db_tx *tx)
+{
+	return (struct pg_tx *)(void *)tx;
+}
+
+static struct pg_rows *rows_of(const struct db_rows *rows)
+{
+	return (struct pg_rows *)(uintptr_t)rows;
+}
+
+/* ---- pool ---- */
+
+static enum err take_place(struct call *call, struct pg_db *p, struct pg_conn **ret)
+{
+	OS_LOCKED(&p->lock);
+	while (p->idle == 0 && p->conns >= CONNS_MAX) {
+		enum err e = os_cond_wait(call, &p->came_back, &p->lock);
+		if (e && p->idle == 0 && p->conns >= CONNS_MAX)
+			return call_fail(call, e, "timed out waiting for the database");
+	}
+	if (p->idle) {
+		*ret = p->idle_conns[--p->idle];
+		return OK;
+	}
+	p->conns++;
+	*ret = NULL;
+	return OK;
+}
+
+/* Gives a connection back (NULL: only its place).  One that is not good is closed. */
+static void pool_put(struct pg_db *p, struct pg_conn *c)
+{
+	bool good = c && pg_conn_good(c);
+
+	if (!good)
+		pg_conn_close(c);
+	OS_LOCKED(&p->lock);
+	if (good)
+		p->idle_conns[p->idle++] = c;
+	else
+		p->conns--;
+	os_cond_signal(&p->came_back);
+}
+
+/* The others have most likely gone with the one that was lost. */
+static void pool_drop_idle(struct pg_db *p)
+{
+	struct pg_conn *gone[CONNS_MAX];
+	unsigned n;
+
+	os_mutex_lock(&p->lock);
+	n = p->idle;
+	if (n)
+		memcpy(gone, p->idle_conns, n * sizeof(gone[0]));
+	p->idle = 0;
+	p->conns -= n;
+	os_cond_broadcast(&p->came_back);
+	os_mutex_unlock(&p->lock);
+	for (unsigned i = 0; i < n; i++)
+		pg_conn_close(gone[i]);
+}
+
+static enum err pool_get(struct call *call, struct pg_db *p, struct pg_conn **ret)
+{
+	TRY_PLAIN(take_place(call, p, ret));
+	if (*ret)
+		return OK;
+	enum err e = pg_conn_open(call, p->url, ret);
+	if (e)
+		pool_put(p, NULL);
+	return e;
+}
+
+/* ---- transactions ---- */
+
+/* COMMIT: its outcome is waited for even if the call ends meanwhile. */
+static enum err commit(struct call *call, struct pg_tx *tx)
+{
+	AUTO_CALL struct call own;
+	PGresult *res = NULL;
+
+	call_init(&own);
+	os_call_limit(&own, COMMIT_NS_MAX);
+	enum err e = pg_conn_run(&own, tx->conn, "COMMIT", &tx->fate, &res);
+	bool done = !e && strcmp(PQcmdStatus(res), "COMMIT") == 0;
+	PQclear(res);
+	if (done)
+		return OK;
+	call_copy_error(call, &own);
+	if (!e)
+		return call_fail(call, ERR_ABORTED, "the database rolled the transaction back");
+	if (tx->fate == PG_LOST || e == ERR_DEADLINE) {
+		tx->fate = PG_FINAL;
+		return call_wrap(call, ERR_UNCERTAIN,
+				 "the database did not say whether the change was made");
+	}
+	return e;
+}
+
+static void roll_back(struct pg_tx *tx)
+{
+	AUTO_CALL struct call own;
+	enum pg_fate fate;
+
+	call_init(&own);
+	os_call_limit(&own, COMMIT_NS_MAX);
+	if (pg_conn_run(&own, tx->conn, "ROLLBACK", &fate, NULL))
+		return; /* the pool closes what is not idle */
+}
+
+static enum err run_once(struct call *call, struct pg_db *p, bool read_only, db_work *work, void *arg,
+			 enum pg_fate *ret_fate)
+{
+	struct pg_tx tx = { .tx = { .db = &p->db, .read_only = read_only } };
+
+	*ret_fate = PG_LOST;
+	enum err e = pool_get(call, p, &tx.conn);
+	if (e) {
+		if (e != ERR_UNAVAILABLE)
+			*ret_fate = PG_FINAL;
+		return e;
+	}
+	e = pg_conn_run(call, tx.conn,
+			read_only ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+				  : "BEGIN ISOLATION LEVEL SERIALIZABLE",
+			&tx.fate, NULL);
+	if (!e) {
+		call_clear_error(call);
+		e = work(call, &tx.tx, arg);
+		/* A conflict counts even if work took it for something else. */
+		if (!e && tx.tx.failed)
+			e = call_wrap(call, ERR_ABORTED,
+				      "a statement of this transaction had failed");
+		if (!e && !read_only)
+			e = commit(call, &tx);
+		else
+			roll_back(&tx);
+	}
+	*ret_fate = e ? tx.fate : PG_FINAL;
+	if (*ret_fate == PG_LOST)
+		pool_drop_idle(p);
+	pool_put(p, tx.conn);
+	return e;
+}
+
+static int64_t backoff_ns(unsigned tries, enum pg_fate fate)
+{
+	int64_t ns = fate == PG_LOST ? BACKOFF_LOST_NS : BACKOFF_FIRST_NS;
+
+	/* The first lost connection is mostly an idle one that a restart cut. */
+	if (fate == PG_LOST && tries == 0)
+		return 0;
+	ns = MIN(ns << MIN(tries, 8U), BACKOFF_NS_MAX);
+	return ns / 2 + (int64_t)os_random_below((uint64_t)ns);
+}
+
+static enum err run(struct call *call, struct db *db, bool read_only, db_work *work, void *arg)
+{
+	struct pg_db *p = pg_of(db);
+	enum err e = OK;
+
+	for (unsigned tries = 0; tries < DB_TRIES_MAX; tries++) {
+		enum pg_fate fate;
+		e = run_once(call, p, read_only, work, arg, &fate);
+		if (!e || fate == PG_FINAL || tries + 1 == DB_TRIES_MAX)
+			return e;
+		AUTO_CALL struct call probe;
+		call_init_child(&probe, call);
+		/* What went wrong says more than that the time is up. */
+		if (os_sleep(&probe, backoff_ns(tries, fate)))
+			return e;
+	}
+	return e;
+}
+
+static enum err pg_write(struct call *call, struct db *db, db_work *work, void *arg)
+{
+	return run(call, db, false, work, arg);
+}
+
+static enum err pg_read(struct call *call, struct db *db, db_work *work, void *arg)
+{
+	return run(call, db, true, work, arg);
+}
+
+/* ---- statements ---- */
+
+static enum err failed(struct call *call, struct pg_tx *tx, enum err e, enum pg_fate fate,
+		       const char *sql)
+{
+	tx->tx.failed = true;
+	tx->fate = fate;
+	return e == ERR_INTERNAL ? call_wrap(call, e, "statement \"%.60s\"", sql) : e;
+}
+
+static enum err pg_exec(struct call *call, struct db_tx *dtx, const char *sql,
+			const struct db_value *values, size_t count, int64_t *ret_changed)
+{
+	struct pg_tx *tx = tx_of(dtx);
+	PGresult *res = NULL;
+	enum pg_fate fate = PG_FINAL;
+	enum err e = pg_conn_exec(call, tx->conn, sql, values, count, &fate, &res);
+
+	if (e)
+		return failed(call, tx, e, fate, sql);
+	if (ret_changed) {
+		uint64_t n = 0;
+		if (text_u64(bytes_str(PQcmdTuples(res)), INT64_MAX, &n))
+			n = 0; /* a statement that counts nothing */
+		*ret_changed = (int64_t)n;
+	}
+	PQclear(res);
+	return OK;
+}
+
+static enum err pg_query(struct call *call, struct db_tx *dtx, const char *sql,
+			 const struct db_value *values, size_t count, struct db_rows **ret)
+{
+	struct pg_tx *tx = tx_of(dtx);
+	AUTO_FREE struct pg_rows *rows = calloc(1, sizeof(*rows));
+	enum pg_fate fate = PG_FINAL;
+
+	if (!rows)
+		return failed(call, tx, call_fail(call, ERR_NO_MEMORY, "out of memory"), fate, sql);
+	rows->rows.tx = dtx;
+	rows->at = -1;
+	enum err e = pg_conn_exec(call, tx->conn, sql, values, count, &fate, &rows->res);
+	if (e)
+		return failed(call, tx, e, fate, sql);
+	*ret = &take(&rows)->rows;
+	return OK;
+}
+
+static enum err pg_next(struct call *call, struct db_rows *rows)
+{
+	struct pg_rows *r = rows_of(rows);
+
+	if (r->at + 1 >= PQntuples(r->res))
+		return ERR_NOT_FOUND;
+	r->at++;
+	return OK;
+}
+
+static void pg_rows_free(struct db_rows *rows)
+{
+	struct pg_rows *r = rows_of(rows);
+
+	PQclear(r->res);
+	free(r);
+}
+
+static bool pg_is_null(const struct db_rows *rows, unsigned column)
+{
+	return PQgetisnull(rows_of(rows)->res, rows_of(rows)->at, (int)column) != 0;
+}
+
+static struct bytes pg_bytes(const struct db_rows *rows, unsigned column)
+{
+	struct pg_rows *r = rows_of(rows);
+
+	return BYTES(PQgetvalue(r->res, r->at, (int)column),
+		     (size_t)PQgetlength(r->res, r->at, (int)column));
+}
+
+/* Binary NUMERIC, which SUM over INTEGER gives: digits of base 10000 from weight downwards. */
+static int64_t numeric(struct bytes v)
+{
+	int64_t sum = 0;
+
+	if (v.len < NUMERIC_HEAD_BYTES)
+		return 0;
+	unsigned digits = get_be16(v.data);
+	int weight = (int16_t)get_be16(v.data + 2);
+	bool negative = get_be16(v.data + 4) != 0;
+	for (int i = 0; i <= weight; i++) {
+		size_t at = NUMERIC_HEAD_BYTES + 2 * (size_t)i;
+		int64_t digit = (unsigned)i < digits && at + 2 <= v.len ? get_be16(v.data + at) : 0;
+		if (__builtin_mul_overflow(sum, NUMERIC_BASE, &sum) ||
+		    __builtin_add_overflow(sum, digit, &sum))
+			return negative ? INT64_MIN : INT64_MAX;
+	}
+	return negative ? -sum : sum;
+}
+
+static int64_t pg_integer(const struct db_rows *rows, unsigned column)
+{
+	struct bytes v = pg_bytes(rows, column);
+
+	switch (PQftype(rows_of(rows)->res, (int)column)) {
+	case OID_NUMERIC:
+		return numeric(v);
+	case OID_INT2:
+		return v.len == 2 ? (int16_t)get_be16(v.data) : 0;
+	case OID_INT4:
+		return v.len == 4 ? (int32_t)get_be32(v.data) : 0;
+	case OID_BOOL:
+		return v.len == 1 ? v.data[0] : 0;
+	default:
+		return v.len == 8 ? (int64_t)get_be64(v.data) : 0;
+	}
+}
+
+static enum err pg_script(struct call *call, struct db_tx *dtx, const char *sql)
+{
+	struct pg_tx *tx = tx_of(dtx);
+	enum pg_fate fate = PG_FINAL;
+	enum err e = pg_conn_run(call, tx->conn, sql, &fate, NULL);
+
+	return e ? failed(call, tx, e, fate, sql) : OK;
+}
+
+/* Before the transaction's snapshot is taken, so that it sees what the last one did.  Building an
+ * index may take its time. */
+static enum err pg_lock_schema(struct call *call, struct db_tx *tx)
+{
+	return pg_script(call, tx,
+			 "SET LOCAL statement_timeout = 0;"
+			 "LOCK TABLE schema_version IN EXCLUSIVE MODE");
+}
+
+static enum err pg_backup(struct call *call, struct db *db, const char *path)
+{
+	return call_fail(call, ERR_UNIMPLEMENTED,
+			 "the database is PostgreSQL: back it up with pg_dump, or with your server's "
+			 "own tools");
+}
+
+static void pg_close(struct db *db)
+{
+	struct pg_db *p = pg_of(db);
+
+	pool_drop_idle(p);
+	os_mutex_fini(&p->lock);
+	os_cond_fini(&p->came_back);
+	/* It may have a password in it. */
+	buf_free_secret(&(struct buf){ .data = (uint8_t *)p->url, .cap = strlen(p->url) });
+	free(p);
+}
+
+static const struct db_driver pg_driver = {
+	.close = pg_close,
+	.write = pg_write,
+	.read = pg_read,
+	.exec = pg_exec,
+	.query = pg_query,
+	.next = pg_next,
+	.rows_free = pg_rows_free,
+	.is_null = pg_is_null,
+	.integer = pg_integer,
+	.bytes = pg_bytes,
+	.script = pg_script,
+	.lock_schema = pg_lock_schema,
+	.backup = pg_backup,
+};
+
+enum err postgres_open(struct call *call, const char *url, struct db **ret)
+{
+	struct pg_conn *c = NULL;
+	struct pg_db *p = calloc(1, sizeof(*p));
+
+	if (!p || !(p->url = strdup(url))) {
+		free(p);
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	}
+	p->db.driver = &pg_driver;
+	/* A wrong URL shows at once. */
+	enum err e = pool_get(call, p, &c);
+	if (e) {
+		pg_close(&p->db);
+		return e;
+	}
+	pool_put(p, c);
+	*ret = &p->db;
+	return OK;
+}

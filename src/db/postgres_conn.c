@@ -1,0 +1,400 @@
+/*
+ * PostgreSQL connections over libpq in its non-blocking manner.  Values travel in binary;
+ * statements are prepared once per connection, for the kinds of values they get.
+ */
+#include "db/postgres_conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "os/clock.h"
+#include "os/log.h"
+#include "os/socket.h"
+
+enum {
+	SLOTS = 2 * DB_STATEMENTS_MAX,
+	NAME_MAX_BYTES = 16,
+	OID_INT8 = 20,
+	OID_TEXT = 25,
+	OID_BYTEA = 17,
+};
+#define CONNECT_NS_MAX (10 * NS_PER_SEC)
+
+struct statement {
+	uint64_t hash;
+	char *sql;
+	size_t count;
+	uint8_t kinds[DB_VALUES_MAX];
+	char name[NAME_MAX_BYTES];
+};
+
+struct pg_conn {
+	PGconn *pg;
+	bool lost;
+	unsigned count, named;
+	struct statement *slots[SLOTS];
+};
+
+DEFINE_AUTO_PTR(PGresult, result_auto, PQclear)
+
+/* libpq would print it. */
+static void ignore_notice(void *arg, const char *text)
+{
+}
+
+/* libpq's texts end in newlines and may have several lines. */
+static enum err fail_text(struct call *call, enum err e, const char *what, const char *text)
+{
+	AUTO_BUF struct buf line = BUF_INIT(1024);
+
+	for (; *text && line.len < 400; text++)
+		buf_add_byte(&line, *text == '\n' || *text == '\t' ? ' ' : (uint8_t)*text);
+	while (line.len && line.data[line.len - 1] == ' ')
+		line.len--;
+	return call_fail(call, e, "%s%s", what, buf_cstr(&line));
+}
+
+static enum err lost(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate)
+{
+	c->lost = true;
+	*ret_fate = PG_LOST;
+	return fail_text(call, ERR_UNAVAILABLE, "the database went away: ", PQerrorMessage(c->pg));
+}
+
+static bool is_class(const char *state, const char *class)
+{
+	return strncmp(state, class, strlen(class)) == 0;
+}
+
+static enum err result_error(struct call *call, struct pg_conn *c, const PGresult *res,
+			     enum pg_fate *ret_fate)
+{
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (!state || !text || PQstatus(c->pg) == CONNECTION_BAD)
+		return lost(call, c, ret_fate);
+	*ret_fate = PG_FINAL;
+	if (is_class(state, "40001") || is_class(state, "40P01")) {
+		*ret_fate = PG_AGAIN;
+		return fail_text(call, ERR_ABORTED, "the database had a conflict: ", text);
+	}
+	/* Shutting down, starting up, or a plan that another process's migration made stale. */
+	if (is_class(state, "57P") || is_class(state, "08") || is_class(state, "0A000") ||
+	    is_class(state, "26000"))
+		return lost(call, c, ret_fate);
+	if (is_class(state, "23505"))
+		return fail_text(call, ERR_EXISTS, "", text);
+	if (is_class(state, "23"))
+		return fail_text(call, ERR_PRECONDITION, "", text);
+	if (is_class(state, "42P07"))
+		return fail_text(call, ERR_EXISTS, "database: ", text);
+	if (is_class(state, "57014"))
+		return fail_text(call, ERR_DEADLINE, "database: ", text);
+	if (is_class(state, "53100"))
+		return fail_text(call, ERR_NO_SPACE, "database: ", text);
+	if (is_class(state, "53"))
+		return fail_text(call, ERR_UNAVAILABLE, "database: ", text);
+	if (is_class(state, "28") || is_class(state, "42501") || is_class(state, "25006"))
+		return fail_text(call, ERR_PERMISSION, "database: ", text);
+	if (is_class(state, "22"))
+		return fail_text(call, ERR_INVALID, "database: ", text);
+	return fail_text(call, ERR_INTERNAL, "database: ", text);
+}
+
+/* Waits for the descriptor.  A call that ends in between leaves an answer under way, so the
+ * connection is of no use any more; that is not a reason to run the transaction again. */
+static enum err wait_for(struct call *call, struct pg_conn *c, unsigned want, unsigned *ret_ready)
+{
+	enum err e = os_fd_wait(call, PQsocket(c->pg), want, ret_ready);
+
+	if (e) {
+		c->lost = true;
+		return call_wrap(call, e, "waiting for the database");
+	}
+	return OK;
+}
+
+static enum err send_all(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate)
+{
+	int r;
+
+	while ((r = PQflush(c->pg)) > 0) {
+		unsigned ready = 0;
+		TRY_PLAIN(wait_for(call, c, OS_WANT_READ | OS_WANT_WRITE, &ready));
+		if ((ready & OS_WANT_READ) && !PQconsumeInput(c->pg))
+			return lost(call, c, ret_fate);
+	}
+	return r < 0 ? lost(call, c, ret_fate) : OK;
+}
+
+/* The next result of the command under way; NULL after the last. */
+static enum err next_result(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate,
+			    PGresult **ret)
+{
+	while (PQisBusy(c->pg)) {
+		unsigned ready = 0;
+		TRY_PLAIN(wait_for(call, c, OS_WANT_READ, &ready));
+		if (!PQconsumeInput(c->pg))
+			return lost(call, c, ret_fate);
+	}
+	*ret = PQgetResult(c->pg);
+	return OK;
+}
+
+/* All results of what was sent; the first failure counts, the last success is returned. */
+static enum err collect(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate, PGresult **ret)
+{
+	AUTO(result_auto) PGresult *last = NULL;
+	enum err e = OK;
+
+	*ret_fate = PG_FINAL;
+	TRY_PLAIN(send_all(call, c, ret_fate));
+	for (;;) {
+		PGresult *res = NULL;
+		TRY_PLAIN(next_result(call, c, ret_fate, &res));
+		if (!res)
+			break;
+		ExecStatusType status = PQresultStatus(res);
+		if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+			PQclear(last);
+			last = res;
+			continue;
+		}
+		if (!e)
+			e = result_error(call, c, res, ret_fate);
+		PQclear(res);
+	}
+	if (!e && PQstatus(c->pg) == CONNECTION_BAD)
+		e = lost(call, c, ret_fate);
+	if (!e && ret)
+		*ret = take(&last);
+	return e;
+}
+
+enum err pg_conn_run(struct call *call, struct pg_conn *c, const char *sql, enum pg_fate *ret_fate,
+		     PGresult **ret)
+{
+	AUTO_BUF struct buf text = BUF_INIT(4 * DB_SQL_MAX);
+
+	db_rewrite_postgres(&text, sql);
+	TRY_PLAIN(buf_status(&text));
+	if (c->lost || !PQsendQuery(c->pg, buf_cstr(&text)))
+		return lost(call, c, ret_fate);
+	return collect(call, c, ret_fate, ret);
+}
+
+/* ---- prepared statements ---- */
+
+static void statement_free(struct statement *s)
+{
+	free(s->sql);
+	free(s);
+}
+DEFINE_AUTO_PTR(struct statement, statement_auto, statement_free)
+
+static void statements_clear(struct pg_conn *c)
+{
+	for (unsigned i = 0; i < SLOTS; i++) {
+		if (c->slots[i])
+			statement_free(c->slots[i]);
+		c->slots[i] = NULL;
+	}
+	c->count = 0;
+}
+
+static bool same(const struct statement *s, uint64_t hash, const char *sql,
+		 const struct db_value *values, size_t count)
+{
+	if (s->hash != hash || s->count != count || strcmp(s->sql, sql) != 0)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (s->kinds[i] != (uint8_t)values[i].kind)
+			return false;
+	return true;
+}
+
+static Oid type_of(const struct db_value *v)
+{
+	switch (v->kind) {
+	case DB_NULL:
+		return 0; /* the server infers it */
+	case DB_INT:
+		return OID_INT8;
+	case DB_TEXT:
+		return OID_TEXT;
+	case DB_BLOB:
+		return OID_BYTEA;
+	}
+	return 0;
+}
+
+static enum err prepare(struct call *call, struct pg_conn *c, struct statement *s,
+			const struct db_value *values, enum pg_fate *ret_fate)
+{
+	AUTO_BUF struct buf text = BUF_INIT(2 * DB_SQL_MAX);
+	Oid types[DB_VALUES_MAX];
+
+	for (size_t i = 0; i < s->count; i++)
+		types[i] = type_of(&values[i]);
+	db_rewrite_postgres(&text, s->sql);
+	TRY_PLAIN(buf_status(&text));
+	if (!PQsendPrepare(c->pg, s->name, buf_cstr(&text), (int)s->count, types))
+		return lost(call, c, ret_fate);
+	return collect(call, c, ret_fate, NULL);
+}
+
+static enum err find_statement(struct call *call, struct pg_conn *c, const char *sql,
+			       const struct db_value *values, size_t count, enum pg_fate *ret_fate,
+			       const char **ret_name)
+{
+	uint64_t hash = db_sql_hash(sql);
+	unsigned at = (unsigned)(hash % SLOTS);
+
+	for (; c->slots[at]; at = (at + 1) % SLOTS) {
+		if (same(c->slots[at], hash, sql, values, count)) {
+			*ret_name = c->slots[at]->name;
+			return OK;
+		}
+	}
+	if (c->count >= DB_STATEMENTS_MAX) {
+		statements_clear(c);
+		at = (unsigned)(hash % SLOTS);
+		TRY_PLAIN(pg_conn_run(call, c, "DEALLOCATE ALL", ret_fate, NULL));
+	}
+	AUTO(statement_auto) struct statement *s = calloc(1, sizeof(*s));
+	if (!s || !(s->sql = strdup(sql)))
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	s->hash = hash;
+	s->count = count;
+	for (size_t i = 0; i < count; i++)
+		s->kinds[i] = (uint8_t)values[i].kind;
+	snprintf(s->name, sizeof(s->name), "s%u", c->named++);
+	TRY_PLAIN(prepare(call, c, s, values, ret_fate));
+	*ret_name = s->name;
+	c->slots[at] = take(&s);
+	c->count++;
+	return OK;
+}
+
+enum err pg_conn_exec(struct call *call, struct pg_conn *c, const char *sql,
+		      const struct db_value *values, size_t count, enum pg_fate *ret_fate,
+		      PGresult **ret)
+{
+	const char *data[DB_VALUES_MAX];
+	int lengths[DB_VALUES_MAX], formats[DB_VALUES_MAX];
+	uint8_t numbers[DB_VALUES_MAX][8];
+	const char *name = NULL;
+
+	*ret_fate = PG_FINAL;
+	if (c->lost)
+		return lost(call, c, ret_fate);
+	for (size_t i = 0; i < count; i++) {
+		const struct db_value *v = &values[i];
+		formats[i] = 1;
+		if (v->kind == DB_INT) {
+			put_be64(numbers[i], (uint64_t)v->i);
+			data[i] = (const char *)numbers[i];
+			lengths[i] = 8;
+			continue;
+		}
+		if (v->bytes.len > INT32_MAX)
+			return call_fail(call, ERR_OUT_OF_RANGE, "value too large");
+		/* A NULL pointer is NULL, an empty value is not. */
+		data[i] = v->kind == DB_NULL ? NULL
+			  : v->bytes.len     ? (const char *)v->bytes.data
+					     : "";
+		lengths[i] = (int)v->bytes.len;
+	}
+	TRY_PLAIN(find_statement(call, c, sql, values, count, ret_fate, &name));
+	if (!PQsendQueryPrepared(c->pg, name, (int)count, data, lengths, formats, 1))
+		return lost(call, c, ret_fate);
+	return collect(call, c, ret_fate, ret);
+}
+
+/* ---- connecting ---- */
+
+static enum err connect_error(struct call *call, PGconn *pg)
+{
+	const char *text = pg ? PQerrorMessage(pg) : "out of memory";
+	/* A wrong password or name stays wrong; the rest may pass. */
+	enum err e = strstr(text, "authentication failed") || strstr(text, "does not exist")
+			     ? ERR_PERMISSION
+			     : ERR_UNAVAILABLE;
+
+	return fail_text(call, e, "cannot reach the database (does it run, is the URL right?): ",
+			 text);
+}
+
+static enum err poll_connect(struct call *call, PGconn *pg)
+{
+	PostgresPollingStatusType s = PGRES_POLLING_WRITING;
+
+	while (s != PGRES_POLLING_OK) {
+		unsigned ready = 0;
+		if (s == PGRES_POLLING_FAILED || PQstatus(pg) == CONNECTION_BAD)
+			return connect_error(call, pg);
+		enum err e = os_fd_wait(call, PQsocket(pg),
+					s == PGRES_POLLING_READING ? OS_WANT_READ : OS_WANT_WRITE,
+					&ready);
+		if (e)
+			return call_wrap(call, e == ERR_DEADLINE ? ERR_UNAVAILABLE : e,
+					 "connecting to the database");
+		s = PQconnectPoll(pg);
+	}
+	return OK;
+}
+
+enum err pg_conn_open(struct call *call, const char *url, struct pg_conn **ret)
+{
+	/* What stands before dbname, the URL may overrule. */
+	static const char *const keys[] = { "fallback_application_name", "client_encoding",
+					    "keepalives_idle", "tcp_user_timeout", "dbname", NULL };
+	const char *const values[] = { "acre", "UTF8", "30", "30000", url, NULL };
+	AUTO_FREE struct pg_conn *c = calloc(1, sizeof(*c));
+	AUTO_CALL struct call own;
+	enum pg_fate fate;
+
+	if (!c)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	call_init_child(&own, call);
+	os_call_limit(&own, CONNECT_NS_MAX);
+	c->pg = PQconnectStartParams(keys, values, 1);
+	enum err e = c->pg ? poll_connect(&own, c->pg) : connect_error(&own, NULL);
+	if (!e) {
+		PQsetNoticeProcessor(c->pg, ignore_notice, NULL);
+		if (PQsetnonblocking(c->pg, 1))
+			e = connect_error(&own, c->pg);
+	}
+	if (!e)
+		e = pg_conn_run(&own, c,
+				"SET statement_timeout = '120s';"
+				"SET idle_in_transaction_session_timeout = '120s';"
+				"SELECT set_config('synchronous_commit', 'on', false)"
+				" WHERE current_setting('synchronous_commit') = 'off'",
+				&fate, NULL);
+	if (e) {
+		PQfinish(c->pg);
+		call_copy_error(call, &own);
+		return e;
+	}
+	*ret = take(&c);
+	return OK;
+}
+
+void pg_conn_close(struct pg_conn *c)
+{
+	if (!c)
+		return;
+	statements_clear(c);
+	PQfinish(c->pg);
+	free(c);
+}
+
+bool pg_conn_good(const struct pg_conn *c)
+{
+	return !c->lost && PQstatus(c->pg) == CONNECTION_OK &&
+	       PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+}

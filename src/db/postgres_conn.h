@@ -1,0 +1,30 @@
+/* One PostgreSQL connection: never blocks in libpq, waits for its descriptor with the call. */
+#ifndef ACRE_DB_POSTGRES_CONN_H
+#define ACRE_DB_POSTGRES_CONN_H
+
+#include <libpq-fe.h>
+
+#include "db/db_internal.h"
+
+struct pg_conn;
+
+/* What a failed statement means for the transaction around it. */
+enum pg_fate {
+	PG_FINAL, /* the caller's business */
+	PG_AGAIN, /* serialization failure or deadlock: the transaction may be run again */
+	PG_LOST,  /* the connection is gone, or of no use any more */
+};
+
+enum err pg_conn_open(struct call *call, const char *url, struct pg_conn **ret) MUST_USE;
+void pg_conn_close(struct pg_conn *c);
+/* Whether it can be used for another transaction. */
+bool pg_conn_good(const struct pg_conn *c);
+/* Statements without parameters, by the simple protocol; *ret (may be NULL) is the last result. */
+enum err pg_conn_run(struct call *call, struct pg_conn *c, const char *sql, enum pg_fate *ret_fate,
+		     PGresult **ret) MUST_USE;
+/* A prepared statement with its values; *ret is to be PQcleared. */
+enum err pg_conn_exec(struct call *call, struct pg_conn *c, const char *sql,
+		      const struct db_value *values, size_t count, enum pg_fate *ret_fate,
+		      PGresult **ret) MUST_USE;
+
+#endif

@@ -1,0 +1,705 @@
+/* Both drivers by one set of tests: `test_db sqlite|vfs|postgres` (vfs: SQLite on our own VFS). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "db/db_internal.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "os/thread.h"
+
+enum { THREADS = 8, ROUNDS = 100 };
+
+static const char *kind = "sqlite";
+static char dir[256];
+static unsigned databases;
+
+static bool is_postgres(void)
+{
+	return strcmp(kind, "postgres") == 0;
+}
+
+static const struct db_migration first_steps[] = {
+	{ "things", "CREATE TABLE things (id BLOB NOT NULL PRIMARY KEY, n INTEGER, t TEXT, b BLOB);"
+		    "CREATE INDEX things_n ON things (n)" },
+	{ "children", "CREATE TABLE children (id INTEGER NOT NULL PRIMARY KEY,"
+		      " thing BLOB NOT NULL REFERENCES things (id)) WITHOUT ROWID" },
+};
+static const struct db_migration all_steps[] = {
+	{ "things", "never run again" },
+	{ "children", "never run again" },
+	{ "counter", "CREATE TABLE counter (id INTEGER NOT NULL PRIMARY KEY, n INTEGER NOT NULL);"
+		     "INSERT INTO counter (id, n) VALUES (1, 0); -- a comment; with a semicolon\n" },
+};
+
+/* Work that runs one statement after another of the list, by its own arg. */
+struct none {
+	int unused;
+};
+
+static enum err wipe(struct call *call, struct db_tx *tx, void *arg)
+{
+	return tx->db->driver->script(call, tx,
+				      "DROP TABLE IF EXISTS counter; DROP TABLE IF EXISTS children;"
+				      "DROP TABLE IF EXISTS things; DROP TABLE IF EXISTS schema_version");
+}
+
+static const char *sqlite_path(struct call *call)
+{
+	return arena_printf(&call->scratch, "%s/db%u", dir, databases);
+}
+
+static struct db *open_again(struct call *call)
+{
+	struct db *db = NULL;
+	enum err e;
+
+	if (is_postgres())
+		e = db_open(call, os_getenv("ACRE_TEST_POSTGRES"), &db);
+	else
+		e = sqlite_open(call, sqlite_path(call), strcmp(kind, "vfs") == 0, &db);
+	if (e)
+		fail_msg("open: %s", call_error(call, e));
+	return db;
+}
+
+/* A fresh, migrated database. */
+static struct db *open_new(struct call *call)
+{
+	databases++;
+	struct db *db = open_again(call);
+
+	assert_int_equal(db_is_sqlite(db), !is_postgres());
+	if (is_postgres())
+		assert_int_equal(db_write(call, db, wipe, NULL), OK);
+	enum err e = db_migrate(call, db, first_steps, ARRAY_LEN(first_steps));
+	if (!e)
+		e = db_migrate(call, db, all_steps, ARRAY_LEN(all_steps));
+	if (e)
+		fail_msg("migrate: %s", call_error(call, e));
+	return db;
+}
+
+static void migrations(void **state)
+{
+	AUTO_CALL struct call call;
+
+	call_init(&call);
+	struct db *db = open_new(&call);
+	assert_int_equal(db_migrate(&call, db, all_steps, ARRAY_LEN(all_steps)), OK);
+	db_close(db);
+	db = open_again(&call);
+	assert_int_equal(db_migrate(&call, db, all_steps, ARRAY_LEN(all_steps)), OK);
+	assert_int_equal(db_migrate(&call, db, first_steps, ARRAY_LEN(first_steps)),
+			 ERR_PRECONDITION);
+	assert_non_null(strstr(call.error, "newer"));
+	/* A step that fails changes nothing and can be repeated when it is repaired. */
+	const struct db_migration bad[] = { all_steps[0], all_steps[1], all_steps[2],
+					    { "bad", "CREATE TABLE half (n INTEGER); SELECT * FROM nowhere" } };
+	assert_int_not_equal(db_migrate(&call, db, bad, ARRAY_LEN(bad)), OK);
+	assert_non_null(strstr(call.error, "bad"));
+	const struct db_migration good[] = { all_steps[0], all_steps[1], all_steps[2],
+					     { "good", "CREATE TABLE half (n INTEGER); DROP TABLE half" } };
+	assert_int_equal(db_migrate(&call, db, good, ARRAY_LEN(good)), OK);
+	db_close(db);
+}
+
+static enum err write_values(struct call *call, struct db_tx *tx, void *arg)
+{
+	int64_t changed = 0;
+
+	/* Out of order, and one used twice. */
+	TRY_PLAIN(DB_EXEC(call, tx, "INSERT INTO things (b, id, n, t) VALUES ($4, $1, $2, $3)",
+			  &changed, DB_V_BLOB(BYTES("a\0b", 3)), DB_V_INT(INT64_MIN),
+			  DB_V_TEXT(bytes_str("gr\xc3\xbc\xc3\x9f")), DB_V_NULL));
+	assert_int_equal(changed, 1);
+	TRY_PLAIN(DB_EXEC(call, tx, "INSERT INTO things (id, n, t, b) VALUES ($1, $2, $3, $1)",
+			  &changed, DB_V_BLOB(BYTES_NONE), DB_V_INT(INT64_MAX),
+			  DB_V_TEXT(BYTES_NONE)));
+	/* The same text with values of other kinds. */
+	TRY_PLAIN(DB_EXEC(call, tx, "INSERT INTO things (id, n, t, b) VALUES ($1, $2, $3, $1)",
+			  &changed, DB_V_BLOB(BYTES("\xff\xfe", 2)), DB_V_NULL, DB_V_NULL));
+	TRY_PLAIN(DB_EXEC(call, tx, "UPDATE things SET t = $1 WHERE n = $2", &changed,
+			  DB_V_TEXT(bytes_str("x")), DB_V_INT(4711)));
+	assert_int_equal(changed, 0);
+	return OK;
+}
+
+static enum err read_values(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(DB_QUERY(call, tx, "SELECT id, n, t, b FROM things ORDER BY id LIMIT $1", &rows,
+			   DB_V_INT(10)));
+	assert_int_equal(db_rows_next(call, rows), OK);
+	assert_false(db_is_null(rows, 0));
+	assert_int_equal(db_bytes(rows, 0).len, 0);
+	assert_true(db_int(rows, 1) == INT64_MAX);
+	assert_false(db_is_null(rows, 2));
+	assert_false(db_is_null(rows, 3));
+	assert_int_equal(db_rows_next(call, rows), OK);
+	assert_true(bytes_equal(db_bytes(rows, 0), BYTES("a\0b", 3)));
+	assert_true(db_int(rows, 1) == INT64_MIN);
+	assert_true(bytes_equal(db_bytes(rows, 2), bytes_str("gr\xc3\xbc\xc3\x9f")));
+	assert_true(db_is_null(rows, 3));
+	assert_int_equal(db_bytes(rows, 3).len, 0);
+	assert_int_equal(db_rows_next(call, rows), OK);
+	assert_true(bytes_equal(db_bytes(rows, 3), BYTES("\xff\xfe", 2)));
+	assert_true(db_is_null(rows, 1));
+	assert_int_equal(db_int(rows, 1), 0);
+	assert_int_equal(db_rows_next(call, rows), ERR_NOT_FOUND);
+	assert_int_equal(db_rows_next(call, rows), ERR_NOT_FOUND);
+	db_rows_free(rows);
+	/* Sums and counts are numbers on both. */
+	TRY_PLAIN(db_query(call, tx,
+			   "SELECT SUM(v), COUNT(*), MAX(v) FROM (SELECT 5000000000 AS v UNION ALL "
+			   "SELECT -20007) AS x",
+			   NULL, 0, &rows));
+	assert_int_equal(db_rows_next(call, rows), OK);
+	assert_true(db_int(rows, 0) == INT64_C(5000000000) - 20007);
+	assert_int_equal(db_int(rows, 1), 2);
+	assert_true(db_int(rows, 2) == INT64_C(5000000000));
+	db_rows_free(rows);
+	return OK;
+}
+
+static void values(void **state)
+{
+	AUTO_CALL struct call call;
+
+	call_init(&call);
+	struct db *db = open_new(&call);
+	assert_int_equal(db_write(&call, db, write_values, NULL), OK);
+	enum err e = db_read(&call, db, read_values, NULL);
+	if (e)
+		fail_msg("%s", call_error(&call, e));
+	db_close(db);
+	db = open_again(&call);
+	assert_int_equal(db_read(&call, db, read_values, NULL), OK);
+	db_close(db);
+}
+
+static enum err insert_thing(struct call *call, struct db_tx *tx, void *arg)
+{
+	const char *id = arg;
+
+	return DB_EXEC(call, tx, "INSERT INTO things (id) VALUES ($1)", NULL,
+		       DB_V_BLOB(bytes_str(id)));
+}
+
+static enum err insert_child(struct call *call, struct db_tx *tx, void *arg)
+{
+	const char *thing = arg;
+
+	return DB_EXEC(call, tx, "INSERT INTO children (id, thing) VALUES ($1, $2)", NULL, DB_V_INT(1),
+		       DB_V_BLOB(bytes_str(thing)));
+}
+
+static enum err change_then_fail(struct call *call, struct db_tx *tx, void *arg)
+{
+	TRY_PLAIN(insert_thing(call, tx, (void *)(uintptr_t) "gone"));
+	return call_fail(call, ERR_PERMISSION, "on second thoughts");
+}
+
+/* A failed statement is the end of the transaction, whatever work makes of it. */
+static enum err go_on_after_failure(struct call *call, struct db_tx *tx, void *arg)
+{
+	enum err e = insert_thing(call, tx, (void *)(uintptr_t) "twice");
+
+	assert_int_equal(e, OK);
+	e = insert_thing(call, tx, (void *)(uintptr_t) "twice");
+	assert_int_equal(e, ERR_EXISTS);
+	e = insert_thing(call, tx, (void *)(uintptr_t) "other");
+	assert_int_equal(e, ERR_ABORTED);
+	return OK;
+}
+
+static enum err count_things(struct call *call, struct db_tx *tx, void *arg)
+{
+	int64_t *n = arg;
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(db_query(call, tx, "SELECT COUNT(*) FROM things", NULL, 0, &rows));
+	enum err e = db_rows_next(call, rows);
+	*n = e ? -1 : db_int(rows, 0);
+	db_rows_free(rows);
+	return e;
+}
+
+static int64_t things(struct call *call, struct db *db)
+{
+	int64_t n = -1;
+
+	assert_int_equal(db_read(call, db, count_things, &n), OK);
+	return n;
+}
+
+static enum err write_in_read(struct call *call, struct db_tx *tx, void *arg)
+{
+	return insert_thing(call, tx, (void *)(uintptr_t) "sneaky");
+}
+
+static enum err bad_sql(struct call *call, struct db_tx *tx, void *arg)
+{
+	return db_exec(call, tx, "INSERT INTO nowhere (x) VALUES (1)", NULL, 0, NULL);
+}
+
+static enum err upsert(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct db_rows *rows = NULL;
+
+	for (int64_t i = 1; i <= 2; i++) {
+		TRY_PLAIN(DB_QUERY(call, tx,
+				   "INSERT INTO things (id, n) VALUES ($1, $2) ON CONFLICT (id) DO "
+				   "UPDATE SET n = things.n + excluded.n RETURNING n",
+				   &rows, DB_V_BLOB(bytes_str("u")), DB_V_INT(i)));
+		assert_int_equal(db_rows_next(call, rows), OK);
+		assert_int_equal(db_int(rows, 0), i == 1 ? 1 : 3);
+		db_rows_free(rows);
+	}
+	return OK;
+}
+
+static void failures(void **state)
+{
+	AUTO_CALL struct call call;
+
+	call_init(&call);
+	struct db *db = open_new(&call);
+	assert_int_equal(db_write(&call, db, insert_thing, (void *)(uintptr_t) "a"), OK);
+	assert_int_equal(db_write(&call, db, insert_thing, (void *)(uintptr_t) "a"), ERR_EXISTS);
+	assert_int_equal(db_write(&call, db, insert_child, (void *)(uintptr_t) "a"), OK);
+	assert_int_equal(db_write(&call, db, insert_child, (void *)(uintptr_t) "none"), ERR_EXISTS);
+	assert_int_equal(db_write(&call, db, change_then_fail, NULL), ERR_PERMISSION);
+	assert_string_equal(call.error, "on second thoughts");
+	assert_int_equal(db_write(&call, db, go_on_after_failure, NULL), ERR_ABORTED);
+	assert_int_equal(db_write(&call, db, bad_sql, NULL), ERR_INTERNAL);
+	assert_non_null(strstr(call.error, "nowhere"));
+	assert_int_equal(db_read(&call, db, write_in_read, NULL), ERR_INTERNAL);
+	assert_int_equal(things(&call, db), 1);
+	assert_int_equal(db_write(&call, db, upsert, NULL), OK);
+	assert_int_equal(things(&call, db), 2);
+	db_close(db);
+}
+
+static enum err child_of_nobody(struct call *call, struct db_tx *tx, void *arg)
+{
+	return DB_EXEC(call, tx, "INSERT INTO children (id, thing) VALUES ($1, $2)", NULL, DB_V_INT(9),
+		       DB_V_BLOB(bytes_str("nobody")));
+}
+
+static void foreign_keys(void **state)
+{
+	AUTO_CALL struct call call;
+
+	call_init(&call);
+	struct db *db = open_new(&call);
+	assert_int_equal(db_write(&call, db, child_of_nobody, NULL), ERR_PRECONDITION);
+	db_close(db);
+}
+
+/* ---- many at once ---- */
+
+struct worker {
+	struct db *db;
+	struct os_thread *thread;
+	unsigned number;
+	unsigned refused;
+	enum err result;
+	char error[CALL_ERROR_MAX];
+};
+
+/* Reads, then writes what it read plus one: lost updates would show. */
+static enum err count_up(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(db_query(call, tx, "SELECT n FROM counter WHERE id = 1", NULL, 0, &rows));
+	enum err e = db_rows_next(call, rows);
+	int64_t n = e ? 0 : db_int(rows, 0);
+	db_rows_free(rows);
+	TRY_PLAIN(e);
+	return DB_EXEC(call, tx, "UPDATE counter SET n = $1 WHERE id = 1", NULL, DB_V_INT(n + 1));
+}
+
+static enum err count_up_and_fail(struct call *call, struct db_tx *tx, void *arg)
+{
+	TRY_PLAIN(count_up(call, tx, arg));
+	return call_fail(call, ERR_PRECONDITION, "not this one");
+}
+
+static void work_hard(void *arg)
+{
+	struct worker *w = arg;
+	AUTO_CALL struct call call;
+
+	call_init(&call);
+	for (unsigned i = 0; i < ROUNDS && !w->result; i++) {
+		/* Conflicts beyond all retries are the caller's: then it tries again. */
+		for (unsigned tries = 0; tries < 50; tries++) {
+			w->result = db_write(&call, w->db, count_up, NULL);
+			if (w->result != ERR_ABORTED)
+				break;
+		}
+		if (db_write(&call, w->db, count_up_and_fail, NULL) == ERR_PRECONDITION)
+			w->refused++;
+	}
+	if (w->result)
+		snprintf(w->error, sizeof(w->error), "%s", call_error(&call, w->result));
+}
+
+static enum err read_counter(struct call *call, struct db_tx *tx, void *arg)
+{
+	int64_t *n = arg;
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(db_query(call, tx, "SELECT n FROM counter WHERE id = 1", NULL, 0, &rows));
+	enum err e = db_rows_next(call, rows);
+	*n = e ? -1 : db_int(rows, 0);
+	db_rows_free(rows);
+	return e;
+}
+
+static void concurrency(void **state)
+{
+	AUTO_CALL struct call call;
+	struct worker workers[THREADS] = { 0 };
+	int64_t n = 0;
+
+	call_init(&call);
+	struct db *db = open_new(&call);
+	for (unsigned i = 0; i < THREADS; i++) {
+		workers[i].db = db;
+		workers[i].number = i;
+		assert_int_equal(os_thread_start(&call, "w", work_hard, &workers[i],
+						 &workers[i].thread),
+				 OK);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		os_thread_join(workers[i].thread);
+		if (workers[i].result)
+			fail_msg("worker: %s", workers[i].error);
+		if (!is_postgres())
+			assert_int_equal(workers[i].refused, ROUNDS);
+	}
+	assert_int_equal(db_read(&call, db, read_counter, &n), OK);
+	assert_int_equal(n, THREADS * ROUNDS);
+	db_close(db);
+}
+
+/* A read sees one state although the writer goes on meanwhile (not with the single connection of
+ * our own VFS, where they take turns). */
+static enum err read_twice(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct db *db = arg;
+	int64_t before = 0, after = 0;
+	AUTO_CALL struct call other;
+
+	call_init(&other);
+	TRY_PLAIN(read_counter(call, tx, &before));
+	assert_int_equal(db_write(&other, db, count_up, NULL), OK);
+	TRY_PLAIN(read_counter(call, tx, &after));
+	assert_int_equal(before, after);
+	return OK;
+}
+
+static void snapshots(void **state)
+{
+	AUTO_CALL struct call call;
+	int64_t n = 0;
+
+	if (strcmp(kind, "vfs") == 0)
+		return;
+	call_init(&call);
+	struct db *db = open_new(&call);
+	assert_int_equal(db_read(&call, db, read_twice, db), OK);
+	assert_int_equal(db_read(&call, db, read_counter, &n), OK);
+	assert_int_equal(n, 1);
+	db_close(db);
+}
+
+/* More texts than are kept; a query inside a query, of the same text, too. */
+static enum err many_statements(struct call *call, struct db_tx *tx, void *arg)
+{
+	char sql[64];
+
+	for (unsigned i = 0; i < DB_STATEMENTS_MAX + 50; i++) {
+		struct db_rows *rows = NULL;
+		snprintf(sql, sizeof(sql), "SELECT n + %u FROM counter WHERE id = $1", i);
+		TRY_PLAIN(DB_QUERY(call, tx, sql, &rows, DB_V_INT(1)));
+		assert_int_equal(db_rows_next(call, rows), OK);
+		assert_int_equal(db_int(rows, 0), i);
+		struct db_rows *inner = NULL;
+		TRY_PLAIN(DB_QUERY(call, tx, sql, &inner, DB_V_INT(1)));
+		assert_int_equal(db_rows_next(call, inner), OK);
+		assert_int_equal(db_int(inner, 0), i);
+		db_rows_free(inner);
+		assert_int_equal(db_rows_next(call, rows), ERR_NOT_FOUND);
+		db_rows_free(rows);
+	}
+	return OK;
+}
+
+static void statements(void **state)
+{
+	AUTO_CALL struct call call;
+
+	call_init(&call);
+	struct db *db = open_new(&call);
+	for (unsigned i = 0; i < 2; i++) {
+		enum err e = db_read(&call, db, many_statements, NULL);
+		if (e)
+			fail_msg("%s", call_error(&call, e));
+	}
+	db_close(db);
+}
+
+/* ---- deadlines ---- */
+
+static enum err endless(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(db_query(call, tx,
+			   "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE "
+			   "n < 2000000000) SELECT COUNT(*) FROM r",
+			   NULL, 0, &rows));
+	enum err e = db_rows_next(call, rows);
+	db_rows_free(rows);
+	return e;
+}
+
+static void deadlines(void **state)
+{
+	AUTO_CALL struct call call;
+
+	if (strcmp(kind, "vfs") == 0)
+		return;
+	call_init(&call);
+	struct db *db = open_new(&call);
+	struct call late;
+	call_init_child(&late, &call);
+	os_call_limit(&late, 200 * NS_PER_MS);
+	int64_t start = os_clock_mono_ns();
+	assert_int_equal(db_read(&late, db, endless, NULL), ERR_DEADLINE);
+	assert_true(os_clock_mono_ns() - start < 20 * NS_PER_SEC);
+	call_fini(&late);
+	assert_int_equal(things(&call, db), 0);
+	db_close(db);
+}
+
+/* ---- SQLite only ---- */
+
+static void backups(void **state)
+{
+	AUTO_CALL struct call call;
+	struct worker w = { 0 };
+	int64_t n = 0;
+
+	if (strcmp(kind, "sqlite") != 0)
+		return;
+	call_init(&call);
+	struct db *db = open_new(&call);
+	const char *path = arena_printf(&call.scratch, "%s/backup", dir);
+	/* As another process would: with a handle of its own, while changes are made. */
+	struct db *other = open_again(&call);
+	w.db = db;
+	assert_int_equal(os_thread_start(&call, "w", work_hard, &w, &w.thread), OK);
+	assert_int_equal(db_backup(&call, other, path), OK);
+	assert_int_equal(db_backup(&call, other, path), ERR_EXISTS);
+	os_thread_join(w.thread);
+	assert_int_equal(w.result, OK);
+	db_close(other);
+	db_close(db);
+	struct db *copy = NULL;
+	assert_int_equal(db_open(&call, path, &copy), OK);
+	assert_int_equal(db_migrate(&call, copy, all_steps, ARRAY_LEN(all_steps)), OK);
+	assert_int_equal(db_read(&call, copy, read_counter, &n), OK);
+	assert_in_range(n, 0, ROUNDS);
+	assert_int_equal(db_write(&call, copy, count_up, NULL), OK);
+	db_close(copy);
+}
+
+static void two_processes(void **state)
+{
+	AUTO_CALL struct call call;
+	struct worker w[2] = { { 0 }, { 0 } };
+	int64_t n = 0;
+
+	if (strcmp(kind, "sqlite") != 0)
+		return;
+	call_init(&call);
+	w[0].db = open_new(&call);
+	w[1].db = open_again(&call);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(os_thread_start(&call, "w", work_hard, &w[i], &w[i].thread), OK);
+	for (unsigned i = 0; i < 2; i++) {
+		os_thread_join(w[i].thread);
+		if (w[i].result)
+			fail_msg("%s", w[i].error);
+	}
+	assert_int_equal(db_read(&call, w[0].db, read_counter, &n), OK);
+	assert_int_equal(n, 2 * ROUNDS);
+	db_close(w[0].db);
+	db_close(w[1].db);
+}
+
+static void bad_urls(void **state)
+{
+	AUTO_CALL struct call call;
+	struct db *db = NULL;
+
+	call_init(&call);
+	assert_int_equal(db_open(&call, "", &db), ERR_CONFIG);
+	assert_int_equal(db_open(&call, "sqlite:", &db), ERR_CONFIG);
+	assert_int_equal(db_open(&call, "mysql://x", &db), ERR_CONFIG);
+	assert_int_equal(db_open(&call, "/nonexistent/dir/db", &db), ERR_NOT_FOUND);
+	assert_int_equal(db_open(&call, "postgres://nobody@127.0.0.1:1/x", &db), ERR_UNAVAILABLE);
+	assert_null(strstr(call.error, "nobody@"));
+	assert_int_equal(db_open(&call, "postgres://a b:c%zz@[", &db), ERR_UNAVAILABLE);
+}
+
+static void not_a_database(void **state)
+{
+	AUTO_CALL struct call call;
+	struct db *db = NULL;
+
+	if (is_postgres())
+		return;
+	call_init(&call);
+	databases++;
+	const char *path = sqlite_path(&call);
+	assert_int_equal(os_file_write_all(&call, path,
+					   bytes_str("this is certainly not a database, though long "
+						     "enough to have a header of a hundred bytes, "
+						     "which SQLite looks at"),
+					   false),
+			 OK);
+	assert_int_equal(sqlite_open(&call, path, strcmp(kind, "vfs") == 0, &db), ERR_DATA_LOSS);
+	assert_non_null(strstr(call.error, path));
+}
+
+/* ---- PostgreSQL only ---- */
+
+static enum err cut_own_connection(struct call *call, struct db_tx *tx, void *arg)
+{
+	unsigned *runs = arg;
+
+	TRY_PLAIN(count_up(call, tx, NULL));
+	if ((*runs)++ == 0) {
+		struct db_rows *rows = NULL;
+		TRY_PLAIN(db_query(call, tx, "SELECT pg_terminate_backend(pg_backend_pid())", NULL, 0,
+				   &rows));
+		db_rows_free(rows);
+	}
+	return OK;
+}
+
+static void lost_connections(void **state)
+{
+	AUTO_CALL struct call call;
+	unsigned runs = 0;
+	int64_t n = 0;
+
+	if (!is_postgres())
+		return;
+	call_init(&call);
+	struct db *db = open_new(&call);
+	assert_int_equal(db_write(&call, db, cut_own_connection, &runs), OK);
+	assert_int_equal(runs, 2);
+	assert_int_equal(db_read(&call, db, read_counter, &n), OK);
+	assert_int_equal(n, 1);
+	/* A restart between transactions, and one in the midst of many. */
+	const char *restart = os_getenv("ACRE_TEST_POSTGRES_RESTART");
+	assert_non_null(restart);
+	const char *quiet = arena_printf(&call.scratch, "%s >/dev/null", restart);
+	assert_int_equal(system(quiet), 0);
+	assert_int_equal(db_write(&call, db, count_up, NULL), OK);
+	struct worker workers[4] = { 0 };
+	for (unsigned i = 0; i < 4; i++) {
+		workers[i].db = db;
+		assert_int_equal(os_thread_start(&call, "w", work_hard, &workers[i],
+						 &workers[i].thread),
+				 OK);
+	}
+	assert_int_equal(system(quiet), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		os_thread_join(workers[i].thread);
+		if (workers[i].result && workers[i].result != ERR_UNCERTAIN)
+			fail_msg("%s", workers[i].error);
+	}
+	/* Down altogether: a clear answer in bounded time, and life goes on afterwards. */
+	assert_int_equal(system(arena_printf(&call.scratch, "%s >/dev/null",
+					     os_getenv("ACRE_TEST_POSTGRES_STOP"))), 0);
+	struct call soon;
+	call_init_child(&soon, &call);
+	os_call_limit(&soon, NS_PER_SEC);
+	assert_int_equal(db_write(&soon, db, count_up, NULL), ERR_UNAVAILABLE);
+	assert_non_null(strstr(soon.error, "cannot reach the database"));
+	call_fini(&soon);
+	assert_int_equal(system(arena_printf(&call.scratch, "%s >/dev/null",
+					     os_getenv("ACRE_TEST_POSTGRES_START"))), 0);
+	assert_int_equal(db_write(&call, db, count_up, NULL), OK);
+	db_close(db);
+}
+
+static void dialect(void **state)
+{
+	AUTO_BUF struct buf out = BUF_INIT(4096);
+
+	db_rewrite_postgres(&out, "CREATE TABLE x (a BLOB, b INTEGER DEFAULT 1, \"BLOB\" TEXT, "
+				  "BLOBS INTEGER) WITHOUT ROWID; -- BLOB\nSELECT 'BLOB''s', $1BLOB");
+	assert_string_equal(buf_cstr(&out),
+			    "CREATE TABLE x (a BYTEA, b BIGINT DEFAULT 1, \"BLOB\" TEXT, "
+			    "BLOBS BIGINT) ; -- BLOB\nSELECT 'BLOB''s', $1BLOB");
+}
+
+static void remove_dir(void)
+{
+	AUTO_CALL struct call call;
+	const char **names;
+	size_t count;
+
+	call_init(&call);
+	if (os_dir_list(&call, &call.scratch, dir, &names, &count))
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (os_unlink(&call, os_path_join(&call, dir, names[i])))
+			return;
+	if (os_dir_remove(&call, dir))
+		return;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(migrations),	cmocka_unit_test(values),
+		cmocka_unit_test(failures),	cmocka_unit_test(foreign_keys),
+		cmocka_unit_test(concurrency),	cmocka_unit_test(snapshots),
+		cmocka_unit_test(statements),	cmocka_unit_test(deadlines),
+		cmocka_unit_test(backups),	cmocka_unit_test(two_processes),
+		cmocka_unit_test(bad_urls),	cmocka_unit_test(not_a_database),
+		cmocka_unit_test(lost_connections), cmocka_unit_test(dialect),
+	};
+	AUTO_CALL struct call call;
+
+	call_init(&call);
+	if (argc > 1)
+		kind = argv[1];
+	if (is_postgres() && !os_getenv("ACRE_TEST_POSTGRES")) {
+		fprintf(stderr, "SKIPPED: no ACRE_TEST_POSTGRES (run by tests/pg.sh with-postgres)\n");
+		return 77;
+	}
+	snprintf(dir, sizeof(dir), "/tmp/acre-test-db-%s-%d", kind, os_pid());
+	if (os_dir_make(&call, dir, false))
+		return 1;
+	int r = cmocka_run_group_tests(tests, NULL, NULL);
+	remove_dir();
+	return r;
+}
