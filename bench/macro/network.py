@@ -68,9 +68,12 @@ def network(acre, directory, nodes, rs):
             directory = tempfile.mkdtemp(prefix="acre-bench-")
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
         net = Network(acre, pathlib.Path(directory).resolve())
+        running = False
         with contextlib.suppress(Failed, ValueError, KeyError):
-            net.status()["satellite"]["pid"]
-            net.read_env()
+            if os.path.exists(f"/proc/{net.status()['satellite']['pid'] or 'none'}"):
+                net.read_env()
+                running = True
+        if running:
             yield net
             return
         net.dir.mkdir(parents=True, exist_ok=True)

@@ -34,9 +34,7 @@ var sharers = []sharer{
 		c := acreClient(t, grant).(*acreCLI)
 		args := []string{"share", "--readonly=false"}
 		flag := func(name string, disallowed bool) {
-			if disallowed {
-				args = append(args, name)
-			}
+			args = append(args, fmt.Sprintf("%s=%v", name, disallowed))
 		}
 		flag("--disallow-reads", !permission.AllowDownload)
 		flag("--disallow-writes", !permission.AllowUpload)
@@ -227,6 +225,32 @@ func TestShare(t *testing.T) {
 				refused(t, "a longer life than the grant allows", c.Put(t.Context(), bucket, "long-lived", []byte("x"),
 					putOptions{Expires: time.Now().Add(2 * time.Hour)}))
 			}
+		})
+	}
+}
+
+// The flags as people write them.
+func TestShareFlags(t *testing.T) {
+	bucket := newBucket(t)
+	acre := acreClient(t, shared.grant).(*acreCLI)
+	for _, test := range []struct {
+		flags []string
+		want  may
+	}{
+		{nil, may{read: true, list: true}},
+		{[]string{"--readonly"}, may{read: true, list: true}},
+		{[]string{"--readonly", "--disallow-lists"}, may{read: true}},
+		{[]string{"--readonly=false", "--writeonly"}, may{write: true, delete: true}},
+		{[]string{"--readonly=false", "--disallow-deletes"}, may{read: true, write: true, list: true}},
+		{[]string{"--disallow-writes=false"}, may{read: true, write: true, list: true}},
+		{[]string{"--readonly=false", "--not-after", "+1h"}, may{true, true, true, true}},
+		{[]string{"--readonly=false", "--not-after", "now"}, may{}},
+	} {
+		t.Run(strings.Join(test.flags, ""), func(t *testing.T) {
+			out, err := acre.run(t.Context(), nil, append(append([]string{"share"}, test.flags...), sj(bucket, ""))...)
+			must(t, err)
+			time.Sleep(time.Millisecond) // "now" is over
+			tryAll(t, goClient(t, findGrant(t, out)), bucket, "", test.want)
 		})
 	}
 }
