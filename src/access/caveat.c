@@ -34,7 +34,7 @@ static bool decode_time(struct bytes body, int64_t *ret_ns)
 {
 	struct wire w = wire_read(body);
 	struct wire_field f;
-	int64_t seconds = 0, ns;
+	int64_t seconds = 0;
 	int32_t nanos = 0;
 
 	while (wire_field(&w, &f)) {
@@ -47,10 +47,10 @@ static bool decode_time(struct bytes body, int64_t *ret_ns)
 		else
 			nanos = (int32_t)f.value;
 	}
-	if (__builtin_mul_overflow(seconds, NS_PER_SEC, &ns) ||
-	    __builtin_add_overflow(ns, (int64_t)nanos, &ns))
-		ns = seconds < 0 ? INT64_MIN : INT64_MAX;
-	*ret_ns = ns;
+	__int128 ns = (__int128)seconds * NS_PER_SEC + nanos;
+	if (ns < INT64_MIN || ns > INT64_MAX)
+		ns = ns < 0 ? INT64_MIN : INT64_MAX;
+	*ret_ns = (int64_t)ns;
 	return wire_ok(&w);
 }
 

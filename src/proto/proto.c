@@ -72,15 +72,13 @@ bool proto_time_is_zero(const Google__Protobuf__Timestamp *t)
 
 int64_t proto_time(const Google__Protobuf__Timestamp *t)
 {
-	int64_t ns;
-
 	if (proto_time_is_zero(t))
 		return TIME_NONE;
 	int32_t nanos = t->nanos < 0 ? 0 : t->nanos > NANOS_MAX ? NANOS_MAX : t->nanos;
-	if (__builtin_mul_overflow(t->seconds, NS_PER_SEC, &ns) ||
-	    __builtin_add_overflow(ns, nanos, &ns))
-		return t->seconds < 0 ? INT64_MIN : INT64_MAX;
-	return ns == TIME_NONE ? 1 : ns;
+	__int128 ns = (__int128)t->seconds * NS_PER_SEC + nanos;
+	if (ns < INT64_MIN || ns > INT64_MAX)
+		return ns < 0 ? INT64_MIN : INT64_MAX;
+	return ns == TIME_NONE ? 1 : (int64_t)ns;
 }
 
 Google__Protobuf__Timestamp *proto_time_new(struct arena *a, int64_t unix_ns)
