@@ -1,0 +1,309 @@
+/* Appending to and reading the order files of a node. */
+#include "node/order_log.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "base/text.h"
+#include "os/file.h"
+#include "os/lock.h"
+#include "os/log.h"
+
+enum { OPEN_SECONDS = 2 * ORDER_WINDOW_SECONDS };
+
+struct window_file {
+	struct order_window window;
+	struct os_file *file;
+	uint64_t tail;
+	unsigned users;
+	bool dirty;
+	struct window_file *next;
+};
+
+struct order_log {
+	struct os_mutex lock;
+	struct os_cond opened;
+	bool opening; /* one thread opens a file; files are opened a few times an hour */
+	char *dir;
+	struct window_file *files;
+};
+
+DEFINE_AUTO_PTR(struct os_file, os_file_auto, os_file_close)
+
+static const char *window_path(struct call *call, const struct order_log *log,
+			       const struct order_window *w)
+{
+	char id[NODE_ID_TEXT_MAX];
+
+	node_id_text(&w->satellite, id);
+	const char *path = arena_printf(&call->scratch, "%s/%s-%lld.orders", log->dir, id,
+					(long long)w->hour_unix);
+	return path ? path : "";
+}
+
+static bool parse_name(const char *name, struct order_window *ret)
+{
+	const char *dash = strchr(name, '-'), *dot = strchr(name, '.');
+	uint64_t hour;
+
+	if (!dash || !dot || dot < dash || strcmp(dot, ".orders") != 0 ||
+	    node_id_parse(BYTES(name, (size_t)(dash - name)), &ret->satellite) ||
+	    text_u64(BYTES(dash + 1, (size_t)(dot - dash - 1)), INT64_MAX, &hour))
+		return false;
+	ret->hour_unix = (int64_t)hour;
+	return true;
+}
+
+enum err order_log_open(struct call *call, const char *dir, struct order_log **ret)
+{
+	struct order_log *log = calloc(1, sizeof(*log));
+
+	if (!log || !(log->dir = strdup(dir))) {
+		free(log);
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	}
+	*ret = log;
+	return OK;
+}
+
+void order_log_close(struct order_log *log)
+{
+	AUTO_CALL struct call call;
+
+	if (!log)
+		return;
+	call_init(&call);
+	for (struct window_file *f = log->files, *next; f; f = next) {
+		next = f->next;
+		if (f->dirty && os_file_sync(&call, f->file))
+			log_warn("orders not synced", F_STR("why", call.error));
+		os_file_close(f->file);
+		free(f);
+	}
+	os_mutex_fini(&log->lock);
+	os_cond_fini(&log->opened);
+	free(log->dir);
+	free(log);
+}
+
+/* The end of the last good entry; 0 when there is not even a header. */
+static enum err find_tail(struct call *call, const char *path, uint64_t *ret)
+{
+	AUTO_BUF struct buf all = BUF_INIT(ORDER_FILE_MAX);
+	struct order_window w;
+	struct order_entry entry;
+	size_t pos = ORDER_FILE_HEADER_BYTES;
+
+	TRY_PLAIN(os_file_read_all(call, path, &all));
+	if (order_file_header(buf_bytes(&all), &w)) {
+		*ret = 0;
+		return OK;
+	}
+	while (order_file_next(buf_bytes(&all), &pos, &entry))
+		;
+	*ret = pos;
+	return OK;
+}
+
+static enum err start_file(struct call *call, const struct order_log *log,
+			   const struct order_window *w, struct os_file *f)
+{
+	uint8_t head[ORDER_FILE_HEADER_BYTES];
+	struct bytes part = BYTES_OF(head);
+
+	order_file_encode_header(w, head);
+	TRY_PLAIN(os_file_truncate(call, f, 0));
+	TRY_PLAIN(os_file_write_at(call, f, &part, 1, 0));
+	TRY_PLAIN(os_file_sync(call, f));
+	return os_dir_sync(call, log->dir);
+}
+
+static enum err open_window(struct call *call, struct order_log *log, const struct order_window *w,
+			    struct window_file **ret)
+{
+	const char *path = window_path(call, log, w);
+	AUTO(os_file_auto) struct os_file *file = NULL;
+	uint64_t tail = 0;
+
+	TRY_PLAIN(os_file_open(call, path, OS_FILE_WRITE | OS_FILE_CREATE, &file));
+	TRY_PLAIN(find_tail(call, path, &tail));
+	if (tail) {
+		TRY_PLAIN(os_file_truncate(call, file, tail));
+	} else {
+		TRY_PLAIN(start_file(call, log, w, file));
+		tail = ORDER_FILE_HEADER_BYTES;
+	}
+	struct window_file *f = calloc(1, sizeof(*f));
+	if (!f)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	*f = (struct window_file){ .window = *w, .file = take(&file), .tail = tail };
+	*ret = f;
+	return OK;
+}
+
+static struct window_file *find_open(struct order_log *log, const struct order_window *w)
+{
+	for (struct window_file *f = log->files; f; f = f->next)
+		if (f->window.hour_unix == w->hour_unix &&
+		    node_id_equal(&f->window.satellite, &w->satellite))
+			return f;
+	return NULL;
+}
+
+/* The open file of the window, with one user more. */
+static enum err use_window(struct call *call, struct order_log *log, const struct order_window *w,
+			   struct window_file **ret)
+{
+	struct window_file *f;
+	enum err e = OK;
+
+	os_mutex_lock(&log->lock);
+	while (!(f = find_open(log, w)) && log->opening)
+		os_cond_wait_forever(&log->opened, &log->lock);
+	if (!f) {
+		log->opening = true;
+		os_mutex_unlock(&log->lock);
+		e = open_window(call, log, w, &f);
+		os_mutex_lock(&log->lock);
+		log->opening = false;
+		os_cond_broadcast(&log->opened);
+		if (!e) {
+			f->next = log->files;
+			log->files = f;
+		}
+	}
+	if (!e)
+		f->users++;
+	os_mutex_unlock(&log->lock);
+	if (!e)
+		*ret = f;
+	return e;
+}
+
+enum err order_log_append(struct call *call, struct order_log *log,
+			  const struct order_window *window, struct bytes limit,
+			  const struct order *order)
+{
+	AUTO_BUF struct buf entry = BUF_INIT(ORDER_ENTRY_MAX);
+	uint8_t wire[ORDER_WIRE_MAX];
+	struct window_file *f = NULL;
+
+	if (limit.len > ORDER_ENTRY_LIMIT_MAX)
+		return call_fail(call, ERR_INVALID, "order limit is too long to be kept");
+	order_file_encode_entry(&entry, limit, BYTES(wire, order_encode(order, wire)));
+	TRY(buf_status(&entry), "keep an order");
+	TRY(use_window(call, log, window, &f), "keep an order");
+	os_mutex_lock(&log->lock);
+	uint64_t at = f->tail;
+	bool full = entry.len > ORDER_FILE_MAX - at;
+	if (!full)
+		f->tail += entry.len;
+	os_mutex_unlock(&log->lock);
+	struct bytes part = buf_bytes(&entry);
+	enum err e = full ? call_fail(call, ERR_EXHAUSTED, "too many orders in one hour") :
+			    os_file_write_at(call, f->file, &part, 1, at);
+	os_mutex_lock(&log->lock);
+	f->users--;
+	f->dirty = true;
+	os_mutex_unlock(&log->lock);
+	if (e)
+		return call_wrap(call, e, "keep an order");
+	return OK;
+}
+
+/* Takes a file that needs a sync, or that is of a past hour, out of the list or marks it. */
+static struct window_file *next_to_sync(struct order_log *log)
+{
+	OS_LOCKED(&log->lock);
+
+	for (struct window_file *f = log->files; f; f = f->next)
+		if (f->dirty) {
+			f->dirty = false;
+			f->users++;
+			return f;
+		}
+	return NULL;
+}
+
+static struct window_file *take_past(struct order_log *log, int64_t now_unix_ns)
+{
+	OS_LOCKED(&log->lock);
+
+	for (struct window_file **p = &log->files; *p; p = &(*p)->next) {
+		struct window_file *f = *p;
+		if (f->users || f->dirty ||
+		    f->window.hour_unix + OPEN_SECONDS > now_unix_ns / NS_PER_SEC)
+			continue;
+		*p = f->next;
+		return f;
+	}
+	return NULL;
+}
+
+enum err order_log_sync(struct call *call, struct order_log *log, int64_t now_unix_ns)
+{
+	struct window_file *f;
+
+	while ((f = next_to_sync(log))) {
+		enum err e = os_file_sync(call, f->file);
+		os_mutex_lock(&log->lock);
+		f->users--;
+		f->dirty |= e != OK;
+		os_mutex_unlock(&log->lock);
+		TRY(e, "sync orders");
+	}
+	while ((f = take_past(log, now_unix_ns))) {
+		os_file_close(f->file);
+		free(f);
+	}
+	return OK;
+}
+
+static enum err read_window(struct call *call, struct order_log *log, const struct order_window *w,
+			    order_visit *visit, void *arg)
+{
+	AUTO_BUF struct buf all = BUF_INIT(ORDER_FILE_MAX);
+	const char *path = window_path(call, log, w);
+	struct order_window inside;
+	struct order_entry entry;
+	size_t pos = ORDER_FILE_HEADER_BYTES;
+
+	TRY_PLAIN(os_file_read_all(call, path, &all));
+	if (order_file_header(buf_bytes(&all), &inside) || inside.hour_unix != w->hour_unix ||
+	    !node_id_equal(&inside.satellite, &w->satellite)) {
+		log_warn("not an order file: left alone", F_STR("file", path));
+		return OK;
+	}
+	while (order_file_next(buf_bytes(&all), &pos, &entry))
+		TRY_PLAIN(visit(call, arg, w, &entry));
+	return OK;
+}
+
+enum err order_log_read(struct call *call, struct order_log *log, int64_t since_unix,
+			order_visit *visit, void *arg)
+{
+	AUTO_CALL struct call own;
+	const char **names = NULL;
+	size_t count = 0;
+
+	call_init_child(&own, call);
+	enum err e = os_dir_list(&own, &own.scratch, log->dir, &names, &count);
+	for (size_t i = 0; !e && i < count; i++) {
+		struct order_window w;
+		if (parse_name(names[i], &w) && w.hour_unix >= since_unix)
+			e = read_window(&own, log, &w, visit, arg);
+	}
+	if (e)
+		call_copy_error(call, &own);
+	return e;
+}
+
+bool order_log_has(struct order_log *log, const struct order_window *window)
+{
+	AUTO_CALL struct call call;
+	struct os_stat st;
+
+	call_init(&call);
+	return os_stat(&call, window_path(&call, log, window), &st) == OK;
+}

@@ -1,0 +1,260 @@
+/* Writers and readers of pieces. */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "node/piece_store_internal.h"
+#include "os/clock.h"
+
+struct piece_writer {
+	struct piece_store *store;
+	struct piece_begin begin; /* its limit points to `limit` */
+	struct hasher *hasher;
+	struct log_append append;
+	uint64_t size;
+	uint64_t reserved;
+	uint8_t *buffer; /* the first bytes, until they are too many */
+	size_t buffered;
+	bool streaming, failed;
+	uint8_t limit[RECORD_LIMIT_MAX];
+};
+
+static uint8_t *take_buffer(struct piece_store *s)
+{
+	uint8_t *b = NULL;
+
+	os_mutex_lock(&s->lock);
+	if (s->buffers_idle)
+		b = s->buffers[--s->buffers_idle];
+	os_mutex_unlock(&s->lock);
+	return b ? b : malloc(STORE_BUFFER_BYTES);
+}
+
+static void give_buffer(struct piece_store *s, uint8_t *b)
+{
+	if (!b)
+		return;
+	os_mutex_lock(&s->lock);
+	if (s->buffers_idle < STORE_BUFFERS_IDLE_MAX) {
+		s->buffers[s->buffers_idle++] = b;
+		b = NULL;
+	}
+	os_mutex_unlock(&s->lock);
+	free(b);
+}
+
+/* Promises room for the upload; the measure and the promise are not one step, so the promise is
+ * checked again and may be taken back. */
+static enum err reserve(struct call *call, struct piece_store *s, uint64_t bytes)
+{
+	struct piece_space space;
+
+	os_mutex_lock(&s->lock);
+	s->reserved += bytes;
+	os_mutex_unlock(&s->lock);
+	enum err e = store_measure(call, s, &space);
+	/* What was just promised is no longer in `available`; it ran out if nothing is left and
+	 * the sums do not fit. */
+	bool fits = !e && space.used + space.reserved <= s->config.allocated &&
+		    s->config.free_reserve + space.reserved <= space.disk_free;
+	if (fits)
+		return OK;
+	os_mutex_lock(&s->lock);
+	s->reserved -= bytes;
+	os_mutex_unlock(&s->lock);
+	if (e)
+		return e;
+	return call_fail(call, ERR_ABORTED, "not enough available disk space: %llu bytes wanted",
+			 (unsigned long long)bytes);
+}
+
+enum err piece_writer_begin(struct call *call, struct piece_store *s, const struct piece_begin *b,
+			    struct piece_writer **ret)
+{
+	if (b->limit.len > RECORD_LIMIT_MAX)
+		return call_fail(call, ERR_INVALID, "order limit of %zu bytes is too long",
+				 b->limit.len);
+	if (b->size_max > UINT32_MAX)
+		return call_fail(call, ERR_INVALID, "pieces above 4 GiB are not taken");
+	uint64_t bytes = record_len(record_header_len(b->limit.len), b->size_max);
+	struct piece_writer *w = malloc(sizeof(*w));
+	if (!w)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for an upload");
+	*w = (struct piece_writer){ .store = s, .begin = *b };
+	w->hasher = hasher_new(b->algorithm);
+	w->buffer = take_buffer(s);
+	enum err e = w->hasher && w->buffer ?
+			     reserve(call, s, bytes) :
+			     call_fail(call, ERR_NO_MEMORY, "out of memory for an upload");
+	if (e) {
+		piece_writer_end(w);
+		return e;
+	}
+	w->reserved = bytes;
+	if (b->limit.len)
+		memcpy(w->limit, b->limit.data, b->limit.len);
+	w->begin.limit = BYTES(w->limit, b->limit.len);
+	*ret = w;
+	return OK;
+}
+
+/* From memory to a place of its own in the log: what is buffered and `data` go out together. */
+static enum err begin_streaming(struct call *call, struct piece_writer *w, struct bytes data)
+{
+	struct bytes parts[2] = { BYTES(w->buffer, w->buffered), data };
+
+	w->streaming = true;
+	TRY_PLAIN(piece_log_append_begin(call, w->store->log, &w->append, w->begin.limit.len));
+	TRY_PLAIN(piece_log_append_data(call, w->store->log, &w->append, parts, 2));
+	give_buffer(w->store, take(&w->buffer));
+	return OK;
+}
+
+enum err piece_writer_add(struct call *call, struct piece_writer *w, struct bytes data)
+{
+	enum err e = OK;
+
+	if (data.len > w->begin.size_max - w->size)
+		return call_fail(call, ERR_OUT_OF_RANGE, "more than the %llu bytes reserved",
+				 (unsigned long long)w->begin.size_max);
+	hasher_update(w->hasher, data);
+	if (w->streaming) {
+		e = piece_log_append_data(call, w->store->log, &w->append, &data, 1);
+	} else if (data.len <= STORE_BUFFER_BYTES - w->buffered) {
+		if (data.len)
+			memcpy(w->buffer + w->buffered, data.data, data.len);
+		w->buffered += data.len;
+	} else {
+		e = begin_streaming(call, w, data);
+	}
+	if (e) {
+		w->failed = true;
+		store_note_trouble(w->store, e);
+		return e;
+	}
+	w->size += data.len;
+	return OK;
+}
+
+uint64_t piece_writer_size(const struct piece_writer *w)
+{
+	return w->size;
+}
+
+void piece_writer_hash(const struct piece_writer *w, uint8_t out[HASH_BYTES])
+{
+	hasher_sum(w->hasher, out);
+}
+
+static enum err append(struct call *call, struct piece_writer *w, struct piece_record *r)
+{
+	struct piece_log *log = w->store->log;
+
+	if (w->streaming)
+		TRY_PLAIN(piece_log_append_finish(call, log, &w->append, r));
+	else
+		TRY_PLAIN(piece_log_append_whole(call, log, &w->append, r,
+						 BYTES(w->buffer, w->buffered)));
+	return piece_log_sync(call, log, &w->append);
+}
+
+enum err piece_writer_commit(struct call *call, struct piece_writer *w, const struct piece_commit *c)
+{
+	struct piece_store *s = w->store;
+	struct piece_record r = {
+		.type = RECORD_PIECE,
+		.algorithm = w->begin.algorithm,
+		.stored_unix_ns = os_clock_unix_ns(),
+		.created_unix_ns = c->created_unix_ns,
+		.expiration_unix_ns = w->begin.expiration_unix_ns,
+		.piece = w->begin.piece,
+		.satellite = w->begin.satellite,
+		.order_amount = c->order_amount,
+		.limit = w->begin.limit,
+	};
+	struct piece_entry entry;
+	uint16_t satellite = 0;
+
+	if (w->failed)
+		return call_fail(call, ERR_INTERNAL, "the upload failed before");
+	hasher_sum(w->hasher, r.hash);
+	memcpy(r.uplink_signature, c->uplink_signature, sizeof(r.uplink_signature));
+	memcpy(r.order_signature, c->order_signature, sizeof(r.order_signature));
+	enum err e = append(call, w, &r);
+	if (e) {
+		w->failed = true;
+		store_note_trouble(s, e);
+		return e;
+	}
+
+	OS_LOCKED(&s->lock);
+	TRY_PLAIN(store_satellite(call, s, &r.satellite, &satellite));
+	store_entry_of(&r, satellite, w->append.number, w->append.offset, &entry);
+	return store_put(call, s, &entry);
+}
+
+void piece_writer_end(struct piece_writer *w)
+{
+	AUTO_CALL struct call call;
+
+	if (!w)
+		return;
+	call_init(&call);
+	piece_log_append_end(&call, w->store->log, &w->append);
+	os_mutex_lock(&w->store->lock);
+	w->store->reserved -= w->reserved;
+	os_mutex_unlock(&w->store->lock);
+	give_buffer(w->store, w->buffer);
+	hasher_free(w->hasher);
+	free(w);
+}
+
+enum err piece_reader_open(struct call *call, struct piece_store *s, const struct node_id *satellite,
+			   const struct piece_id *piece, struct piece_reader *ret)
+{
+	struct piece_key key = { .id = *piece };
+	struct piece_reader r = { .store = s };
+
+	os_mutex_lock(&s->lock);
+	enum err e = store_find_satellite(s, satellite, &key.satellite) ?
+			     piece_index_find(call, s->index, &key, &r.entry) : ERR_NOT_FOUND;
+	os_mutex_unlock(&s->lock);
+	if (e == ERR_NOT_FOUND)
+		return call_fail(call, e, "piece not found");
+	TRY_PLAIN(e);
+	e = piece_log_pin(call, s->log, r.entry.segment, &r.file);
+	if (e) {
+		store_note_trouble(s, e);
+		/* The piece is known: that its file cannot be had is never "not found". */
+		return e == ERR_NOT_FOUND ? ERR_IO : e;
+	}
+	*ret = r;
+	return OK;
+}
+
+void piece_reader_close(struct piece_reader *r)
+{
+	if (r->store)
+		piece_log_unpin(r->store->log, r->file);
+	*r = (struct piece_reader){ 0 };
+}
+
+enum err piece_reader_read(struct call *call, struct piece_reader *r, void *out, size_t n,
+			   uint64_t offset)
+{
+	enum err e = piece_log_read(call, r->file, out, n, piece_entry_data(&r->entry) + offset);
+
+	if (e)
+		store_note_trouble(r->store, e);
+	return e;
+}
+
+enum err piece_reader_record(struct call *call, struct piece_reader *r, uint8_t *buf,
+			     struct piece_record *ret)
+{
+	enum err e = piece_log_read_record(call, r->file, piece_entry_offset(&r->entry), buf, ret);
+
+	if (e)
+		store_note_trouble(r->store, e);
+	return e;
+}

@@ -1,0 +1,382 @@
+/* Appending to the piece log, sealing, and what a checkpoint needs of it. */
+#include "node/piece_log.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "node/piece_log_internal.h"
+#include "os/clock.h"
+#include "os/log.h"
+
+void piece_log_close(struct piece_log *log)
+{
+	if (!log)
+		return;
+	for (struct log_file *f = log->files, *next; f; f = next) {
+		next = f->next;
+		os_file_close(f->file);
+		free(f);
+	}
+	for (size_t i = 0; i < log->count; i++) {
+		os_cond_fini(&log->segments[i]->synced_cond);
+		free(log->segments[i]);
+	}
+	free(log->segments);
+	os_mutex_fini(&log->lock);
+	free(log->dir);
+	free(log);
+}
+
+bool piece_log_has(struct piece_log *log, uint32_t segment, uint64_t end)
+{
+	OS_LOCKED(&log->lock);
+	const struct log_segment *s = log_find_segment(log, segment);
+
+	return s && end <= s->tail;
+}
+
+void piece_log_seq_at_least(struct piece_log *log, uint64_t seq)
+{
+	OS_LOCKED(&log->lock);
+	log->seq = MAX(log->seq, seq);
+}
+
+static bool takes_records(const struct piece_log *log, const struct log_segment *s)
+{
+	return !s->sealed && !s->failed && s->tail < log->segment_bytes;
+}
+
+/* The fullest segment without a writer, so that segments get full one after the other. */
+static struct log_segment *pick_exclusive(struct piece_log *log)
+{
+	struct log_segment *best = NULL;
+
+	for (size_t i = log->sealed; i < log->count; i++) {
+		struct log_segment *s = log->segments[i];
+		if (takes_records(log, s) && !s->busy && !s->shared &&
+		    (!best || s->tail > best->tail))
+			best = s;
+	}
+	return best;
+}
+
+static struct log_segment *pick_shared(struct piece_log *log)
+{
+	struct log_segment *spare = NULL;
+
+	for (size_t i = log->sealed; i < log->count; i++) {
+		struct log_segment *s = log->segments[i];
+		if (!takes_records(log, s) || s->busy)
+			continue;
+		if (s->shared)
+			return s;
+		if (!spare || s->tail < spare->tail)
+			spare = s;
+	}
+	/* After a start no segment is the shared one; the emptiest becomes it. */
+	if (spare)
+		spare->shared = true;
+	return spare;
+}
+
+static void list_append(struct log_append *a, struct log_segment *s)
+{
+	a->segment = s;
+	a->number = s->number;
+	a->offset = s->tail;
+	a->next = s->appends;
+	s->appends = a;
+}
+
+static void unlist_append(struct log_append *a)
+{
+	for (struct log_append **p = &a->segment->appends; *p; p = &(*p)->next)
+		if (*p == a) {
+			*p = a->next;
+			return;
+		}
+}
+
+static void mark_failed(struct piece_log *log, struct log_segment *s)
+{
+	OS_LOCKED(&log->lock);
+	s->failed = true;
+}
+
+/* A place for a whole record of len bytes in the shared segment. */
+static enum err reserve_shared(struct call *call, struct piece_log *log, struct log_append *a,
+			       uint64_t len)
+{
+	for (;;) {
+		os_mutex_lock(&log->lock);
+		struct log_segment *s = pick_shared(log);
+		if (s) {
+			list_append(a, s);
+			s->tail += len;
+			log->used += len;
+		}
+		os_mutex_unlock(&log->lock);
+		if (s)
+			return OK;
+		TRY_PLAIN(log_new_segment(call, log, true, &s));
+	}
+}
+
+/* Header of the record, with the sequence number and what is known to be durable. */
+static size_t encode_header(struct piece_log *log, const struct log_append *a,
+			    struct piece_record *r, uint8_t *out)
+{
+	struct record_place place = {
+		.key = a->file->key, .segment = a->segment->number, .offset = a->offset
+	};
+
+	os_mutex_lock(&log->lock);
+	r->seq = log->seq++;
+	r->durable = MIN(a->segment->durable, a->offset);
+	os_mutex_unlock(&log->lock);
+	return piece_record_encode(r, &place, out);
+}
+
+static void note_written(struct piece_log *log, struct log_append *a)
+{
+	OS_LOCKED(&log->lock);
+	a->written = true;
+	a->segment->writes++;
+}
+
+enum err piece_log_append_whole(struct call *call, struct piece_log *log, struct log_append *a,
+				struct piece_record *r, struct bytes data)
+{
+	static const uint8_t zeros[RECORD_ALIGN];
+	uint8_t head[RECORD_HEADER_MAX];
+
+	r->size = a->size = data.len;
+	a->header_len = record_header_len(r->limit.len);
+	uint64_t len = record_len(a->header_len, data.len);
+	TRY_PLAIN(reserve_shared(call, log, a, len));
+	TRY_PLAIN(piece_log_pin(call, log, a->segment->number, &a->file));
+	size_t head_len = encode_header(log, a, r, head);
+	struct bytes parts[3] = { BYTES(head, head_len), data,
+				  BYTES(zeros, len - head_len - data.len) };
+	enum err e = os_file_write_at(call, a->file->file, parts, 3, a->offset);
+	if (e) {
+		/* A full disk may have room again; anything else is not to be trusted. */
+		AUTO_CALL struct call aside;
+		call_init(&aside);
+		if (e != ERR_NO_SPACE || log_wipe_header(&aside, a->file, a->offset))
+			mark_failed(log, a->segment);
+		return e;
+	}
+	note_written(log, a);
+	return OK;
+}
+
+enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct log_append *a,
+				size_t limit_len)
+{
+	os_mutex_lock(&log->lock);
+	struct log_segment *s = pick_exclusive(log);
+	if (s)
+		s->busy = true;
+	os_mutex_unlock(&log->lock);
+	if (!s)
+		TRY_PLAIN(log_new_segment(call, log, false, &s));
+	os_mutex_lock(&log->lock);
+	list_append(a, s);
+	os_mutex_unlock(&log->lock);
+	a->exclusive = true;
+	a->header_len = record_header_len(limit_len);
+	return piece_log_pin(call, log, s->number, &a->file);
+}
+
+enum err piece_log_append_data(struct call *call, struct piece_log *log, struct log_append *a,
+			       const struct bytes *parts, size_t count)
+{
+	enum err e = os_file_write_at(call, a->file->file, parts, count,
+				      a->offset + a->header_len + a->size);
+
+	if (e) {
+		if (e != ERR_NO_SPACE)
+			mark_failed(log, a->segment);
+		return e;
+	}
+	for (size_t i = 0; i < count; i++)
+		a->size += parts[i].len;
+	return OK;
+}
+
+/* Gives the segment to the next writer; its file is cut back to `tail` if that is behind. */
+static void release_exclusive(struct piece_log *log, struct log_append *a, uint64_t tail)
+{
+	struct log_segment *s = a->segment;
+	OS_LOCKED(&log->lock);
+
+	log->used += tail - s->tail;
+	s->tail = tail;
+	s->busy = false;
+	a->exclusive = false;
+}
+
+enum err piece_log_append_finish(struct call *call, struct piece_log *log, struct log_append *a,
+				 struct piece_record *r)
+{
+	uint8_t head[RECORD_HEADER_MAX];
+	uint64_t len = record_len(a->header_len, a->size);
+	uint64_t end = a->header_len + a->size;
+	static const uint8_t zeros[RECORD_ALIGN];
+	struct bytes pad = BYTES(zeros, len - end);
+
+	r->size = a->size;
+	size_t head_len = encode_header(log, a, r, head);
+	struct bytes part = BYTES(head, head_len);
+	/* The padding makes the file as long as the record, which recovery asks for. */
+	enum err e = OK;
+	if (pad.len)
+		e = os_file_write_at(call, a->file->file, &pad, 1, a->offset + end);
+	if (!e)
+		e = os_file_write_at(call, a->file->file, &part, 1, a->offset);
+	if (e) {
+		/* Half a header may be there; the end of the append cuts it off. */
+		if (e != ERR_NO_SPACE)
+			mark_failed(log, a->segment);
+		return e;
+	}
+	release_exclusive(log, a, a->offset + len);
+	note_written(log, a);
+	return OK;
+}
+
+enum err piece_log_sync(struct call *call, struct piece_log *log, struct log_append *a)
+{
+	return log_sync_segment(call, log, a->segment, a->file);
+}
+
+void piece_log_append_end(struct call *call, struct piece_log *log, struct log_append *a)
+{
+	if (!a->segment)
+		return;
+	if (a->exclusive) {
+		/* Cancelled: what was written never gets to the disk if this is quick enough. */
+		if (a->file && a->size) {
+			AUTO_CALL struct call aside;
+			call_init(&aside);
+			enum err e = os_file_truncate(&aside, a->file->file, a->offset);
+			if (e) {
+				mark_failed(log, a->segment);
+				log_warn("cannot cut off a cancelled piece",
+					 F_STR("error", call_error(&aside, e)));
+			}
+		}
+		release_exclusive(log, a, a->offset);
+	}
+	os_mutex_lock(&log->lock);
+	unlist_append(a);
+	os_mutex_unlock(&log->lock);
+	piece_log_unpin(log, a->file);
+	*a = (struct log_append){ 0 };
+	(void)call;
+}
+
+void piece_log_add_live(struct piece_log *log, uint32_t segment, int64_t bytes)
+{
+	OS_LOCKED(&log->lock);
+	struct log_segment *s = log_find_segment(log, segment);
+
+	if (!s)
+		return;
+	s->live += (uint64_t)bytes;
+	log->live += (uint64_t)bytes;
+}
+
+void piece_log_space(struct piece_log *log, struct piece_log_space *ret)
+{
+	OS_LOCKED(&log->lock);
+
+	*ret = (struct piece_log_space){ .segments = log->count, .used = log->used,
+					 .live = log->live };
+}
+
+/* A segment that is full and that nobody writes to, claimed for sealing. */
+static struct log_segment *claim_full(struct piece_log *log)
+{
+	OS_LOCKED(&log->lock);
+
+	while (log->sealed < log->count && log->segments[log->sealed]->sealed)
+		log->sealed++;
+	for (size_t i = log->sealed; i < log->count; i++) {
+		struct log_segment *s = log->segments[i];
+		if (!s->sealed && !s->failed && !s->busy && !s->appends &&
+		    s->tail >= log->segment_bytes) {
+			s->busy = true;
+			return s;
+		}
+	}
+	return NULL;
+}
+
+static enum err seal(struct call *call, struct piece_log *log, struct log_segment *s)
+{
+	struct log_append a = { .segment = s, .offset = s->tail, .exclusive = true };
+	struct piece_record r = { .type = RECORD_SEAL };
+
+	os_mutex_lock(&log->lock);
+	a.next = s->appends;
+	s->appends = &a;
+	os_mutex_unlock(&log->lock);
+	a.header_len = record_header_len(0);
+	enum err e = piece_log_pin(call, log, s->number, &a.file);
+	/* All before the seal is durable first, so that the seal can say so. */
+	if (!e)
+		e = log_sync_segment(call, log, s, a.file);
+	if (!e)
+		e = piece_log_append_finish(call, log, &a, &r);
+	if (!e)
+		e = piece_log_sync(call, log, &a);
+	os_mutex_lock(&log->lock);
+	if (e)
+		s->failed = true;
+	else
+		s->sealed = true;
+	os_mutex_unlock(&log->lock);
+	piece_log_append_end(call, log, &a);
+	return e;
+}
+
+enum err piece_log_seal_full(struct call *call, struct piece_log *log)
+{
+	struct log_segment *s;
+
+	while ((s = claim_full(log)))
+		TRY(seal(call, log, s), "seal segment %08x", s->number);
+	return OK;
+}
+
+enum err piece_log_stable(struct call *call, struct piece_log *log, struct arena *a,
+			  struct checkpoint *c)
+{
+	/* New segments may come between the count and the copy: they are simply not mentioned. */
+	os_mutex_lock(&log->lock);
+	size_t count = log->count;
+	os_mutex_unlock(&log->lock);
+	struct checkpoint_segment *rows = arena_array(a, count + 1, sizeof(*rows));
+	if (!rows)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for a checkpoint");
+
+	OS_LOCKED(&log->lock);
+	size_t n = MIN(count, log->count);
+	for (size_t i = 0; i < n; i++) {
+		const struct log_segment *s = log->segments[i];
+		uint64_t stable = s->tail;
+		for (const struct log_append *p = s->appends; p; p = p->next)
+			stable = MIN(stable, p->offset);
+		/* What was written to a failed segment is for the next start to find out. */
+		if (s->failed)
+			stable = MIN(stable, s->durable);
+		rows[i] = (struct checkpoint_segment){ s->number, s->sealed, stable };
+	}
+	c->segments = rows;
+	c->segments_count = n;
+	c->seq = log->seq;
+	return OK;
+}

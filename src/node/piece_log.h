@@ -1,0 +1,109 @@
+/*
+ * The piece log: append-only segment files of one storage directory.  It knows records and bytes,
+ * not which record of a piece counts: that is the store's business (node/piece_store.h).
+ *
+ * Small pieces are kept in memory by their writer and appended whole to the one segment that all
+ * share.  A larger piece has a segment to itself while it is written, so that pieces are never
+ * interleaved and what was cancelled is cut off again; the segment then serves the next writer.
+ * Either way a record counts once its header is there, and is promised to nobody before a sync.
+ * Syncs are shared: one thread syncs a segment for all who wrote to it before.
+ *
+ * Thread safe.  No lock is held while the disk works.
+ */
+#ifndef ACRE_NODE_PIECE_LOG_H
+#define ACRE_NODE_PIECE_LOG_H
+
+#include "base/bytes.h"
+#include "base/call.h"
+#include "node/checkpoint.h"
+#include "node/piece_record.h"
+
+struct piece_log;
+struct log_segment; /* private */
+struct log_file;    /* an open segment file, counted */
+
+enum {
+	LOG_SEGMENT_BYTES_DEFAULT = 1 << 30, /* no further record begins beyond it */
+	LOG_FILES_IDLE_MAX = 32,             /* open files kept though nobody uses them */
+};
+
+struct piece_log_config {
+	const char *dir; /* of the segment files; exists */
+	struct node_id node;
+	uint64_t segment_bytes; /* 0 = LOG_SEGMENT_BYTES_DEFAULT */
+	bool accept_loss;       /* open although segments are missing, short or damaged */
+};
+
+/* Opens the directory.  `known` are the segments of the checkpoint.  ERR_DATA_LOSS when a segment is
+ * missing, shorter than known or damaged, or of another node (ERR_PRECONDITION). */
+enum err piece_log_open(struct call *call, const struct piece_log_config *config,
+			const struct checkpoint *known, struct piece_log **ret) MUST_USE;
+void piece_log_close(struct piece_log *log); /* NULL is fine; nobody may be using it */
+
+/* Visits every record that `known` does not cover, in each segment from the front; called once,
+ * before anything is appended.  What a crash left unfinished is skipped and cut off. */
+typedef enum err log_visit(struct call *call, void *arg, const struct piece_record *r,
+			   uint32_t segment, uint64_t offset);
+enum err piece_log_recover(struct call *call, struct piece_log *log, log_visit *visit,
+			   void *arg) MUST_USE;
+/* Whether bytes [0, end) of the segment are there. */
+bool piece_log_has(struct piece_log *log, uint32_t segment, uint64_t end);
+/* Sequence numbers below this one have been used. */
+void piece_log_seq_at_least(struct piece_log *log, uint64_t seq);
+
+/* A record being appended.  Zeroed before its first use; belongs to one thread. */
+struct log_append {
+	struct log_segment *segment;
+	struct log_file *file;
+	uint32_t number;     /* of the segment */
+	uint64_t offset;     /* of the record */
+	uint64_t header_len;
+	uint64_t size;       /* piece bytes written so far */
+	bool exclusive, written;
+	struct log_append *next;
+};
+
+/* Either a whole record at once ... */
+enum err piece_log_append_whole(struct call *call, struct piece_log *log, struct log_append *a,
+				struct piece_record *r, struct bytes data) MUST_USE;
+/* ... or begin, data ..., finish.  limit_len is that of the record to come. */
+enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct log_append *a,
+				size_t limit_len) MUST_USE;
+enum err piece_log_append_data(struct call *call, struct piece_log *log, struct log_append *a,
+			       const struct bytes *parts, size_t count) MUST_USE;
+enum err piece_log_append_finish(struct call *call, struct piece_log *log, struct log_append *a,
+				 struct piece_record *r) MUST_USE;
+/* Waits until what was appended would survive a power cut.  After a failure the segment takes no
+ * more records (what the kernel lost it may report only once). */
+enum err piece_log_sync(struct call *call, struct piece_log *log, struct log_append *a) MUST_USE;
+/* Ends the append in whatever state it is; not finished means cancelled.  After success it is
+ * called when the record is in the index: until then a checkpoint does not count it as covered. */
+void piece_log_append_end(struct call *call, struct piece_log *log, struct log_append *a);
+
+/* Reading.  A pinned file stays readable whatever happens to the segment. */
+enum err piece_log_pin(struct call *call, struct piece_log *log, uint32_t segment,
+		       struct log_file **ret) MUST_USE;
+void piece_log_unpin(struct piece_log *log, struct log_file *f); /* NULL is fine */
+/* Exactly n bytes, or ERR_DATA_LOSS. */
+enum err piece_log_read(struct call *call, struct log_file *f, void *out, size_t n,
+			uint64_t offset) MUST_USE;
+/* The record header at offset; ret->limit points into buf (RECORD_HEADER_MAX bytes). */
+enum err piece_log_read_record(struct call *call, struct log_file *f, uint64_t offset, uint8_t *buf,
+			       struct piece_record *ret) MUST_USE;
+
+/* Accounting: bytes of a segment that belong to pieces in the index. */
+void piece_log_add_live(struct piece_log *log, uint32_t segment, int64_t bytes);
+struct piece_log_space {
+	uint64_t segments; /* files */
+	uint64_t used;     /* bytes of all segments, headers included */
+	uint64_t live;     /* of pieces in the index */
+};
+void piece_log_space(struct piece_log *log, struct piece_log_space *ret);
+
+/* Marks full segments as complete; called from time to time. */
+enum err piece_log_seal_full(struct call *call, struct piece_log *log) MUST_USE;
+/* What a checkpoint begun now may claim: fills c->segments (in `a`) and c->seq. */
+enum err piece_log_stable(struct call *call, struct piece_log *log, struct arena *a,
+			  struct checkpoint *c) MUST_USE;
+
+#endif

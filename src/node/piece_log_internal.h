@@ -1,0 +1,68 @@
+/* What the files of the piece log share. */
+#ifndef ACRE_NODE_PIECE_LOG_INTERNAL_H
+#define ACRE_NODE_PIECE_LOG_INTERNAL_H
+
+#include "node/piece_log.h"
+#include "os/file.h"
+#include "os/lock.h"
+
+struct log_file {
+	struct os_file *file;
+	uint8_t key[RECORD_KEY_BYTES];
+	uint32_t segment;
+	unsigned users;
+	uint64_t last_use;
+	struct log_file *next;
+};
+
+struct log_segment {
+	uint32_t number;
+	bool sealed;  /* its seal record is written: never appended to again */
+	bool failed;  /* a write or sync failed: not appended to in this run */
+	bool sync_failed;
+	bool busy;    /* has a writer of its own */
+	bool shared;  /* takes whole records of many writers */
+	bool syncing; /* a thread syncs it now */
+	bool scanned; /* of known size; false only between open and recover */
+	uint64_t tail;    /* the next record begins here */
+	uint64_t live;
+	uint64_t stable;  /* while opening: where the checkpoint's knowledge ends */
+	uint64_t durable; /* everything before it is synced */
+	uint64_t writes, synced; /* writes made, and how many of them a sync covers */
+	struct log_append *appends; /* under way, or not yet in the index */
+	struct os_cond synced_cond;
+};
+
+struct piece_log {
+	struct os_mutex lock;
+	char *dir;
+	struct node_id node;
+	uint64_t segment_bytes;
+	bool accept_loss;
+	struct log_segment **segments; /* rising numbers */
+	size_t count, cap;
+	size_t sealed; /* the first of them that may be unsealed */
+	uint32_t next_number;
+	uint64_t seq;
+	struct log_file *files;
+	unsigned files_idle;
+	uint64_t clock; /* of last_use */
+	uint64_t used, live;
+};
+
+/* segment.c: with the lock held. */
+struct log_segment *log_find_segment(struct piece_log *log, uint32_t number);
+enum err log_add_segment(struct call *call, struct piece_log *log, uint32_t number,
+			 struct log_segment **ret) MUST_USE;
+/* Without the lock: makes a new segment file and adds it, busy. */
+enum err log_new_segment(struct call *call, struct piece_log *log, bool shared,
+			 struct log_segment **ret) MUST_USE;
+const char *log_segment_path(struct call *call, const struct piece_log *log, uint32_t number);
+/* Without the lock: makes everything written to the segment so far durable. */
+enum err log_sync_segment(struct call *call, struct piece_log *log, struct log_segment *s,
+			  struct log_file *f) MUST_USE;
+/* Makes the header at offset unreadable: a later record of the segment will claim that everything
+ * before it is durable, and an unfinished record must not come under that claim. */
+enum err log_wipe_header(struct call *call, struct log_file *f, uint64_t offset) MUST_USE;
+
+#endif

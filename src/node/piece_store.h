@@ -1,0 +1,117 @@
+/*
+ * The pieces of one node on one disk: the log that holds them, the index that finds them, and the
+ * account of the space they take.
+ *
+ * A piece can be read from the moment its upload is acknowledged, never earlier, and from then on
+ * whatever is killed or loses power.  A piece that is uploaded again replaces the old one at that
+ * moment.  Thread safe.
+ */
+#ifndef ACRE_NODE_PIECE_STORE_H
+#define ACRE_NODE_PIECE_STORE_H
+
+#include "base/bytes.h"
+#include "base/call.h"
+#include "node/piece_index.h"
+#include "node/piece_record.h"
+
+struct piece_store;
+
+enum {
+	STORE_BUFFER_BYTES = 128 << 10, /* pieces up to this are appended whole */
+	STORE_BUFFERS_IDLE_MAX = 8,
+	STORE_FREE_RESERVE_DEFAULT = 256 << 20,
+};
+
+/* Told of every record that a start found beyond the last checkpoint. */
+typedef enum err store_recovered(struct call *call, void *arg, const struct piece_record *r);
+
+struct piece_store_config {
+	const char *dir;       /* exists; "pieces" and "index" are made in it */
+	struct node_id node;
+	uint64_t allocated;    /* bytes of the disk that pieces may take */
+	uint64_t free_reserve; /* bytes of the disk never touched */
+	uint64_t segment_bytes; /* 0 = default */
+	bool accept_loss;
+	store_recovered *recovered; /* NULL = nobody */
+	void *recovered_arg;
+};
+
+enum err piece_store_open(struct call *call, const struct piece_store_config *config,
+			  struct piece_store **ret) MUST_USE;
+/* Writes a checkpoint if there is anything new, so that the next start reads no log.  Nobody may be
+ * using the store any more. */
+void piece_store_close(struct call *call, struct piece_store *s);
+
+struct piece_space {
+	uint64_t pieces;
+	uint64_t used;      /* bytes of the log on disk */
+	uint64_t live;      /* of it: pieces that can be read, headers included */
+	uint64_t dead;      /* of it: the rest */
+	uint64_t reserved;  /* promised to uploads under way */
+	uint64_t disk_free;
+	uint64_t available; /* for new pieces */
+};
+enum err piece_store_space(struct call *call, struct piece_store *s,
+			   struct piece_space *ret) MUST_USE;
+/* Whether the disk failed a request since the last time this was asked. */
+bool piece_store_take_trouble(struct piece_store *s);
+
+/* Chores.  maintain: completes full segments, and writes a checkpoint when enough is new.
+ * expire: forgets pieces whose time ended more than an hour ago. */
+enum err piece_store_maintain(struct call *call, struct piece_store *s) MUST_USE;
+enum err piece_store_checkpoint(struct call *call, struct piece_store *s) MUST_USE;
+enum err piece_store_expire(struct call *call, struct piece_store *s, uint64_t *ret_count) MUST_USE;
+
+/* ---- writing ---- */
+
+struct piece_writer;
+
+struct piece_begin {
+	struct node_id satellite;
+	struct piece_id piece;
+	enum hash_algorithm algorithm;
+	int64_t expiration_unix_ns; /* TIME_NONE = never */
+	uint64_t size_max;          /* reserved until the end */
+	struct bytes limit;         /* the order limit as received; copied */
+};
+/* ERR_ABORTED when there is no room for size_max. */
+enum err piece_writer_begin(struct call *call, struct piece_store *s, const struct piece_begin *b,
+			    struct piece_writer **ret) MUST_USE;
+/* ERR_OUT_OF_RANGE beyond size_max. */
+enum err piece_writer_add(struct call *call, struct piece_writer *w, struct bytes data) MUST_USE;
+uint64_t piece_writer_size(const struct piece_writer *w);
+void piece_writer_hash(const struct piece_writer *w, uint8_t out[HASH_BYTES]);
+
+struct piece_commit {
+	int64_t created_unix_ns; /* of the uplink's piece hash */
+	uint8_t uplink_signature[ED25519_SIGNATURE_BYTES];
+	int64_t order_amount;
+	uint8_t order_signature[ED25519_SIGNATURE_BYTES];
+};
+/* Returns when the piece would survive a power cut; from then on it can be read. */
+enum err piece_writer_commit(struct call *call, struct piece_writer *w,
+			     const struct piece_commit *c) MUST_USE;
+/* Frees the writer; without a commit nothing remains.  NULL is fine. */
+void piece_writer_end(struct piece_writer *w);
+
+/* ---- reading ---- */
+
+struct log_file;
+struct piece_reader {
+	struct piece_store *store; /* NULL = closed */
+	struct log_file *file;
+	struct piece_entry entry;
+};
+/* ERR_NOT_FOUND; ERR_IO and others when it is there but cannot be opened. */
+enum err piece_reader_open(struct call *call, struct piece_store *s, const struct node_id *satellite,
+			   const struct piece_id *piece, struct piece_reader *ret) MUST_USE;
+void piece_reader_close(struct piece_reader *r); /* twice is fine */
+static inline uint64_t piece_reader_size(const struct piece_reader *r) { return r->entry.size; }
+/* Exactly n bytes from offset on, which must be within the piece. */
+enum err piece_reader_read(struct call *call, struct piece_reader *r, void *out, size_t n,
+			   uint64_t offset) MUST_USE;
+/* Its record; ret->limit points into buf (RECORD_HEADER_MAX bytes). */
+enum err piece_reader_record(struct call *call, struct piece_reader *r, uint8_t *buf,
+			     struct piece_record *ret) MUST_USE;
+
+#endif
