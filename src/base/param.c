@@ -100,6 +100,18 @@ static enum err add_item(struct call *call, struct arena *a, struct param_list *
 	return OK;
 }
 
+static enum err parse_bool(struct call *call, const struct param *p, struct bytes value, bool *ret)
+{
+	static const char *const words[] = { "false", "true", "no", "yes", "off", "on", "0", "1" };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (bytes_equal(value, bytes_str(words[i]))) {
+			*ret = i % 2;
+			return OK;
+		}
+	return wrong(call, p, value, "true or false");
+}
+
 static enum err set_value(struct call *call, struct arena *a, const struct param *p, void *options,
 			  struct bytes value)
 {
@@ -116,16 +128,13 @@ static enum err set_value(struct call *call, struct arena *a, const struct param
 		return OK;
 	}
 	case PARAM_BOOL:
-		if (bytes_equal(value, bytes_str("true")) || bytes_equal(value, bytes_str("yes")) ||
-		    bytes_equal(value, bytes_str("on")) || bytes_equal(value, bytes_str("1")))
-			*(bool *)f = true;
-		else if (bytes_equal(value, bytes_str("false")) ||
-			 bytes_equal(value, bytes_str("no")) || bytes_equal(value, bytes_str("off")) ||
-			 bytes_equal(value, bytes_str("0")))
-			*(bool *)f = false;
-		else
-			return wrong(call, p, value, "true or false");
+		return parse_bool(call, p, value, f);
+	case PARAM_CHOICE: {
+		bool yes = false;
+		TRY_PLAIN(parse_bool(call, p, value, &yes));
+		*(enum param_choice *)f = yes ? PARAM_YES : PARAM_NO;
 		return OK;
+	}
 	case PARAM_U64:
 		if (text_u64(value, UINT64_MAX, &u))
 			return wrong(call, p, value, "a whole number");
@@ -262,7 +271,7 @@ static enum err read_flag(struct call *call, struct arena *a, struct param_set s
 			has_value = true;
 		}
 	}
-	if (!has_value && p->type == PARAM_BOOL) {
+	if (!has_value && (p->type == PARAM_BOOL || p->type == PARAM_CHOICE)) {
 		value = bytes_str("true");
 	} else if (!has_value) {
 		if (*i + 1 >= argc)
@@ -297,7 +306,10 @@ enum err param_read_args(struct call *call, struct arena *a, struct param_set se
 
 void param_add_help(struct buf *out, struct param_set set)
 {
-	static const char *const values[] = { "TEXT", "", "N", "SIZE", "DURATION", "TEXT" };
+	static const char *const values[] = {
+		[PARAM_STR] = " TEXT", [PARAM_BOOL] = "", [PARAM_CHOICE] = "", [PARAM_U64] = " N",
+		[PARAM_SIZE] = " SIZE", [PARAM_DURATION] = " DURATION", [PARAM_LIST] = " TEXT",
+	};
 
 	for (size_t i = 0; i < set.count; i++) {
 		const struct param *p = &set.params[i];
@@ -306,7 +318,7 @@ void param_add_help(struct buf *out, struct param_set set)
 			buf_printf(out, "  -%c, ", p->letter);
 		else
 			buf_add_str(out, "      ");
-		buf_printf(out, "--%s %s", p->name, values[p->type]);
+		buf_printf(out, "--%s%s", p->name, values[p->type]);
 		while (out->len - start < HELP_COLUMN && !out->failed)
 			buf_add_byte(out, ' ');
 		buf_printf(out, "  %s", p->doc);
@@ -329,6 +341,11 @@ static void add_value(struct buf *out, const struct param *p, const void *option
 	case PARAM_BOOL:
 		buf_add_str(out, *(const bool *)f ? "true" : "false");
 		break;
+	case PARAM_CHOICE: {
+		enum param_choice c = *(const enum param_choice *)f;
+		buf_add_str(out, c == PARAM_OPEN ? "" : c == PARAM_YES ? "true" : "false");
+		break;
+	}
 	case PARAM_U64:
 	case PARAM_SIZE:
 		buf_printf(out, "%llu", (unsigned long long)*(const uint64_t *)f);
@@ -358,6 +375,7 @@ static bool is_default(const struct param *p, const void *options)
 	union {
 		const char *s;
 		bool b;
+		enum param_choice c;
 		uint64_t u;
 		int64_t i;
 		struct param_list l;

@@ -15,11 +15,14 @@
 enum param_type {
 	PARAM_STR,      /* const char * */
 	PARAM_BOOL,     /* bool; as a flag needs no value */
+	PARAM_CHOICE,   /* enum param_choice: a bool that may also be left open */
 	PARAM_U64,      /* uint64_t */
 	PARAM_SIZE,     /* uint64_t bytes: "2GiB" */
 	PARAM_DURATION, /* int64_t nanoseconds: "10s" */
 	PARAM_LIST,     /* struct param_list: a flag may repeat; in a file, comma separated */
 };
+
+enum param_choice { PARAM_OPEN = 0, PARAM_YES, PARAM_NO };
 
 struct param_list {
 	const char **items;

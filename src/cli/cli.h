@@ -27,8 +27,9 @@ struct cli_options {
 	/* grants */
 	const char *satellite_address, *api_key, *import_as, *export_to;
 	bool passphrase_stdin, unencrypted_object_keys;
-	bool readonly, writeonly;
-	const char *disallow_reads, *disallow_writes, *disallow_lists, *disallow_deletes;
+	enum param_choice readonly;
+	bool writeonly;
+	enum param_choice disallow_reads, disallow_writes, disallow_lists, disallow_deletes;
 	const char *not_before, *not_after;
 	int64_t max_object_ttl;
 	struct param_list prefix;

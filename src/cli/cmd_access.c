@@ -315,39 +315,31 @@ static enum err cmd_access_revoke(struct cli *cli)
 
 /* ---- restricting ---- */
 
-/* A tri-state flag: what was given, or what the summary flag implies. */
-static enum err disallowed(struct cli *cli, const char *name, const char *given, bool implied,
-			   bool *ret)
+/* What was said, else what the summary flags imply. */
+static bool disallowed(enum param_choice said, bool implied)
 {
-	*ret = implied;
-	if (!given)
-		return OK;
-	if (strcmp(given, "true") != 0 && strcmp(given, "false") != 0)
-		return call_fail(&cli->call, ERR_CONFIG, "%s: \"%s\" is not true or false", name, given);
-	*ret = strcmp(given, "true") == 0;
-	return OK;
+	return said == PARAM_OPEN ? implied : said == PARAM_YES;
 }
 
 static enum err permission(struct cli *cli, AcrePermission *ret)
 {
-	bool readonly = cli->o.readonly && !cli->o.writeonly;
-	bool reads, writes, lists, deletes;
+	const struct cli_options *o = &cli->o;
+	/* Shares are read-only unless told otherwise; --writeonly alone tells otherwise for uploads. */
+	bool no_writes = disallowed(o->readonly, !o->writeonly), no_deletes = disallowed(o->readonly, true);
 
-	TRY_PLAIN(disallowed(cli, "disallow-reads", cli->o.disallow_reads, cli->o.writeonly, &reads));
-	TRY_PLAIN(disallowed(cli, "disallow-lists", cli->o.disallow_lists, cli->o.writeonly, &lists));
-	TRY_PLAIN(disallowed(cli, "disallow-writes", cli->o.disallow_writes, readonly, &writes));
-	TRY_PLAIN(disallowed(cli, "disallow-deletes", cli->o.disallow_deletes,
-			     readonly || cli->o.writeonly, &deletes));
 	*ret = (AcrePermission){
-		.uplink = { .allow_download = !reads, .allow_upload = !writes, .allow_list = !lists,
-			    .allow_delete = !deletes },
-		.max_object_ttl_seconds = cli->o.max_object_ttl / NS_PER_SEC,
+		.uplink = {
+			.allow_download = !disallowed(o->disallow_reads, o->writeonly),
+			.allow_list = !disallowed(o->disallow_lists, o->writeonly),
+			.allow_upload = !disallowed(o->disallow_writes, no_writes),
+			.allow_delete = !disallowed(o->disallow_deletes, no_deletes),
+		},
+		.max_object_ttl_seconds = o->max_object_ttl / NS_PER_SEC,
 	};
-	if (cli->o.not_before)
-		TRY_PLAIN(cli_parse_time(cli, "not-before", cli->o.not_before,
-					 &ret->uplink.not_before));
-	if (cli->o.not_after)
-		TRY_PLAIN(cli_parse_time(cli, "not-after", cli->o.not_after, &ret->uplink.not_after));
+	if (o->not_before)
+		TRY_PLAIN(cli_parse_time(cli, "not-before", o->not_before, &ret->uplink.not_before));
+	if (o->not_after)
+		TRY_PLAIN(cli_parse_time(cli, "not-after", o->not_after, &ret->uplink.not_after));
 	return OK;
 }
 
@@ -432,12 +424,12 @@ static enum err cmd_share(struct cli *cli)
 	OPTION("unencrypted-object-keys", unencrypted_object_keys, 0, PARAM_BOOL, NULL,            \
 	       "leave object names readable to the satellite (content stays encrypted)")
 #define OPTIONS_RESTRICT                                                                           \
-	OPTION("readonly", readonly, 0, PARAM_BOOL, "true", "no uploads, no deletes (the default)"), \
+	OPTION("readonly", readonly, 0, PARAM_CHOICE, NULL, "no uploads, no deletes (the default)"), \
 	OPTION("writeonly", writeonly, 0, PARAM_BOOL, NULL, "uploads only"),                        \
-	OPTION("disallow-reads", disallow_reads, 0, PARAM_STR, NULL, "true or false"),              \
-	OPTION("disallow-writes", disallow_writes, 0, PARAM_STR, NULL, "true or false"),            \
-	OPTION("disallow-lists", disallow_lists, 0, PARAM_STR, NULL, "true or false"),              \
-	OPTION("disallow-deletes", disallow_deletes, 0, PARAM_STR, NULL, "true or false"),          \
+	OPTION("disallow-reads", disallow_reads, 0, PARAM_CHOICE, NULL, "no downloads"),              \
+	OPTION("disallow-writes", disallow_writes, 0, PARAM_CHOICE, NULL, "no uploads"),            \
+	OPTION("disallow-lists", disallow_lists, 0, PARAM_CHOICE, NULL, "no listings"),              \
+	OPTION("disallow-deletes", disallow_deletes, 0, PARAM_CHOICE, NULL, "no removals"),          \
 	OPTION("not-before", not_before, 0, PARAM_STR, NULL, "valid from then on: +2h, now, a date"), \
 	OPTION("not-after", not_after, 0, PARAM_STR, NULL, "valid until then: +24h, a date, none"), \
 	OPTION("max-object-ttl", max_object_ttl, 0, PARAM_DURATION, NULL,                          \

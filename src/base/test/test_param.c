@@ -12,6 +12,7 @@
 struct options {
 	const char *dir;
 	bool force;
+	enum param_choice choice;
 	uint64_t nodes;
 	uint64_t space;
 	int64_t every;
@@ -21,6 +22,7 @@ struct options {
 static const struct param table[] = {
 	PARAM(struct options, dir, 'd', PARAM_STR, "here", "where"),
 	PARAM(struct options, force, 'f', PARAM_BOOL, "false", "do it anyway"),
+	PARAM(struct options, choice, 'c', PARAM_CHOICE, NULL, "left open"),
 	{ .name = "nodes", .type = PARAM_U64, .offset = offsetof(struct options, nodes),
 	  .default_text = "10", .min = 1, .max = 100, .doc = "how many" },
 	PARAM(struct options, space, 0, PARAM_SIZE, "1GiB", "how much"),
@@ -49,6 +51,15 @@ static void reads_flags(void **state)
 	assert_int_equal(o.hosts.count, 2);
 	assert_string_equal(o.hosts.items[1], "y");
 	assert_int_equal(o.every, 300 * NS_PER_SEC);
+	assert_int_equal(o.choice, PARAM_OPEN);
+	const char *choices[] = { "--choice", "x", "--choice=false" };
+	assert_int_equal(param_read_args(&call, &call.scratch, PARAM_SET(table), &o, 2, choices, &rest, &n), OK);
+	assert_int_equal(o.choice, PARAM_YES);
+	assert_int_equal(n, 1);
+	assert_int_equal(param_read_args(&call, &call.scratch, PARAM_SET(table), &o, 3, choices, &rest, &n), OK);
+	assert_int_equal(o.choice, PARAM_NO);
+	assert_int_equal(param_read_args(&call, &call.scratch, PARAM_SET(table), &o,
+					 ARRAY_LEN(argv), argv, &rest, &n), OK);
 	assert_int_equal(n, 2);
 	assert_string_equal(rest[0], "a");
 	assert_string_equal(rest[1], "-b");
