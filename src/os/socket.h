@@ -45,6 +45,10 @@ void os_listener_close(struct os_listener *l);
 /* Resolves "host:port" to "ip:port" (IPv4 first).  out has OS_ADDRESS_MAX bytes. */
 enum err os_resolve(struct call *call, const char *address, char *out) MUST_USE;
 
+/* The IP's 4 or 16 bytes of "ip:port" or "[v6]:port"; false when it is no number. */
+enum { OS_IP_BYTES_MAX = 16 };
+bool os_ip_parse(const char *ip_port, uint8_t out[OS_IP_BYTES_MAX], size_t *ret_len);
+
 /* Poller: watches many idle sockets with one thread.  A watch fires once, when the socket becomes
  * readable or dies, and is then gone. */
 enum err os_poller_new(struct call *call, struct os_poller **ret) MUST_USE;
