@@ -14,7 +14,8 @@
 enum {
 	NET_MAGIC_BYTES = 8,
 	NET_IN_MAX = 64 << 10,   /* undecrypted bytes held at most */
-	NET_OUT_MAX = 256 << 10, /* encrypted bytes waiting for the socket at most */
+	NET_OUT_MAX = 128 << 10, /* encrypted bytes waiting for the socket at most */
+	NET_OUT_GATHER = 64 << 10, /* from here on a flush is worth its system call */
 };
 
 /* TLS settings made once from our identity; shared by all threads and connections. */
@@ -26,12 +27,18 @@ const struct identity *net_tls_identity(const struct net_tls *tls);
 struct net_conn;
 
 /* TCP, magic, TLS, chain checks.  expected NULL skips only the ID comparison.  The call's deadline
- * bounds all of it. */
+ * bounds all of it.  The last handshake flight is left buffered, to go out with the first data. */
 enum err net_dial(struct call *call, const struct net_tls *tls, const char *address,
 		  const struct node_id *expected, struct net_conn **ret) MUST_USE;
 /* Server side: reads the magic, does the handshake; takes the socket over (closed on failure). */
 enum err net_accept_tls(struct call *call, const struct net_tls *tls, struct os_sock *sock,
 			struct net_conn **ret) MUST_USE;
+/* The same in steps that never wait, so that a silent peer holds no thread: start takes the socket
+ * over (closed on failure); each step does what the bytes at hand allow, ERR_WOULD_BLOCK when the
+ * socket must become readable first.  After any other failure close the connection. */
+enum err net_accept_start(struct call *call, const struct net_tls *tls, struct os_sock *sock,
+			  struct net_conn **ret) MUST_USE;
+enum err net_accept_step(struct call *call, struct net_conn *c) MUST_USE;
 /* Sends what is buffered if that is possible at once, then closes. */
 void net_close(struct net_conn *c);
 
@@ -54,7 +61,11 @@ enum err net_try_write(struct call *call, struct net_conn *c, struct bytes data,
 enum err net_try_flush(struct call *call, struct net_conn *c) MUST_USE;
 /* Waits until the socket is readable or, if flushing, writable (the loops above it live in rpc). */
 enum err net_wait(struct call *call, struct net_conn *c, bool want_read, bool want_write) MUST_USE;
+/* Encrypted bytes that wait for the socket. */
+size_t net_out_pending(const struct net_conn *c);
 /* Whether bytes are held that the poller cannot see (decrypted or not): do not park then. */
 bool net_has_input(const struct net_conn *c);
+/* Gives buffers back that hold nothing, before the connection is left idle. */
+void net_idle(struct net_conn *c);
 
 #endif
