@@ -1,10 +1,10 @@
 /*
  * Server.  One thread accepts, one watches all connections that wait for their peer (poller), and a
- * worker of the pool takes a connection only while it has something to do: a handshake step or a
- * call.  A silent peer therefore holds memory and a descriptor, never a thread.
+ * worker takes a connection only while it has something to do: a step of a handshake (a small pool
+ * that never waits) or a call.  A silent peer holds memory and a descriptor, never a thread.
  *
- * A connection belongs to exactly one of: the poller (parked, on one of the two lists) or a worker.
- * Whoever moves it from parked to busy under the lock owns it.
+ * A connection belongs to exactly one of: the poller (parked) or a worker.  Whoever moves it from
+ * parked to busy under the lock owns it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +29,7 @@ enum {
 	BATCH = 64,
 	ACCEPT_RETRY_MS = 50,
 	REFUSE_ROUNDS_MAX = 64,
+	SHAKE_QUEUE_MAX = 1024,
 };
 
 struct server_conn {
@@ -53,7 +54,8 @@ struct rpc_server {
 	const struct rpc_method **by_name; /* sorted */
 	struct os_listener *listener;
 	struct os_poller *poller;
-	struct os_pool *pool;
+	struct os_pool *pool;       /* calls */
+	struct os_pool *shake_pool; /* handshakes, so that they and calls cannot starve each other */
 	struct os_thread *accept_thread, *poll_thread;
 	struct os_cancel accept_cancel; /* of the accept thread */
 	struct os_cancel cancel;        /* of all calls */
@@ -280,31 +282,30 @@ static enum err shake(struct call *call, struct server_conn *sc)
 	os_mutex_lock(&s->lock);
 	list_remove(sc);
 	sc->established = true;
+	bool late = sc->expired;
 	os_mutex_unlock(&s->lock);
-	return OK;
+	return late ? call_fail(call, ERR_DEADLINE, "handshake took too long") : OK;
 }
 
-static void worker(void *arg)
+/* What comes after work: wait for the peer again, or the end. */
+static void settle(struct server_conn *sc, enum err e, const struct call *call)
 {
-	struct server_conn *sc = arg;
-	AUTO_CALL struct call call;
-	enum err e = OK;
-
-	call_init(&call);
-	if (!sc->established)
-		e = shake(&call, sc);
-	if (!e)
-		e = serve(&call, sc);
 	if (e == ERR_WOULD_BLOCK) {
 		park(sc);
 		return;
 	}
 	if (e != ERR_CLOSED)
-		log_debug("connection ended", F_STR("reason", call_error(&call, e)));
+		log_debug("connection ended", F_STR("reason", call_error(call, e)));
 	conn_close(sc);
 }
 
-/* ---- the poller's thread ---- */
+static void call_worker(void *arg)
+{
+	AUTO_CALL struct call call;
+
+	call_init(&call);
+	settle(arg, serve(&call, arg), &call);
+}
 
 /* Turns calls away without a worker: Unavailable, and the connection stays.  Nothing here waits. */
 static enum err refuse(struct call *call, struct server_conn *sc)
@@ -316,20 +317,43 @@ static enum err refuse(struct call *call, struct server_conn *sc)
 	call_init(&why);
 	for (unsigned i = 0; i < REFUSE_ROUNDS_MAX; i++) {
 		TRY_PLAIN(conn_pump(call, c));
-		if (c->has_invoke) {
-			take_invoke(c, name);
-			enum err e = call_fail(&why, ERR_UNAVAILABLE, "overloaded, try again");
-			TRY_PLAIN(send_error(call, c, e, &why));
-			stream_finish(c);
-			/* Who does not take even this is not worth a connection. */
-			if (conn_try_flush(call, c))
-				return ERR_CLOSED;
-		} else {
+		if (!c->has_invoke) {
 			TRY_PLAIN(conn_fill(call, c));
+			continue;
 		}
+		take_invoke(c, name);
+		enum err e = call_fail(&why, ERR_UNAVAILABLE, "overloaded, try again");
+		TRY_PLAIN(send_error(call, c, e, &why));
+		stream_finish(c);
+		/* Who does not take even this is not worth a connection. */
+		if (conn_try_flush(call, c))
+			return ERR_CLOSED;
 	}
 	return ERR_CLOSED;
 }
+
+/* Gives an established connection that the caller owns to a worker. */
+static void submit_call(struct call *call, struct server_conn *c)
+{
+	if (os_pool_submit(call, c->server->pool, call_worker, c))
+		settle(c, refuse(call, c), call);
+}
+
+static void shake_worker(void *arg)
+{
+	struct server_conn *sc = arg;
+	AUTO_CALL struct call call;
+
+	call_init(&call);
+	enum err e = shake(&call, sc);
+	/* The first call often comes in the same packet as the end of the handshake. */
+	if (!e && net_has_input(sc->rpc.net))
+		submit_call(&call, sc);
+	else
+		settle(sc, e ? e : ERR_WOULD_BLOCK, &call);
+}
+
+/* ---- the poller's thread ---- */
 
 static bool unpark(struct rpc_server *s, struct server_conn *c)
 {
@@ -349,11 +373,9 @@ static void dispatch(struct rpc_server *s, struct server_conn *c)
 	call_init(&call);
 	if (!unpark(s, c))
 		return;
-	if (os_pool_submit(&call, s->pool, worker, c) == OK)
-		return;
-	if (c->established && refuse(&call, c) == ERR_WOULD_BLOCK)
-		park(c);
-	else
+	if (c->established)
+		submit_call(&call, c);
+	else if (os_pool_submit(&call, s->shake_pool, shake_worker, c))
 		conn_close(c);
 }
 
@@ -486,6 +508,7 @@ static void server_free(struct rpc_server *s)
 {
 	if (!s)
 		return;
+	os_pool_free(s->shake_pool);
 	os_pool_free(s->pool);
 	os_poller_free(s->poller);
 	os_listener_close(s->listener);
@@ -543,6 +566,8 @@ enum err rpc_server_start(struct call *call, const struct rpc_server_config *con
 	/* A short queue carries over bursts; a long one would only make everybody late. */
 	TRY_PLAIN(os_pool_new(call, "rpc", s->config.active_max, 16 + s->config.active_max / 8,
 			      &s->pool));
+	TRY_PLAIN(os_pool_new(call, "rpc-tls", MAX(2u, os_cpu_count()), SHAKE_QUEUE_MAX,
+			      &s->shake_pool));
 	TRY_PLAIN(os_thread_start(call, "rpc-poll", poll_main, s, &s->poll_thread));
 	enum err e = os_thread_start(call, "rpc-accept", accept_main, s, &s->accept_thread);
 	if (e) {

@@ -447,6 +447,8 @@ static void too_many_calls_are_told(void **state)
 		call_init(&call);
 		os_call_limit(&call, 20 * NS_PER_MS);
 		enum err e = rpc_recv(&call, s, &m);
+		if (e != ERR_DEADLINE && e != ERR_UNAVAILABLE)
+			print_error("%d: %s %s\n", i, err_name(e), call.error);
 		assert_true(e == ERR_DEADLINE || e == ERR_UNAVAILABLE);
 		if (e == ERR_UNAVAILABLE) {
 			refused++;
