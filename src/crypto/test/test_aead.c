@@ -1,0 +1,164 @@
+/* AEAD: known answers, both directions; every flipped bit is noticed and leaves nothing behind. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "crypto/aead.h"
+#include "vectors.h"
+
+DEFINE_AUTO_PTR(struct aead, aead_auto, aead_free)
+
+/* Content blocks of one block: what the reference encrypted with a given key and nonce. */
+static void content_vectors_seal_and_open(void **state)
+{
+	json_t *root = vectors_load("content_encryption");
+	struct arena a = { 0 };
+	struct secret_key key;
+	size_t i;
+	json_t *v;
+	unsigned used = 0;
+
+	struct bytes k = vector_hex(&a, root, "content_key_hex");
+	assert_int_equal(k.len, sizeof(key.b));
+	memcpy(key.b, k.data, k.len);
+	AUTO(aead_auto) struct aead *seal = aead_new(&key, true);
+	AUTO(aead_auto) struct aead *open = aead_new(&key, false);
+	assert_non_null(seal);
+	assert_non_null(open);
+	json_array_foreach(json_object_get(root, "inline"), i, v) {
+		if (!json_object_get(v, "plain_hex") || !json_object_get(v, "encrypted_hex"))
+			continue; /* the long ones are hashes only; access tests those */
+		struct bytes plain = vector_hex(&a, v, "plain_hex");
+		struct bytes want = vector_hex(&a, v, "encrypted_hex");
+		uint8_t out[8192];
+		uint8_t nonce[AEAD_NONCE_BYTES] = { 1 };
+
+		if (want.len == 0)
+			continue;
+		assert_true(want.len <= sizeof(out));
+		assert_int_equal(aead_seal(seal, nonce, plain, out), OK);
+		assert_bytes_equal(BYTES(out, plain.len + AEAD_TAG_BYTES), want);
+		assert_int_equal(aead_open(open, nonce, want, out), OK);
+		assert_bytes_equal(BYTES(out, plain.len), plain);
+		used++;
+	}
+	assert_true(used > 0);
+	arena_free(&a);
+	json_decref(root);
+}
+
+/* Test case 14 and 16 style answers of the GCM specification: empty text, zero key and nonce. */
+static void gcm_known_answers(void **state)
+{
+	static const struct secret_key zero;
+	static const uint8_t nonce[AEAD_NONCE_BYTES], plain[16];
+	AUTO(aead_auto) struct aead *a = aead_new(&zero, true);
+	uint8_t out[32];
+	struct arena m = { 0 };
+
+	assert_int_equal(aead_seal(a, nonce, BYTES_NONE, out), OK);
+	assert_bytes_equal(BYTES(out, 16), vector_unhex(&m, "530f8afbc74536b9a963b4f1c4cb738b"));
+	assert_int_equal(aead_seal(a, nonce, BYTES_OF(plain), out), OK);
+	assert_bytes_equal(BYTES_OF(out), vector_unhex(&m, "cea7403d4d606b6e074ec5d3baf39d18"
+							   "d0d1c8a799996bf0265b98b5d48ab919"));
+	arena_free(&m);
+}
+
+static void gcm_notices_every_flip(void **state)
+{
+	static const struct secret_key key = { { 1, 2, 3 } };
+	AUTO(aead_auto) struct aead *seal = aead_new(&key, true);
+	AUTO(aead_auto) struct aead *open = aead_new(&key, false);
+	uint8_t nonce[AEAD_NONCE_BYTES] = { 9 };
+	uint8_t plain[45], sealed[61], out[45], zero[45] = { 0 };
+
+	memset(plain, 0x5a, sizeof(plain));
+	assert_int_equal(aead_seal(seal, nonce, BYTES_OF(plain), sealed), OK);
+	for (size_t bit = 0; bit < 8 * sizeof(sealed); bit++) {
+		sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		memset(out, 1, sizeof(out));
+		assert_int_equal(aead_open(open, nonce, BYTES_OF(sealed), out), ERR_CRYPTO);
+		assert_memory_equal(out, zero, sizeof(out));
+		sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	assert_int_equal(aead_open(open, nonce, BYTES(sealed, 15), out), ERR_CRYPTO);
+	assert_int_equal(aead_open(open, nonce, BYTES_NONE, out), ERR_CRYPTO);
+	/* And it still works after failures. */
+	assert_int_equal(aead_open(open, nonce, BYTES_OF(sealed), out), OK);
+	assert_memory_equal(out, plain, sizeof(out));
+	/* Each object has one direction. */
+	assert_int_equal(aead_open(seal, nonce, BYTES_OF(sealed), out), ERR_INVALID);
+	assert_int_equal(aead_seal(open, nonce, BYTES_OF(plain), sealed), ERR_INVALID);
+}
+
+static void gcm_in_place(void **state)
+{
+	static const struct secret_key key = { { 7 } };
+	AUTO(aead_auto) struct aead *seal = aead_new(&key, true);
+	AUTO(aead_auto) struct aead *open = aead_new(&key, false);
+	uint8_t nonce[AEAD_NONCE_BYTES] = { 0 };
+	uint8_t block[7408 + AEAD_TAG_BYTES], plain[7408];
+
+	for (size_t i = 0; i < sizeof(plain); i++)
+		plain[i] = block[i] = (uint8_t)(i * 31);
+	assert_int_equal(aead_seal(seal, nonce, BYTES(block, sizeof(plain)), block), OK);
+	assert_memory_not_equal(block, plain, sizeof(plain));
+	assert_int_equal(aead_open(open, nonce, BYTES_OF(block), block), OK);
+	assert_memory_equal(block, plain, sizeof(plain));
+}
+
+static void secretbox_both_ways(void **state)
+{
+	static const struct secret_key key = { { 3 } };
+	uint8_t nonce[SECRETBOX_NONCE_BYTES] = { 4 };
+	uint8_t plain[100], sealed[116], out[100], zero[100] = { 0 };
+
+	memset(plain, 0xa5, sizeof(plain));
+	assert_int_equal(secretbox_seal(&key, nonce, BYTES_OF(plain), sealed), OK);
+	assert_int_equal(secretbox_open(&key, nonce, BYTES_OF(sealed), out), OK);
+	assert_memory_equal(out, plain, sizeof(out));
+	for (size_t i = 0; i < sizeof(sealed); i++) {
+		sealed[i] ^= 0x10;
+		memset(out, 1, sizeof(out));
+		assert_int_equal(secretbox_open(&key, nonce, BYTES_OF(sealed), out), ERR_CRYPTO);
+		assert_memory_equal(out, zero, sizeof(out));
+		sealed[i] ^= 0x10;
+	}
+	assert_int_equal(secretbox_open(&key, nonce, BYTES(sealed, 15), out), ERR_CRYPTO);
+	assert_int_equal(secretbox_seal(&key, nonce, BYTES_NONE, sealed), OK);
+	assert_int_equal(secretbox_open(&key, nonce, BYTES(sealed, 16), out), OK);
+}
+
+static void secrets_are_kept_and_compared(void **state)
+{
+	struct secret_key a = { { 1 } }, b = { { 1 } };
+	uint8_t *p = secret_alloc(100);
+
+	assert_non_null(p);
+	memset(p, 7, 100);
+	secret_free(p);
+	secret_free(NULL);
+	assert_true(secret_equal(&a, &b, sizeof(a)));
+	b.b[31] = 1;
+	assert_false(secret_equal(&a, &b, sizeof(a)));
+	assert_false(secret_key_is_zero(&a));
+	secret_key_wipe(&a);
+	assert_true(secret_key_is_zero(&a));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(content_vectors_seal_and_open),
+		cmocka_unit_test(gcm_known_answers),
+		cmocka_unit_test(gcm_notices_every_flip),
+		cmocka_unit_test(gcm_in_place),
+		cmocka_unit_test(secretbox_both_ways),
+		cmocka_unit_test(secrets_are_kept_and_compared),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,146 @@
+/* BLAKE3: the official vectors on every implementation, however the input is cut. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "crypto/blake3.h"
+#include "crypto/hash.h"
+#include "vectors.h"
+
+enum { INPUT_MAX = 300 << 10, OUTPUT_MAX = 256 };
+
+static uint8_t input[INPUT_MAX];
+
+static void check(struct blake3 *b, size_t len, size_t cut, struct bytes want)
+{
+	uint8_t out[OUTPUT_MAX];
+
+	assert_true(want.len <= sizeof(out));
+	for (size_t at = 0; at < len; at += cut)
+		blake3_update(b, BYTES(input + at, len - at < cut ? len - at : cut));
+	blake3_sum(b, out, want.len);
+	assert_bytes_equal(BYTES(out, want.len), want);
+	/* The default length is a prefix of the longer output. */
+	blake3_sum(b, out, 32);
+	assert_bytes_equal(BYTES(out, 32), BYTES(want.data, 32));
+}
+
+static void official_vectors(void **state)
+{
+	static const size_t cuts[] = { 1, 63, 64, 1000, 1024, 4096, 16384, 65536, INPUT_MAX };
+	json_t *root = vectors_load("blake3");
+	struct bytes key = bytes_str(vector_text(root, "key"));
+	struct bytes context = bytes_str(vector_text(root, "context_string"));
+	struct arena a = { 0 };
+	size_t i, cases = 0;
+	json_t *v;
+
+	assert_int_equal(key.len, BLAKE3_KEY_BYTES);
+	json_array_foreach(json_object_get(root, "cases"), i, v) {
+		size_t len = (size_t)vector_int(v, "input_len");
+		struct bytes plain = vector_hex(&a, v, "hash");
+		struct bytes keyed = vector_hex(&a, v, "keyed_hash");
+		struct bytes derived = vector_hex(&a, v, "derive_key");
+
+		for (size_t k = 0; k < blake3_kernel_count(); k++) {
+			for (size_t c = 0; c < ARRAY_LEN(cuts); c++) {
+				struct blake3 b;
+
+				blake3_init(&b);
+				blake3_use_kernel(&b, k);
+				check(&b, len, cuts[c], plain);
+				blake3_init_keyed(&b, key.data);
+				blake3_use_kernel(&b, k);
+				check(&b, len, cuts[c], keyed);
+				blake3_init_derive_key(&b, context);
+				blake3_use_kernel(&b, k);
+				check(&b, len, cuts[c], derived);
+			}
+		}
+		cases++;
+	}
+	assert_true(cases >= 35);
+	arena_free(&a);
+	json_decref(root);
+}
+
+/* Lengths and cuts of every kind, with a sum taken in the middle: all implementations agree with the
+ * portable one fed at once. */
+static void all_kernels_agree(void **state)
+{
+	unsigned seed = 1;
+
+	for (unsigned round = 0; round < 400; round++) {
+		size_t len = (size_t)rand_r(&seed) % (round % 2 ? INPUT_MAX : 40000);
+		struct blake3 whole;
+		uint8_t want[32], out[32];
+
+		if (round % 5 == 0)
+			len = len / BLAKE3_CHUNK_BYTES * BLAKE3_CHUNK_BYTES;
+		blake3_init(&whole);
+		blake3_use_kernel(&whole, blake3_kernel_count() - 1);
+		blake3_update(&whole, BYTES(input, len));
+		blake3_sum(&whole, want, sizeof(want));
+		for (size_t k = 0; k < blake3_kernel_count(); k++) {
+			struct blake3 b;
+			size_t at = 0;
+
+			blake3_init(&b);
+			blake3_use_kernel(&b, k);
+			while (at < len) {
+				size_t part = (size_t)rand_r(&seed) % (rand_r(&seed) % 3 ? 70000 : 2000);
+
+				if (part > len - at)
+					part = len - at;
+				blake3_update(&b, BYTES(input + at, part));
+				at += part;
+				if (rand_r(&seed) % 4 == 0)
+					blake3_sum(&b, out, sizeof(out));
+			}
+			blake3_sum(&b, out, sizeof(out));
+			assert_memory_equal(out, want, sizeof(want));
+		}
+	}
+}
+
+/* Sums of prefixes taken from one hasher that goes on, against fresh ones. */
+static void sum_does_not_disturb(void **state)
+{
+	struct blake3 running;
+	uint8_t out[32], want[32];
+
+	blake3_init(&running);
+	for (size_t len = 0; len < 150 * BLAKE3_CHUNK_BYTES; len += BLAKE3_CHUNK_BYTES) {
+		blake3_sum(&running, out, sizeof(out));
+		hash_blake3(BYTES(input, len), want);
+		assert_memory_equal(out, want, sizeof(want));
+		blake3_update(&running, BYTES(input + len, BLAKE3_CHUNK_BYTES));
+	}
+}
+
+static void names_are_known(void **state)
+{
+	assert_true(blake3_kernel_count() >= 1);
+	assert_string_equal(blake3_kernel_name(blake3_kernel_count() - 1), "portable");
+	for (size_t k = 0; k < blake3_kernel_count(); k++)
+		print_message("implementation: %s\n", blake3_kernel_name(k));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_are_known),
+		cmocka_unit_test(official_vectors),
+		cmocka_unit_test(all_kernels_agree),
+		cmocka_unit_test(sum_does_not_disturb),
+	};
+
+	for (size_t i = 0; i < INPUT_MAX; i++)
+		input[i] = (uint8_t)(i % 251);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
