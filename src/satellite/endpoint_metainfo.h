@@ -101,6 +101,9 @@ struct bytes nonce_or_none(ProtobufCBinaryData nonce);
 /* Object.encrypted_metadata: what the client stored, completed (metainfo.md 5.7). */
 enum err answer_object(struct call *call, struct mcall *mc, struct bytes bucket, int32_t placement,
 		       const struct object *o, Metainfo__Object **ret) MUST_USE;
+/* Read or List will do (metainfo.md 3.1). */
+enum err metainfo_allow_look(struct call *call, struct mcall *mc, struct bytes bucket,
+			     struct bytes key) MUST_USE;
 /* Leaves out what the key may not see. */
 void hide_lock(const struct mcall *mc, struct bytes bucket, struct bytes key, Metainfo__Object *o);
 struct include {
@@ -123,47 +126,47 @@ void object_stream(const struct project_id *project, struct bytes bucket, int32_
 #define METAINFO_METHOD(c_name, Type)                                                              \
 	enum err metainfo_##c_name(struct call *call, struct mcall *mc,                            \
 				   const Metainfo__##Type##Request *req,                           \
-				   Metainfo__##Type##Response *resp) MUST_USE
+				   Metainfo__##Type##Response *resp)
 
-METAINFO_METHOD(create_bucket, CreateBucket);
-METAINFO_METHOD(get_bucket, GetBucket);
-METAINFO_METHOD(get_bucket_location, GetBucketLocation);
-METAINFO_METHOD(get_bucket_versioning, GetBucketVersioning);
-METAINFO_METHOD(set_bucket_versioning, SetBucketVersioning);
-METAINFO_METHOD(get_bucket_lock, GetBucketObjectLockConfiguration);
-METAINFO_METHOD(set_bucket_lock, SetBucketObjectLockConfiguration);
-METAINFO_METHOD(delete_bucket, DeleteBucket);
-METAINFO_METHOD(list_buckets, ListBuckets);
-METAINFO_METHOD(begin_object, BeginObject);
-METAINFO_METHOD(commit_object, CommitObject);
-METAINFO_METHOD(get_object, GetObject);
-METAINFO_METHOD(list_objects, ListObjects);
-METAINFO_METHOD(begin_delete_object, BeginDeleteObject);
-METAINFO_METHOD(delete_objects, DeleteObjects);
-METAINFO_METHOD(get_object_ips, GetObjectIPs);
-METAINFO_METHOD(list_pending_object_streams, ListPendingObjectStreams);
-METAINFO_METHOD(download_object, DownloadObject);
-METAINFO_METHOD(get_pending_object_metadata, GetPendingObjectMetadata);
-METAINFO_METHOD(update_object_metadata, UpdateObjectMetadata);
-METAINFO_METHOD(get_object_retention, GetObjectRetention);
-METAINFO_METHOD(set_object_retention, SetObjectRetention);
-METAINFO_METHOD(get_object_legal_hold, GetObjectLegalHold);
-METAINFO_METHOD(set_object_legal_hold, SetObjectLegalHold);
-METAINFO_METHOD(begin_segment, BeginSegment);
-METAINFO_METHOD(retry_begin_segment_pieces, RetryBeginSegmentPieces);
-METAINFO_METHOD(commit_segment, CommitSegment);
-METAINFO_METHOD(make_inline_segment, MakeInlineSegment);
-METAINFO_METHOD(list_segments, ListSegments);
-METAINFO_METHOD(download_segment, DownloadSegment);
-METAINFO_METHOD(delete_part, DeletePart);
-METAINFO_METHOD(project_info, ProjectInfo);
-METAINFO_METHOD(revoke_api_key, RevokeAPIKey);
-METAINFO_METHOD(account_licenses, AccountLicenses);
-METAINFO_METHOD(begin_move_object, BeginMoveObject);
-METAINFO_METHOD(finish_move_object, FinishMoveObject);
-METAINFO_METHOD(begin_copy_object, BeginCopyObject);
-METAINFO_METHOD(finish_copy_object, FinishCopyObject);
-METAINFO_METHOD(compressed_batch, CompressedBatch);
-METAINFO_METHOD(batch, Batch);
+METAINFO_METHOD(create_bucket, CreateBucket) MUST_USE;
+METAINFO_METHOD(get_bucket, GetBucket) MUST_USE;
+METAINFO_METHOD(get_bucket_location, GetBucketLocation) MUST_USE;
+METAINFO_METHOD(get_bucket_versioning, GetBucketVersioning) MUST_USE;
+METAINFO_METHOD(set_bucket_versioning, SetBucketVersioning) MUST_USE;
+METAINFO_METHOD(get_bucket_lock, GetBucketObjectLockConfiguration) MUST_USE;
+METAINFO_METHOD(set_bucket_lock, SetBucketObjectLockConfiguration) MUST_USE;
+METAINFO_METHOD(delete_bucket, DeleteBucket) MUST_USE;
+METAINFO_METHOD(list_buckets, ListBuckets) MUST_USE;
+METAINFO_METHOD(begin_object, BeginObject) MUST_USE;
+METAINFO_METHOD(commit_object, CommitObject) MUST_USE;
+METAINFO_METHOD(get_object, GetObject) MUST_USE;
+METAINFO_METHOD(list_objects, ListObjects) MUST_USE;
+METAINFO_METHOD(begin_delete_object, BeginDeleteObject) MUST_USE;
+METAINFO_METHOD(delete_objects, DeleteObjects) MUST_USE;
+METAINFO_METHOD(get_object_ips, GetObjectIPs) MUST_USE;
+METAINFO_METHOD(list_pending_object_streams, ListPendingObjectStreams) MUST_USE;
+METAINFO_METHOD(download_object, DownloadObject) MUST_USE;
+METAINFO_METHOD(get_pending_object_metadata, GetPendingObjectMetadata) MUST_USE;
+METAINFO_METHOD(update_object_metadata, UpdateObjectMetadata) MUST_USE;
+METAINFO_METHOD(get_object_retention, GetObjectRetention) MUST_USE;
+METAINFO_METHOD(set_object_retention, SetObjectRetention) MUST_USE;
+METAINFO_METHOD(get_object_legal_hold, GetObjectLegalHold) MUST_USE;
+METAINFO_METHOD(set_object_legal_hold, SetObjectLegalHold) MUST_USE;
+METAINFO_METHOD(begin_segment, BeginSegment) MUST_USE;
+METAINFO_METHOD(retry_begin_segment_pieces, RetryBeginSegmentPieces) MUST_USE;
+METAINFO_METHOD(commit_segment, CommitSegment) MUST_USE;
+METAINFO_METHOD(make_inline_segment, MakeInlineSegment) MUST_USE;
+METAINFO_METHOD(list_segments, ListSegments) MUST_USE;
+METAINFO_METHOD(download_segment, DownloadSegment) MUST_USE;
+METAINFO_METHOD(delete_part, DeletePart) MUST_USE;
+METAINFO_METHOD(project_info, ProjectInfo) MUST_USE;
+METAINFO_METHOD(revoke_api_key, RevokeAPIKey) MUST_USE;
+METAINFO_METHOD(account_licenses, AccountLicenses) MUST_USE;
+METAINFO_METHOD(begin_move_object, BeginMoveObject) MUST_USE;
+METAINFO_METHOD(finish_move_object, FinishMoveObject) MUST_USE;
+METAINFO_METHOD(begin_copy_object, BeginCopyObject) MUST_USE;
+METAINFO_METHOD(finish_copy_object, FinishCopyObject) MUST_USE;
+METAINFO_METHOD(compressed_batch, CompressedBatch) MUST_USE;
+METAINFO_METHOD(batch, Batch) MUST_USE;
 
 #endif

@@ -1,0 +1,15 @@
+/* Shared by the files that serve uploads. */
+#ifndef ACRE_SATELLITE_ENDPOINT_METAINFO_UPLOAD_H
+#define ACRE_SATELLITE_ENDPOINT_METAINFO_UPLOAD_H
+
+#include "base/wire.h"
+#include "satellite/endpoint_metainfo.h"
+
+/* Room for that much more in the project. */
+enum err metainfo_check_upload(struct call *call, struct mcall *mc, int64_t bytes,
+			       int64_t segments) MUST_USE;
+/* Not empty, not too long. */
+enum err check_object_key(struct call *call, const struct mcall *mc, struct bytes key) MUST_USE;
+enum err read_if_none_match(struct call *call, char *const *list, size_t count, bool *ret) MUST_USE;
+
+#endif

@@ -1,0 +1,20 @@
+/* What the metainfo service keeps in memory. */
+#ifndef ACRE_SATELLITE_METAINFO_INTERNAL_H
+#define ACRE_SATELLITE_METAINFO_INTERNAL_H
+
+#include "os/cancel.h"
+#include "os/thread.h"
+#include "satellite/object_rate.h"
+#include "satellite/piece_list.h"
+#include "satellite/usage.h"
+
+struct metainfo {
+	struct node_aliases *aliases;
+	struct object_rate *upload_rate, *download_rate; /* NULL: no limit */
+	struct usage *usage;
+	struct os_cancel stop;
+	bool has_stop;
+	struct os_thread *chore;
+};
+
+#endif
