@@ -298,7 +298,8 @@ static enum err scale(uint64_t whole, double fraction, uint64_t unit, uint64_t *
 
 static bool equal_nocase(struct bytes v, const char *text)
 {
-	return v.len == strlen(text) && strncasecmp((const char *)v.data, text, v.len) == 0;
+	return v.len == strlen(text) &&
+	       (v.len == 0 || strncasecmp((const char *)v.data, text, v.len) == 0);
 }
 
 enum err text_size(struct bytes text, uint64_t *ret)
