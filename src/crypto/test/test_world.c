@@ -41,12 +41,10 @@ void os_random(void *out, size_t len)
 }
 
 DEFINE_AUTO_PTR(struct private_key, private_key_auto, private_key_free)
-DEFINE_AUTO_PTR(struct ed25519_signer, signer_auto, ed25519_signer_free)
 
 static void keys_and_signatures(uint64_t with_seed, struct buf *out)
 {
 	AUTO(private_key_auto) struct private_key *ca = NULL, *leaf = NULL;
-	AUTO(signer_auto) struct ed25519_signer *signer = NULL;
 	struct ed25519_private key;
 	uint8_t public[ED25519_PUBLIC_BYTES];
 	struct call call;
@@ -78,12 +76,12 @@ static void signatures_follow_the_seed(void **state)
 	assert_false(bytes_equal(buf_bytes(&a), buf_bytes(&c)));
 }
 
-static SSL_CTX *tls_context(bool server, const char *groups, int version)
+static SSL_CTX *tls_context(bool server, char *groups, int version)
 {
 	SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
 
 	assert_non_null(ctx);
-	assert_int_equal(SSL_CTX_set1_groups_list(ctx, groups), 1);
+	assert_int_equal(SSL_CTX_ctrl(ctx, SSL_CTRL_SET_GROUPS_LIST, 0, groups), 1);
 	SSL_CTX_set_min_proto_version(ctx, version);
 	SSL_CTX_set_max_proto_version(ctx, version);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
@@ -104,7 +102,7 @@ static void carry(SSL *from, SSL *to, struct buf *record)
 	}
 }
 
-static void handshake(const char *groups, int version, struct buf *record)
+static void handshake(char *groups, int version, struct buf *record)
 {
 	AUTO(private_key_auto) struct private_key *leaf = NULL;
 	AUTO_BUF struct buf pem = BUF_INIT(4096), der = BUF_INIT(4096);
@@ -150,8 +148,8 @@ static void handshake(const char *groups, int version, struct buf *record)
 
 static void handshakes_follow_the_seed(void **state)
 {
-	static const struct {
-		const char *groups;
+	static struct {
+		char groups[16];
 		int version;
 	} kinds[] = {
 		{ "X25519", TLS1_3_VERSION },
