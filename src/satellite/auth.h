@@ -21,7 +21,7 @@ struct project {
 	uint8_t salt[PROJECT_SALT_BYTES];
 	int64_t created_unix_ns;
 	int64_t max_buckets, max_storage, max_bandwidth, max_segments; /* 0 = no limit */
-	int64_t rate, rate_burst; /* 0 = no limit, -1/-1 = all access disabled */
+	int64_t rate, rate_burst; /* per second; 0 = no limit, -1 = all access disabled */
 };
 
 /* Kinds of request, for rates: those of the last kind count as PUT but never fail. */

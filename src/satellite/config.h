@@ -38,7 +38,7 @@ struct satellite_config {
 	const char *dir; /* a flag only */
 	const char *address;
 	const char *external_address;
-	const char *database; /* made absolute; "sqlite:<dir>/satellite.db" by default */
+	const char *database; /* "sqlite:<dir>/satellite.db" by default */
 	const char *log_level;
 	const char *rs;
 	bool development;
@@ -77,12 +77,16 @@ struct satellite_config {
 extern const struct param satellite_params[];
 extern const size_t satellite_params_count;
 
-/* Defaults, then <dir>/config if it exists (or must_exist), then the arguments; checked and
- * completed.  Strings live in `a`.  rest: what was no flag. */
-enum err satellite_config_read(struct call *call, struct arena *a, int argc,
-			       const char *const argv[], bool must_exist,
-			       struct satellite_config *ret, const char ***ret_rest,
-			       size_t *ret_rest_count) MUST_USE;
+/* The parts of reading it, in this order: param_defaults; the development preset if the file or the
+ * arguments ask for it; <dir>/config; the arguments; complete.  Strings live in `a`.  `set` may have
+ * more settings, if struct satellite_config is the first member of its options. */
+enum err satellite_config_development(struct call *call, struct arena *a, struct param_set set,
+				      void *options) MUST_USE;
+enum err satellite_config_read_file(struct call *call, struct arena *a, struct param_set set,
+				    const char *dir, void *options) MUST_USE;
+/* Checked, rs parsed, the database's default filled in. */
+enum err satellite_config_complete(struct call *call, struct arena *a,
+				   struct satellite_config *config, const char *dir) MUST_USE;
 /* Checks what the table cannot, and parses rs. */
 enum err satellite_config_check(struct call *call, struct satellite_config *config) MUST_USE;
 /* "k/m/o/n" with an optional "-e" share size ("4/6/8/10-256"). */

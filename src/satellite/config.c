@@ -1,0 +1,188 @@
+/* Settings: the table, the development preset, and what a table cannot check. */
+#include "satellite/config.h"
+
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "base/text.h"
+#include "os/file.h"
+#include "os/log.h"
+
+enum { CONFIG_BYTES_MAX = 256 << 10 };
+
+#define ENTRY(name, field, type, text, doc)                                                        \
+	PARAM_NAMED(name, struct satellite_config, field, 0, type, text, doc)
+
+const struct param satellite_params[] = {
+	ENTRY("address", address, PARAM_STR, "127.0.0.1:7777",
+	      "where it listens; loopback unless told otherwise, port 0 takes any free one"),
+	ENTRY("external-address", external_address, PARAM_STR, "",
+	      "host:port that nodes and clients are told; empty: the address it listens on"),
+	ENTRY("database", database, PARAM_STR, "",
+	      "sqlite:<path> or postgres://user@host/name; empty: satellite.db in its directory"),
+	ENTRY("log-level", log_level, PARAM_STR, "info", "debug, info, warn, error or none"),
+	ENTRY("development", development, PARAM_BOOL, "false",
+	      "a network on one machine, for trying: the settings below that are meant for the open\n"
+	      "internet default to off (distinct networks, public addresses, difficulty, rates)"),
+	ENTRY("rs", rs, PARAM_STR, "29/35/80/110",
+	      "erasure code k/m/o/n[-e]: k pieces give a segment back, it is repaired when only m are\n"
+	      "left, an upload is done with o, and n are started; e is the share size in bytes"),
+	ENTRY("segment-size", max_segment_size, PARAM_SIZE, "64MiB",
+	      "largest segment in plain bytes; smaller ones are for tests, real clients cut at 64 MiB"),
+	ENTRY("max-inline-size", max_inline_size, PARAM_SIZE, "4KiB",
+	      "segments up to this many plain bytes live in the database instead of on nodes"),
+	ENTRY("max-key-length", max_key_length, PARAM_SIZE, "4000",
+	      "longest encrypted object key in bytes"),
+	ENTRY("min-part-size", min_part_size, PARAM_SIZE, "5MiB",
+	      "smallest part of a multipart upload, the last one excepted"),
+	ENTRY("max-buckets", max_buckets, PARAM_U64, "100", "buckets per project; 0: no limit"),
+	ENTRY("rate", rate, PARAM_U64, "100", "requests per second and project; 0: no limit"),
+	ENTRY("rate-burst", rate_burst, PARAM_U64, "100", "requests at once"),
+	ENTRY("upload-interval", upload_interval, PARAM_DURATION, "1s",
+	      "least time between uploads to one and the same key; 0s: no limit"),
+	ENTRY("upload-burst", upload_burst, PARAM_U64, "3", "such uploads at once"),
+	ENTRY("download-interval", download_interval, PARAM_DURATION, "1ms",
+	      "least time between downloads of one and the same key; 0s: no limit"),
+	ENTRY("download-burst", download_burst, PARAM_U64, "3", "such downloads at once"),
+	ENTRY("max-storage", max_storage, PARAM_SIZE, "0",
+	      "bytes a project may store; 0: no limit"),
+	ENTRY("max-bandwidth", max_bandwidth, PARAM_SIZE, "0",
+	      "bytes a project may download in a month; 0: no limit"),
+	ENTRY("max-segments", max_segments, PARAM_U64, "0", "segments of a project; 0: no limit"),
+	ENTRY("min-difficulty", min_difficulty, PARAM_U64, "16",
+	      "trailing zero bits a new node's ID must have; what makes a new identity cost work"),
+	ENTRY("distinct-networks", distinct_networks, PARAM_BOOL, "true",
+	      "pieces of a segment go to distinct networks (/24, in IPv6 /64), not only to distinct\n"
+	      "nodes; with all nodes in one place turn it off, or uploads find one node only"),
+	ENTRY("allow-private-ips", allow_private_ips, PARAM_BOOL, "false",
+	      "nodes may have addresses of private networks and loopback"),
+	ENTRY("min-free-space", min_free_space, PARAM_SIZE, "5GB",
+	      "nodes with less free space get no new pieces"),
+	ENTRY("online-window", online_window, PARAM_DURATION, "4h",
+	      "a node counts as online for so long after its last contact"),
+	ENTRY("checkin-interval", checkin_interval, PARAM_DURATION, "10m",
+	      "least time between check-ins of a node; 0s: no limit"),
+	ENTRY("checkin-burst", checkin_burst, PARAM_U64, "2", "check-ins of a node at once"),
+	ENTRY("ping-timeout", ping_timeout, PARAM_DURATION, "20s",
+	      "how long the ping back to a node that checks in may take"),
+	ENTRY("connections-max", connections_max, PARAM_U64, "5000", "open connections"),
+	ENTRY("active-max", active_max, PARAM_U64, "512", "requests served at a time"),
+};
+const size_t satellite_params_count = ARRAY_LEN(satellite_params);
+
+/* What --development sets before file and flags are read, so that they still overrule it. */
+static const struct {
+	const char *name, *value;
+} development[] = {
+	{ "min-difficulty", "0" },     { "distinct-networks", "false" },
+	{ "allow-private-ips", "true" }, { "min-free-space", "0" },
+	{ "checkin-interval", "0s" },  { "rate", "0" },
+	{ "upload-interval", "1ms" },  { "rs", "4/6/8/10" },
+};
+
+enum err satellite_config_development(struct call *call, struct arena *a, struct param_set set,
+				      void *options)
+{
+	for (size_t i = 0; i < ARRAY_LEN(development); i++)
+		TRY(param_set_one(call, a, set, options, bytes_str(development[i].name),
+				  bytes_str(development[i].value)),
+		    "development");
+	return OK;
+}
+
+static enum err read_number(struct call *call, const char *text, const char **at, uint64_t max,
+			    uint64_t *ret)
+{
+	size_t n = strspn(*at, "0123456789");
+
+	if (text_u64(BYTES(*at, n), max, ret))
+		return call_fail(call, ERR_CONFIG,
+				 "rs: \"%s\" is not k/m/o/n, four numbers such as 4/6/8/10", text);
+	*at += n;
+	return OK;
+}
+
+enum err redundancy_parse(struct call *call, const char *text, struct redundancy *ret)
+{
+	uint64_t v[4], share = ERASURE_SHARE_BYTES;
+	const char *at = text;
+
+	for (unsigned i = 0; i < 4; i++) {
+		if (i && *at++ != '/')
+			return call_fail(call, ERR_CONFIG,
+					 "rs: \"%s\" is not k/m/o/n, four numbers such as 4/6/8/10",
+					 text);
+		TRY_PLAIN(read_number(call, text, &at, LIMIT_SHARES_TOTAL, &v[i]));
+	}
+	if (*at == '-') {
+		at++;
+		TRY_PLAIN(read_number(call, text, &at, 64 << 10, &share));
+	}
+	if (*at)
+		return call_fail(call, ERR_CONFIG, "rs: \"%s\" has \"%s\" behind it", text, at);
+	if (v[0] < 1 || v[0] > v[1] || v[1] > v[2] || v[2] > v[3])
+		return call_fail(call, ERR_CONFIG, "rs: \"%s\": want 1 <= k <= m <= o <= n", text);
+	/* The code works on 16 columns at a time; the reference's shares are 256 bytes. */
+	if (share < 16 || share % 16)
+		return call_fail(call, ERR_CONFIG, "rs: share size %llu: want a multiple of 16",
+				 (unsigned long long)share);
+	*ret = (struct redundancy){ (uint16_t)v[0], (uint16_t)v[1], (uint16_t)v[2], (uint16_t)v[3],
+				    (uint32_t)share };
+	return OK;
+}
+
+enum err satellite_config_check(struct call *call, struct satellite_config *config)
+{
+	enum log_level level;
+
+	TRY_PLAIN(redundancy_parse(call, config->rs, &config->redundancy));
+	if (log_parse_level(config->log_level, &level))
+		return call_fail(call, ERR_CONFIG, "log-level: \"%s\" is not debug, info, warn, error or none",
+				 config->log_level);
+	if (!strrchr(config->address, ':'))
+		return call_fail(call, ERR_CONFIG, "address: \"%s\" has no port (want host:port)",
+				 config->address);
+	if (config->external_address[0] && !strrchr(config->external_address, ':'))
+		return call_fail(call, ERR_CONFIG,
+				 "external-address: \"%s\" has no port (want host:port)",
+				 config->external_address);
+	if (config->max_segment_size == 0 || config->max_segment_size > 64 * MIB)
+		return call_fail(call, ERR_CONFIG, "segment-size: want 1 B to 64 MiB");
+	if (config->max_inline_size > 4 * KIB)
+		return call_fail(call, ERR_CONFIG, "max-inline-size: want at most 4 KiB");
+	if (config->online_window == 0 || config->ping_timeout == 0)
+		return call_fail(call, ERR_CONFIG,
+				 "online-window and ping-timeout must be longer than nothing");
+	return OK;
+}
+
+enum err satellite_config_read_file(struct call *call, struct arena *a, struct param_set set,
+				    const char *dir, void *options)
+{
+	AUTO_BUF struct buf text = BUF_INIT(CONFIG_BYTES_MAX);
+	const char *path = os_path_join(call, dir, "config");
+	enum err e = os_file_read_all(call, path, &text);
+
+	if (e == ERR_NOT_FOUND)
+		return call_fail(call, ERR_CONFIG,
+				 "%s does not exist: make a satellite there with \"acre-satellite setup "
+				 "--dir %s\"",
+				 path, dir);
+	TRY_PLAIN(e);
+	TRY(param_read_config(call, a, set, options, buf_bytes(&text)), "%s", path);
+	return OK;
+}
+
+enum err satellite_config_complete(struct call *call, struct arena *a,
+				   struct satellite_config *config, const char *dir)
+{
+	config->dir = dir;
+	TRY_PLAIN(satellite_config_check(call, config));
+	if (config->database[0])
+		return OK;
+	config->database = arena_printf(a, "sqlite:%s/satellite.db", dir);
+	if (!config->database)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	return OK;
+}

@@ -1,0 +1,208 @@
+/* /contact.Node: nodes check in, ask for the time and for a ping (satellite.md 1). */
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "os/clock.h"
+#include "os/log.h"
+#include "os/socket.h"
+#include "proto/contact.pb-c.h"
+#include "satellite/contact.h"
+#include "satellite/ratelimit.h"
+
+enum {
+	NODE_ADDRESS_MAX = 255,
+	NODE_EMAIL_MAX = 320,
+	NODE_WALLET_MAX = 128,
+	NODE_VERSION_MAX = 64,
+};
+
+/* A copy of a node's text that is fit for logs and databases: printable, of bounded length. */
+static const char *clean(struct arena *a, const char *text, size_t max)
+{
+	char *copy = arena_str(a, BYTES(text, text ? strnlen(text, max) : 0));
+
+	for (char *p = copy; p && *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+	return copy ? copy : "";
+}
+
+static enum err check_address(struct call *call, const char *address)
+{
+	if (!address || !address[0] || strlen(address) > NODE_ADDRESS_MAX)
+		return call_fail(call, ERR_INVALID,
+				 "failed to resolve IP from address: want host:port of at most %d bytes",
+				 NODE_ADDRESS_MAX);
+	return OK;
+}
+
+static enum err peer(struct call *call, struct rpc_stream *stream, enum err failure,
+		     struct node_id *ret)
+{
+	AUTO_CALL struct call probe;
+
+	call_init(&probe);
+	if (net_peer_id(&probe, rpc_stream_net(stream), ret))
+		return call_fail(call, failure, "failed to get ID from context: %s", probe.error);
+	return OK;
+}
+
+static enum err check_difficulty(struct call *call, struct satellite *sat, const struct node_id *id)
+{
+	unsigned has = node_id_difficulty(id);
+
+	if (has < sat->config.min_difficulty && !overlay_is_known(sat, id))
+		return call_fail(call, ERR_INTERNAL,
+				 "node id difficulty is %u when %llu is the minimum (make an identity "
+				 "with at least that difficulty)",
+				 has, (unsigned long long)sat->config.min_difficulty);
+	return OK;
+}
+
+static void fill_checkin(struct arena *a, const Contact__CheckInRequest *req, struct checkin *in)
+{
+	in->address = clean(a, req->address, NODE_ADDRESS_MAX);
+	in->version = clean(a, req->version ? req->version->version : NULL, NODE_VERSION_MAX);
+	in->release = req->version && req->version->release;
+	in->email = clean(a, req->operator_ ? req->operator_->email : NULL, NODE_EMAIL_MAX);
+	in->wallet = clean(a, req->operator_ ? req->operator_->wallet : NULL, NODE_WALLET_MAX);
+	in->free_disk = req->capacity ? req->capacity->free_disk : 0;
+	in->debounce_limit = req->debounce_limit;
+	in->features = req->features;
+}
+
+/* Pings and stores; *ret_ping_error is "" when the node could be reached. */
+static enum err do_checkin(struct call *call, struct satellite *sat, struct checkin *in,
+			   const char **ret_ping_error)
+{
+	AUTO_CALL struct call ping;
+
+	call_init_child(&ping, call);
+	*ret_ping_error = "";
+	enum err e = contact_ping(&ping, sat, &in->id, in->address, in->last_ip_port);
+	in->up = e == OK;
+	if (e) {
+		*ret_ping_error = arena_printf(&call->scratch, "%s", call_error(&ping, e));
+		/* Somebody that cannot be reached is not worth remembering. */
+		if (!overlay_is_known(sat, &in->id))
+			return OK;
+	}
+	in->now_unix_ns = os_clock_unix_ns();
+	return overlay_checkin(call, sat, in);
+}
+
+static enum err answer_checkin(struct call *call, struct rpc_stream *stream,
+			       const struct checkin *in, const char *ping_error)
+{
+	Contact__CheckInResponse resp = CONTACT__CHECK_IN_RESPONSE__INIT;
+	Contact__HashstoreSettings settings = CONTACT__HASHSTORE_SETTINGS__INIT;
+
+	resp.ping_node_success = in->up;
+	resp.ping_error_message = (char *)(uintptr_t)ping_error;
+	resp.hashstore_settings = &settings;
+	return rpc_send_message(call, stream, &resp.base);
+}
+
+static enum err check_in(struct call *call, void *service, struct rpc_stream *stream)
+{
+	struct satellite *sat = service;
+	Contact__CheckInRequest *req = NULL;
+	struct checkin in = { 0 };
+	char ip_port[OS_ADDRESS_MAX], net[LAST_NET_MAX], id_text[NODE_ID_TEXT_MAX];
+	const char *ping_error = "";
+
+	TRY_PLAIN(rpc_request(call, stream, &call->scratch, &contact__check_in_request__descriptor,
+			      &req));
+	TRY_PLAIN(peer(call, stream, ERR_UNKNOWN, &in.id));
+	if (!rate_limiter_take(sat->checkin_rates, node_id_bytes(&in.id),
+			       sat->config.checkin_interval, sat->config.checkin_burst,
+			       os_clock_mono_ns()))
+		return call_fail(call, ERR_EXHAUSTED, "node rate limited by id");
+	TRY_PLAIN(check_address(call, req->address));
+	fill_checkin(&call->scratch, req, &in);
+	TRY_PLAIN(contact_resolve(call, sat, in.address, ip_port, net));
+	in.last_ip_port = ip_port;
+	in.last_net = net;
+	in.chain = cert_chain_der(net_peer_chain(rpc_stream_net(stream)));
+	TRY_PLAIN(check_difficulty(call, sat, &in.id));
+	bool known = overlay_is_known(sat, &in.id);
+	enum err e = do_checkin(call, sat, &in, &ping_error);
+	node_id_text(&in.id, id_text);
+	if (e) {
+		rate_limiter_give_back(sat->checkin_rates, node_id_bytes(&in.id),
+				       sat->config.checkin_interval);
+		log_warn("check-in not stored", F_STR("node", id_text),
+			 F_STR("error", call_error(call, e)));
+		return call_fail(call, err_retryable(e) ? ERR_UNAVAILABLE : ERR_INTERNAL,
+				 "the satellite could not store the check-in; try again later");
+	}
+	if (!in.up)
+		log_info("node not reachable", F_STR("node", id_text), F_STR("address", in.address),
+			 F_STR("error", ping_error));
+	else if (!known)
+		log_info("new node", F_STR("node", id_text), F_STR("address", in.address),
+			 F_STR("net", net), F_I64("free_disk", in.free_disk));
+	return answer_checkin(call, stream, &in, ping_error);
+}
+
+static enum err get_time(struct call *call, void *service, struct rpc_stream *stream)
+{
+	Contact__GetTimeRequest *req = NULL;
+	Contact__GetTimeResponse resp = CONTACT__GET_TIME_RESPONSE__INIT;
+	struct node_id id;
+
+	TRY_PLAIN(rpc_request(call, stream, &call->scratch, &contact__get_time_request__descriptor,
+			      &req));
+	TRY_PLAIN(peer(call, stream, ERR_UNAUTHENTICATED, &id));
+	resp.timestamp = proto_time_new(&call->scratch, os_clock_unix_ns());
+	return rpc_send_message(call, stream, &resp.base);
+}
+
+static enum err ping_me(struct call *call, void *service, struct rpc_stream *stream)
+{
+	struct satellite *sat = service;
+	Contact__PingMeRequest *req = NULL;
+	Contact__PingMeResponse resp = CONTACT__PING_ME_RESPONSE__INIT;
+	char ip_port[OS_ADDRESS_MAX], net[LAST_NET_MAX];
+	struct node_id id;
+
+	TRY_PLAIN(rpc_request(call, stream, &call->scratch, &contact__ping_me_request__descriptor,
+			      &req));
+	TRY_PLAIN(peer(call, stream, ERR_UNKNOWN, &id));
+	TRY_PLAIN(check_address(call, req->address));
+	const char *address = clean(&call->scratch, req->address, NODE_ADDRESS_MAX);
+	TRY_PLAIN(contact_resolve(call, sat, address, ip_port, net));
+	if (req->transport == NODE__NODE_TRANSPORT__QUIC_RPC)
+		return call_fail(call, ERR_UNIMPLEMENTED, "this satellite does not speak QUIC");
+	if (req->transport != NODE__NODE_TRANSPORT__TCP_TLS_RPC)
+		return call_fail(call, ERR_INVALID, "invalid transport: %d", (int)req->transport);
+	if (contact_ping(call, sat, &id, address, ip_port)) {
+		/* Whatever the reason, the status says that the node was not found there. */
+		call->status = err_status(ERR_NOT_FOUND);
+		return ERR_NOT_FOUND;
+	}
+	return rpc_send_message(call, stream, &resp.base);
+}
+
+static enum err amnesty_report(struct call *call, void *service, struct rpc_stream *stream)
+{
+	Contact__AmnestyReportRequest *req = NULL;
+	Contact__AmnestyReportResponse resp = CONTACT__AMNESTY_REPORT_RESPONSE__INIT;
+	char id_text[NODE_ID_TEXT_MAX];
+	struct node_id id;
+
+	TRY_PLAIN(rpc_request(call, stream, &call->scratch,
+			      &contact__amnesty_report_request__descriptor, &req));
+	TRY_PLAIN(peer(call, stream, ERR_UNAUTHENTICATED, &id));
+	node_id_text(&id, id_text);
+	log_info("amnesty report", F_STR("node", id_text), F_U64("lost_pieces", req->n_lost_pieces));
+	return rpc_send_message(call, stream, &resp.base);
+}
+
+const struct rpc_method contact_methods[] = {
+	{ "/contact.Node/CheckIn", check_in },
+	{ "/contact.Node/GetTime", get_time },
+	{ "/contact.Node/PingMe", ping_me },
+	{ "/contact.Node/AmnestyReport", amnesty_report },
+};
+const size_t contact_methods_count = ARRAY_LEN(contact_methods);

@@ -1,0 +1,160 @@
+/* Order limits: made and signed here, their metadata sealed and opened. */
+#include "satellite/orders.h"
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "base/wire.h"
+#include "crypto/aead.h"
+#include "os/clock.h"
+#include "os/random.h"
+#include "proto/proto.h"
+
+/* Of the sealed metadata: project and bucket in one (orders.md 7). */
+enum { FIELD_COMPACT_PREFIX = 3, METADATA_BYTES_MAX = 256, ORDER_KEY_ID_BYTES = 8 };
+
+int64_t redundancy_piece_size(const struct redundancy *r, int64_t encrypted_size)
+{
+	uint64_t stripe = (uint64_t)r->required * r->share_bytes;
+
+	/* The padding ends in its own length, four bytes. */
+	return (int64_t)(div_up((uint64_t)encrypted_size + 4, stripe) * r->share_bytes);
+}
+
+Pointerdb__RedundancyScheme *redundancy_message(struct arena *a, const struct redundancy *r)
+{
+	Pointerdb__RedundancyScheme *m = arena_alloc(a, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	pointerdb__redundancy_scheme__init(m);
+	m->type = POINTERDB__REDUNDANCY_SCHEME__SCHEME_TYPE__RS;
+	m->min_req = r->required;
+	m->total = r->total;
+	m->repair_threshold = r->repair;
+	m->success_threshold = r->success;
+	m->erasure_share_size = (int32_t)r->share_bytes;
+	return m;
+}
+
+enum err order_batch_begin(struct call *call, struct satellite *sat, struct order_batch *batch,
+			   struct ed25519_private *ret_private)
+{
+	/* What the database keeps are microseconds. */
+	int64_t now = os_clock_unix_ns() / 1000 * 1000;
+
+	batch->creation_ns = now;
+	batch->expiration_ns = now + ORDER_EXPIRATION_NS;
+	put_be64(batch->serial.b, (uint64_t)(batch->expiration_ns / NS_PER_SEC));
+	os_random(batch->serial.b + 8, SERIAL_BYTES - 8);
+	return ed25519_generate(call, ret_private, batch->public_key);
+}
+
+/* The serial is the nonce: it is new for every batch, and all limits of a batch say the same. */
+static void metadata_nonce(struct bytes serial, uint8_t nonce[SECRETBOX_NONCE_BYTES])
+{
+	memset(nonce, 0, SECRETBOX_NONCE_BYTES);
+	memcpy(nonce, serial.data, SERIAL_BYTES);
+}
+
+static enum err seal_metadata(struct call *call, const struct satellite *sat, struct arena *a,
+			      const struct order_batch *batch, ProtobufCBinaryData *ret)
+{
+	AUTO_BUF struct buf plain = BUF_INIT(METADATA_BYTES_MAX);
+	AUTO_BUF struct buf prefix = BUF_INIT(METADATA_BYTES_MAX);
+	uint8_t nonce[SECRETBOX_NONCE_BYTES];
+
+	buf_add(&prefix, batch->project.b, PROJECT_ID_BYTES);
+	buf_add_bytes(&prefix, batch->bucket);
+	TRY_PLAIN(buf_status(&prefix));
+	buf_add_field_bytes(&plain, FIELD_COMPACT_PREFIX, buf_bytes(&prefix));
+	TRY_PLAIN(buf_status(&plain));
+	uint8_t *out = arena_alloc(a, plain.len + AEAD_TAG_BYTES);
+	if (!out)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	metadata_nonce(BYTES_OF(batch->serial.b), nonce);
+	TRY(secretbox_seal(&sat->order_key, nonce, buf_bytes(&plain), out), "seal order metadata");
+	*ret = proto_view(BYTES(out, plain.len + AEAD_TAG_BYTES));
+	return OK;
+}
+
+enum err order_metadata_open(struct call *call, const struct satellite *sat, struct arena *a,
+			     const Orders__OrderLimit *limit, struct project_id *ret_project,
+			     struct bytes *ret_bucket)
+{
+	struct bytes sealed = proto_bytes(limit->encrypted_metadata);
+	uint8_t nonce[SECRETBOX_NONCE_BYTES];
+	struct wire_field f;
+
+	if (limit->serial_number.len != SERIAL_BYTES || sealed.len < AEAD_TAG_BYTES ||
+	    sealed.len > METADATA_BYTES_MAX + AEAD_TAG_BYTES ||
+	    !bytes_equal(proto_bytes(limit->encrypted_metadata_key_id),
+			 BYTES_OF(sat->order_key_id)))
+		return call_fail(call, ERR_FORMAT, "order metadata is not ours");
+	uint8_t *plain = arena_alloc(a, sealed.len);
+	if (!plain)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	metadata_nonce(proto_bytes(limit->serial_number), nonce);
+	TRY(secretbox_open(&sat->order_key, nonce, sealed, plain), "open order metadata");
+	struct wire w = wire_read(BYTES(plain, sealed.len - AEAD_TAG_BYTES));
+	while (wire_field(&w, &f)) {
+		if (f.number != FIELD_COMPACT_PREFIX || f.type != WIRE_BYTES ||
+		    f.bytes.len < PROJECT_ID_BYTES)
+			continue;
+		memcpy(ret_project->b, f.bytes.data, PROJECT_ID_BYTES);
+		*ret_bucket = bytes_from(f.bytes, PROJECT_ID_BYTES);
+		return OK;
+	}
+	return call_fail(call, ERR_FORMAT, "order metadata without a project");
+}
+
+static enum err fill_limit(struct call *call, const struct satellite *sat, struct arena *a,
+			   const struct order_batch *batch, const struct node_place *node,
+			   uint32_t number, Orders__OrderLimit *m)
+{
+	struct piece_id piece;
+
+	piece_id_derive(&batch->root, &node->id, number, &piece);
+	m->serial_number = proto_copy(a, BYTES_OF(batch->serial.b));
+	m->satellite_id = proto_copy(a, node_id_bytes(&sat->id));
+	m->uplink_public_key = proto_copy(a, BYTES_OF(batch->public_key));
+	m->storage_node_id = proto_copy(a, node_id_bytes(&node->id));
+	m->piece_id = proto_copy(a, BYTES_OF(piece.b));
+	m->limit = batch->limit;
+	m->action = batch->action;
+	m->piece_expiration = proto_time_new(a, batch->piece_expiration_ns);
+	m->order_creation = proto_time_new(a, batch->creation_ns);
+	m->order_expiration = proto_time_new(a, batch->expiration_ns);
+	m->encrypted_metadata_key_id = proto_copy(a, BYTES_OF(sat->order_key_id));
+	TRY_PLAIN(seal_metadata(call, sat, a, batch, &m->encrypted_metadata));
+	if (!m->serial_number.len || !m->satellite_id.len || !m->uplink_public_key.len ||
+	    !m->storage_node_id.len || !m->piece_id.len || !m->order_creation ||
+	    !m->order_expiration || !m->encrypted_metadata_key_id.len ||
+	    (batch->piece_expiration_ns && !m->piece_expiration))
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	return OK;
+}
+
+enum err order_batch_limit(struct call *call, struct satellite *sat, struct arena *a,
+			   const struct order_batch *batch, const struct node_place *node,
+			   uint32_t number, Metainfo__AddressedOrderLimit **ret)
+{
+	Metainfo__AddressedOrderLimit *m = arena_alloc(a, sizeof(*m));
+	Orders__OrderLimit *limit = arena_alloc(a, sizeof(*limit));
+	Node__NodeAddress *address = arena_alloc(a, sizeof(*address));
+
+	if (!m || !limit || !address)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	metainfo__addressed_order_limit__init(m);
+	orders__order_limit__init(limit);
+	node__node_address__init(address);
+	TRY_PLAIN(fill_limit(call, sat, a, batch, node, number, limit));
+	TRY_PLAIN(order_limit_sign(call, a, limit, identity_key(sat->identity)));
+	/* Without Noise information clients use TLS (metainfo.md 5.2). */
+	address->address = arena_str(a, bytes_str(node->address));
+	if (!address->address)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	m->limit = limit;
+	m->storage_node_address = address;
+	*ret = m;
+	return OK;
+}

@@ -1,0 +1,333 @@
+/* The node table: check-ins change it in place, a thread reads what other processes changed. */
+#include "satellite/overlay_internal.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "os/clock.h"
+#include "os/log.h"
+
+enum { SLOTS_FIRST = 64 };
+
+#define REFRESH_NS (10 * NS_PER_SEC)
+/* Rows are looked at again for so long, since clocks of several processes differ. */
+#define REFRESH_OVERLAP_NS (120 * NS_PER_SEC)
+/* Nothing about a node changed: its row is written at least this often (satellite.md 1.8). */
+#define ROW_NS_MAX (70 * 60 * NS_PER_SEC)
+
+static size_t slot_of(const struct node_id *id, size_t slots)
+{
+	/* IDs are hashes. */
+	return (size_t)get_le64(id->b) & (slots - 1);
+}
+
+static void entry_free(struct node_entry *e)
+{
+	free(e->address);
+	free(e->last_ip_port);
+	free(e->last_net);
+	free(e->version);
+	free(e->email);
+	free(e->wallet);
+	free(e);
+}
+
+struct node_entry *overlay_find(const struct overlay *o, const struct node_id *id)
+{
+	size_t at = slot_of(id, o->slots_count);
+
+	for (; o->slots[at]; at = (at + 1) & (o->slots_count - 1))
+		if (node_id_equal(&o->slots[at]->node.id, id))
+			return o->slots[at];
+	return NULL;
+}
+
+bool overlay_online(const struct overlay *o, const struct node_entry *e, int64_t now_ns)
+{
+	return now_ns - e->node.last_success_ns < o->sat->config.online_window;
+}
+
+static bool grow(struct overlay *o)
+{
+	size_t count = o->slots_count * 2;
+	struct node_entry **slots = calloc(count, sizeof(struct node_entry *));
+
+	if (!slots)
+		return false;
+	for (size_t i = 0; i < o->slots_count; i++) {
+		if (!o->slots[i])
+			continue;
+		size_t at = slot_of(&o->slots[i]->node.id, count);
+		while (slots[at])
+			at = (at + 1) & (count - 1);
+		slots[at] = o->slots[i];
+	}
+	free(o->slots);
+	o->slots = slots;
+	o->slots_count = count;
+	return true;
+}
+
+static struct node_entry *insert(struct overlay *o, const struct node_id *id)
+{
+	if (o->count >= OVERLAY_NODES_MAX || (o->count * 2 >= o->slots_count && !grow(o)))
+		return NULL;
+	struct node_entry *e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->node.id = *id;
+	size_t at = slot_of(id, o->slots_count);
+	while (o->slots[at])
+		at = (at + 1) & (o->slots_count - 1);
+	o->slots[at] = e;
+	o->count++;
+	return e;
+}
+
+/* Replaces a string; keeps the old one without memory. */
+static bool set_text(char **text, const char *now)
+{
+	if (*text && strcmp(*text, now) == 0)
+		return true;
+	char *copy = strdup(now);
+	if (!copy)
+		return false;
+	free(*text);
+	*text = copy;
+	return true;
+}
+
+static bool set_texts(struct node_entry *e, const struct node_row *row)
+{
+	bool ok = set_text(&e->address, row->node.address);
+
+	ok &= set_text(&e->last_ip_port, row->node.last_ip_port);
+	ok &= set_text(&e->last_net, row->node.last_net);
+	ok &= set_text(&e->version, row->version);
+	ok &= set_text(&e->email, row->email);
+	ok &= set_text(&e->wallet, row->wallet);
+	e->node.address = e->address ? e->address : "";
+	e->node.last_ip_port = e->last_ip_port ? e->last_ip_port : "";
+	e->node.last_net = e->last_net ? e->last_net : "";
+	return ok;
+}
+
+/* Whether the change moves the node within, into or out of the index. */
+static bool moves(const struct overlay *o, const struct node_entry *e, const struct node_row *row,
+		  int64_t now_ns)
+{
+	const struct overlay_node *was = &e->node, *is = &row->node;
+	int64_t least = (int64_t)o->sat->config.min_free_space;
+
+	return !e->last_net || strcmp(was->last_net, is->last_net) != 0 ||
+	       (was->free_disk < least) != (is->free_disk < least) ||
+	       !was->vetted_ns != !is->vetted_ns || !was->disqualified_ns != !is->disqualified_ns ||
+	       !was->suspended_ns != !is->suspended_ns ||
+	       !was->exit_initiated_ns != !is->exit_initiated_ns ||
+	       (!overlay_online(o, e, now_ns) && is->last_success_ns > was->last_success_ns);
+}
+
+static enum err put_locked(struct call *call, struct overlay *o, const struct node_row *row)
+{
+	OS_LOCKED(&o->lock);
+	struct node_entry *e = overlay_find(o, &row->node.id);
+	if (!e)
+		e = insert(o, &row->node.id);
+	if (!e)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for nodes");
+	int64_t success = MAX(e->node.last_success_ns, row->node.last_success_ns);
+	int64_t failure = MAX(e->node.last_failure_ns, row->node.last_failure_ns);
+	if (moves(o, e, row, os_clock_unix_ns())) {
+		o->index_stale = true;
+		/* It points to the strings that change now. */
+		index_free(o);
+	}
+	struct node_id id = e->node.id;
+	e->node = row->node;
+	e->node.id = id;
+	bool ok = set_texts(e, row);
+	e->node.last_success_ns = success;
+	e->node.last_failure_ns = failure;
+	e->debounce_limit = row->debounce_limit;
+	e->features = row->features;
+	e->updated_ns = MAX(e->updated_ns, row->updated_ns);
+	return ok ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory for nodes");
+}
+
+enum err overlay_put(struct call *call, struct overlay *o, const struct node_row *row)
+{
+	return put_locked(call, o, row);
+}
+
+/* ---- check-in ---- */
+
+static bool differs(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") != 0;
+}
+
+/* Whether the row has to be written; *ret_row is what the table shall say. */
+static bool needs_row(struct overlay *o, const struct checkin *in, struct node_row *ret_row)
+{
+	struct node_row *row = ret_row;
+
+	*row = (struct node_row){
+		.node = { .id = in->id, .address = in->address, .last_ip_port = in->last_ip_port,
+			  .last_net = in->last_net, .free_disk = in->free_disk,
+			  .created_ns = in->now_unix_ns, .version_ok = true },
+		.version = in->version, .email = in->email, .wallet = in->wallet,
+		.debounce_limit = in->debounce_limit, .features = in->features,
+		.updated_ns = in->now_unix_ns,
+	};
+	OS_LOCKED(&o->lock);
+	const struct node_entry *e = overlay_find(o, &in->id);
+	if (e) {
+		row->node.created_ns = e->node.created_ns;
+		row->node.last_success_ns = e->node.last_success_ns;
+		row->node.last_failure_ns = e->node.last_failure_ns;
+		row->node.vetted_ns = e->node.vetted_ns;
+		row->node.disqualified_ns = e->node.disqualified_ns;
+		row->node.suspended_ns = e->node.suspended_ns;
+		row->node.exit_initiated_ns = e->node.exit_initiated_ns;
+	}
+	bool was_up = e && e->node.last_success_ns >= e->node.last_failure_ns;
+	*(in->up ? &row->node.last_success_ns : &row->node.last_failure_ns) = in->now_unix_ns;
+	return !e || was_up != in->up || in->now_unix_ns - e->updated_ns > ROW_NS_MAX ||
+	       differs(e->address, in->address) || differs(e->last_ip_port, in->last_ip_port) ||
+	       differs(e->last_net, in->last_net) || differs(e->version, in->version) ||
+	       differs(e->email, in->email) || differs(e->wallet, in->wallet) ||
+	       e->node.free_disk != in->free_disk || e->debounce_limit != in->debounce_limit ||
+	       e->features != in->features;
+}
+
+enum err overlay_checkin(struct call *call, struct satellite *sat, const struct checkin *in)
+{
+	struct overlay *o = sat->overlay;
+	struct node_row row;
+
+	/* A new leaf certificate must not be lost with this process. */
+	if (needs_row(o, in, &row) || !node_keys_has(o, &in->id, in->chain))
+		TRY_PLAIN(store_checkin(call, sat->db, in));
+	else
+		row.updated_ns = 0; /* the row's own stays */
+	node_keys_put(o, &in->id, in->chain);
+	return overlay_put(call, o, &row);
+}
+
+bool overlay_is_known(struct satellite *sat, const struct node_id *id)
+{
+	OS_LOCKED(&sat->overlay->lock);
+	return overlay_find(sat->overlay, id) != NULL;
+}
+
+/* ---- refreshing ---- */
+
+struct refresh {
+	struct overlay *o;
+	int64_t seen_ns;
+};
+
+static enum err refresh_row(struct call *call, void *arg, const struct node_row *row)
+{
+	struct refresh *r = arg;
+
+	r->seen_ns = MAX(r->seen_ns, row->updated_ns);
+	return overlay_put(call, r->o, row);
+}
+
+enum err overlay_refresh(struct call *call, struct satellite *sat)
+{
+	struct overlay *o = sat->overlay;
+	struct refresh r = { .o = o };
+
+	os_mutex_lock(&o->lock);
+	r.seen_ns = o->seen_ns;
+	os_mutex_unlock(&o->lock);
+	int64_t since = r.seen_ns > REFRESH_OVERLAP_NS ? r.seen_ns - REFRESH_OVERLAP_NS : 0;
+	TRY(store_nodes_since(call, sat->db, since, refresh_row, &r), "read the nodes");
+	OS_LOCKED(&o->lock);
+	o->seen_ns = MAX(o->seen_ns, r.seen_ns);
+	/* Nodes that went offline drop out of it. */
+	o->index_stale = true;
+	return OK;
+}
+
+/* false when stopping. */
+static bool sleep_until_refresh(struct overlay *o)
+{
+	AUTO_CALL struct call call;
+
+	call_init(&call);
+	os_call_limit(&call, REFRESH_NS);
+	OS_LOCKED(&o->lock);
+	while (!o->stopping)
+		if (os_cond_wait(&call, &o->stop_asked, &o->lock))
+			break;
+	return !o->stopping;
+}
+
+static void refresher(void *arg)
+{
+	struct overlay *o = arg;
+	bool warned = false;
+
+	while (sleep_until_refresh(o)) {
+		AUTO_CALL struct call call;
+		call_init(&call);
+		os_call_limit(&call, 3 * REFRESH_NS);
+		enum err e = overlay_refresh(&call, o->sat);
+		/* Once per trouble: what is in memory stays good for a while. */
+		if (e && !warned)
+			log_warn("the nodes are not refreshed", F_STR("error", call_error(&call, e)));
+		else if (!e && warned)
+			log_info("the nodes are refreshed again");
+		warned = e != OK;
+	}
+}
+
+enum err overlay_new(struct call *call, struct satellite *sat, struct overlay **ret)
+{
+	struct overlay *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	o->sat = sat;
+	o->slots_count = SLOTS_FIRST;
+	o->slots = calloc(o->slots_count, sizeof(struct node_entry *));
+	enum err e = o->slots ? node_keys_init(call, o)
+			      : call_fail(call, ERR_NO_MEMORY, "out of memory");
+	if (!e) {
+		sat->overlay = o;
+		e = overlay_refresh(call, sat);
+	}
+	if (!e)
+		e = os_thread_start(call, "overlay", refresher, o, &o->refresher);
+	if (e) {
+		sat->overlay = NULL;
+		overlay_free(o);
+		return e;
+	}
+	*ret = o;
+	return OK;
+}
+
+void overlay_free(struct overlay *o)
+{
+	if (!o)
+		return;
+	os_mutex_lock(&o->lock);
+	o->stopping = true;
+	os_cond_broadcast(&o->stop_asked);
+	os_mutex_unlock(&o->lock);
+	os_thread_join(o->refresher);
+	index_free(o);
+	for (size_t i = 0; o->slots && i < o->slots_count; i++)
+		if (o->slots[i])
+			entry_free(o->slots[i]);
+	free(o->slots);
+	node_keys_free(o);
+	os_mutex_fini(&o->lock);
+	os_cond_fini(&o->stop_asked);
+	free(o);
+}

@@ -1,0 +1,142 @@
+/* Putting a satellite together and taking it apart. */
+#include "satellite/satellite.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "os/file.h"
+#include "os/log.h"
+#include "os/random.h"
+#include "satellite/auth.h"
+#include "satellite/overlay.h"
+#include "satellite/ratelimit.h"
+
+enum { CHECKIN_KEYS = 65536, PROJECT_KEYS = 65536 };
+
+/* ---- secrets ---- */
+
+
+/* The stored value, or a new random one that is stored now. */
+static enum err get_secret(struct call *call, struct db_tx *tx, const char *name, uint8_t *out,
+			   size_t len)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(DB_QUERY(call, tx, "SELECT value FROM secrets WHERE name = $1", &rows,
+			   DB_V_TEXT(bytes_str(name))));
+	enum err e = db_rows_next(call, rows);
+	if (!e && db_bytes(rows, 0).len == len)
+		memcpy(out, db_bytes(rows, 0).data, len);
+	else if (!e)
+		e = call_fail(call, ERR_DATA_LOSS, "secret \"%s\" is damaged", name);
+	db_rows_free(rows);
+	if (e != ERR_NOT_FOUND)
+		return e;
+	os_random(out, len);
+	return DB_EXEC(call, tx, "INSERT INTO secrets (name, value) VALUES ($1, $2)", NULL,
+		       DB_V_TEXT(bytes_str(name)), DB_V_BLOB(BYTES(out, len)));
+}
+
+static enum err load_secrets(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct satellite *sat = arg;
+
+	TRY_PLAIN(get_secret(call, tx, "id-key", sat->id_key.b, SECRET_KEY_BYTES));
+	TRY_PLAIN(get_secret(call, tx, "order-key", sat->order_key.b, SECRET_KEY_BYTES));
+	return get_secret(call, tx, "order-key-id", sat->order_key_id, sizeof(sat->order_key_id));
+}
+
+/* ---- opening ---- */
+
+static enum err open_identity(struct call *call, struct satellite *sat)
+{
+	const char *dir = sat->config.dir;
+
+	TRY(identity_load(call, os_path_join(call, dir, "identity.cert"),
+			  os_path_join(call, dir, "identity.key"), &sat->identity),
+	    "load the satellite's identity");
+	sat->id = *identity_node_id(sat->identity);
+	return net_tls_new(call, sat->identity, &sat->tls);
+}
+
+static enum err open_database(struct call *call, struct satellite *sat)
+{
+	TRY(db_open(call, sat->config.database, &sat->db), "open the database");
+	TRY_PLAIN(db_migrate(call, sat->db, satellite_migrations, satellite_migrations_count));
+	enum err e = db_write(call, sat->db, load_secrets, sat);
+	if (e == ERR_EXISTS) /* another process made them a moment earlier */
+		e = db_write(call, sat->db, load_secrets, sat);
+	TRY(e, "load secrets");
+	return OK;
+}
+
+static enum err open_all(struct call *call, struct satellite *sat)
+{
+	TRY_PLAIN(open_identity(call, sat));
+	TRY_PLAIN(open_database(call, sat));
+	sat->keys = key_cache_new();
+	sat->checkin_rates = rate_limiter_new(CHECKIN_KEYS);
+	sat->project_rates = rate_limiter_new(PROJECT_KEYS);
+	if (!sat->keys || !sat->checkin_rates || !sat->project_rates)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	return overlay_new(call, sat, &sat->overlay);
+}
+
+enum err satellite_open(struct call *call, const struct satellite_config *config,
+			struct satellite **ret)
+{
+	struct satellite *sat = calloc(1, sizeof(*sat));
+
+	if (!sat)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	sat->config = *config;
+	enum err e = open_all(call, sat);
+	if (e) {
+		satellite_close(sat);
+		return e;
+	}
+	*ret = sat;
+	return OK;
+}
+
+void satellite_close(struct satellite *sat)
+{
+	if (!sat)
+		return;
+	overlay_free(sat->overlay);
+	key_cache_free(sat->keys);
+	rate_limiter_free(sat->checkin_rates);
+	rate_limiter_free(sat->project_rates);
+	db_close(sat->db);
+	net_tls_free(sat->tls);
+	identity_free(sat->identity);
+	secret_wipe(sat, sizeof(*sat));
+	free(sat);
+}
+
+enum err satellite_methods(struct call *call, struct rpc_method **ret, size_t *ret_count)
+{
+	const struct {
+		const struct rpc_method *methods;
+		size_t count;
+	} tables[] = {
+		{ contact_methods, contact_methods_count },
+		{ orders_methods, orders_methods_count },
+		{ node_service_methods, node_service_methods_count },
+		{ metainfo_methods, metainfo_methods_count },
+	};
+	size_t count = 0, at = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+		count += tables[i].count;
+	struct rpc_method *all = calloc(count, sizeof(*all));
+	if (!all)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+		memcpy(&all[at], tables[i].methods, tables[i].count * sizeof(*all));
+		at += tables[i].count;
+	}
+	*ret = all;
+	*ret_count = count;
+	return OK;
+}
