@@ -11,7 +11,7 @@ enum { NOISE_PUB_MAX = 256 };
 
 static bool find(struct bytes v, const char *what, size_t *ret_at)
 {
-	const void *p = v.len ? memmem(v.data, v.len, what, strlen(what)) : NULL;
+	const void *p = v.data ? memmem(v.data, v.len, what, strlen(what)) : NULL;
 
 	if (!p)
 		return false;
@@ -28,7 +28,7 @@ static bool host_char(uint8_t c)
 
 static enum err check_address(struct call *call, struct bytes address)
 {
-	const uint8_t *colon = address.len ? memrchr(address.data, ':', address.len) : NULL;
+	const uint8_t *colon = address.data ? memrchr(address.data, ':', address.len) : NULL;
 
 	for (size_t i = 0; i < address.len; i++)
 		if (!host_char(address.data[i]))
@@ -135,7 +135,7 @@ enum err node_url_parse(struct call *call, struct arena *a, struct bytes text, s
 	}
 	if (find(address, "/", &at))
 		address.len = at;
-	const uint8_t *sign = address.len ? memrchr(address.data, '@', address.len) : NULL;
+	const uint8_t *sign = address.data ? memrchr(address.data, '@', address.len) : NULL;
 	if (sign) {
 		struct bytes id = BYTES(address.data, (size_t)(sign - address.data));
 		if (node_id_parse(id, &url.id))

@@ -114,39 +114,27 @@ static struct os_sock *conn_sock(struct server_conn *c)
 	return c->rpc.net ? net_sock(c->rpc.net) : c->sock;
 }
 
-/* Leaves the connection to the poller.  c is not the caller's any more. */
+/* Leaves the connection to the poller.  c is not the caller's any more.  Arming the watch and giving
+ * the connection up are one step under the lock (nothing in it waits): the watch may fire at once. */
 static void park(struct server_conn *c)
 {
 	struct rpc_server *s = c->server;
 	AUTO_CALL struct call call;
-	struct os_sock *sock = conn_sock(c);
+	enum err e = ERR_CLOSED;
 
-	if (c->rpc.net && c->established)
+	call_init(&call);
+	if (c->established)
 		conn_idle(&c->rpc);
 	os_mutex_lock(&s->lock);
-	bool drop = c->expired || s->stopping;
-	if (!drop) {
-		if (c->established) {
-			list_remove(c);
-			list_add(&s->idle, c);
-			c->since_ns = os_clock_mono_ns();
-		}
-		c->parked = true;
+	if (!c->expired && !s->stopping)
+		e = os_poller_add(&call, s->poller, conn_sock(c), c);
+	if (!e && c->established) {
+		list_add(&s->idle, c);
+		c->since_ns = os_clock_mono_ns();
 	}
+	c->parked = !e;
 	os_mutex_unlock(&s->lock);
-	if (drop) {
-		conn_close(c);
-		return;
-	}
-	call_init(&call);
-	if (os_poller_add(&call, s->poller, sock, c) == OK)
-		return;
-	/* Not watched, so nobody else comes for it, except whoever closes all. */
-	os_mutex_lock(&s->lock);
-	bool mine = c->parked;
-	c->parked = false;
-	os_mutex_unlock(&s->lock);
-	if (mine)
+	if (e)
 		conn_close(c);
 }
 
