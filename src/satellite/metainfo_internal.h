@@ -17,4 +17,8 @@ struct metainfo {
 	struct os_thread *chore;
 };
 
+/* Removes objects expired and uploads given up at that time. */
+enum err metainfo_delete_expired(struct call *call, struct satellite *sat, int64_t now_ns,
+				 size_t *ret_deleted) MUST_USE;
+
 #endif

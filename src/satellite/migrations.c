@@ -4,6 +4,7 @@
  * ordered are BLOB, so that both databases order them bytewise.
  */
 #include "base/cleanup.h"
+#include "satellite/metainfo_schema.h"
 #include "satellite/satellite.h"
 
 const struct db_migration satellite_migrations[] = {
@@ -80,5 +81,6 @@ const struct db_migration satellite_migrations[] = {
 			" inline INTEGER NOT NULL,"
 			" dead INTEGER NOT NULL,"
 			" PRIMARY KEY (project_id, bucket_name, interval_start, action))" },
+	{ "metainfo", METAINFO_SCHEMA_1 },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);
