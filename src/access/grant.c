@@ -331,8 +331,15 @@ enum err grant_add_text(struct call *call, struct buf *out, const struct grant *
 	buf_add_field_bytes(&scope, 1, bytes_str(g->satellite));
 	buf_add_field_bytes(&scope, 2, buf_bytes(&key));
 	buf_add_field_bytes(&scope, 3, buf_bytes(&encryption));
-	if (encryption.failed || key.failed || scope.failed ||
-	    base58check_add(out, 0, buf_bytes(&scope)) != OK)
+	size_t start = out->len;
+	bool ok = !encryption.failed && !key.failed && !scope.failed &&
+		  base58check_add(out, 0, buf_bytes(&scope)) == OK;
+	/* Not what grant_parse would refuse. */
+	if (ok && out->len - start > GRANT_TEXT_MAX) {
+		out->len = start;
+		ok = false;
+	}
+	if (!ok)
 		return call_fail(call, ERR_INVALID,
 				 "the access grant is too large to be written: it names too many "
 				 "prefixes or has been restricted too often");
