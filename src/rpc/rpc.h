@@ -13,7 +13,7 @@
 
 enum {
 	RPC_PACKET_MAX = 4 << 20,   /* bytes of one packet's data, as the reference reader */
-	RPC_INBOX_MAX = 8 << 20,    /* bytes of packets waiting while we send */
+	RPC_INBOX_MAX = 1 << 20,    /* with this many bytes of packets waiting we read no further */
 	RPC_METHOD_MAX = 256,
 };
 
