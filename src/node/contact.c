@@ -1,0 +1,201 @@
+/* Check-ins with every trusted satellite (storagenode.md 2) and the clock check (11). */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "node/node_internal.h"
+#include "os/clock.h"
+#include "os/log.h"
+#include "proto/contact.pb-c.h"
+
+enum {
+	CHECK_IN_SECONDS = 3600,
+	RETRY_SECONDS_MAX = 1024,
+	RETRY_SECONDS_MAX_DEVELOPMENT = 4,
+	ATTEMPT_SECONDS_MAX = 10 * 60,
+	CLOCK_SECONDS_WARN = 10 * 60,
+	CLOCK_SECONDS_MAX = 30 * 60,
+};
+
+/* The Storj release whose protocol this node implements: satellites may choose nodes by it
+ * (storagenode.md 2).  Which program really runs is for a signed tag to say. */
+#define PROTOCOL_RELEASE "v1.162.3"
+#define PROTOCOL_RELEASE_UNIX_NS (INT64_C(1785888000) * NS_PER_SEC)
+
+DEFINE_AUTO_PTR(struct rpc_conn, conn_auto, rpc_conn_close)
+
+/* What one satellite thinks of our clock.  The node stops when all that answered so far say that it
+ * is too far off for any transfer: the grace for order limits is an hour. */
+static void judge_clock(struct node *n, struct check_in *c, int64_t off_ns)
+{
+	AUTO_CALL struct call call;
+	int64_t off = llabs(off_ns / NS_PER_SEC);
+	const char *way = off_ns > 0 ? "ahead" : "behind";
+
+	call_init(&call);
+	if (off > CLOCK_SECONDS_WARN)
+		log_warn("this machine's clock differs from the satellite's: set it right (NTP)",
+			 F_STR("satellite", trust_address(n->trust, c->satellite)),
+			 F_I64("seconds", off), F_STR("clock", way));
+	if (c->last_unix_ns)
+		return; /* started with a good clock; a warning is enough */
+	os_mutex_lock(&n->lock);
+	n->clocks_asked++;
+	n->clocks_wrong += off > CLOCK_SECONDS_MAX;
+	bool all = n->clocks_wrong == trust_count(n->trust);
+	os_mutex_unlock(&n->lock);
+	if (!all)
+		return;
+	call_fail(&call, ERR_PRECONDITION,
+		  "this machine's clock is %lld minutes %s of every satellite's, so no transfer can "
+		  "work: set it right (timedatectl set-ntp true) and start again",
+		  (long long)(off / 60), way);
+	node_fail(n, &call, ERR_PRECONDITION);
+}
+
+static enum err check_clock(struct call *call, struct node *n, struct check_in *c,
+			    struct rpc_conn *conn)
+{
+	Contact__GetTimeRequest request = CONTACT__GET_TIME_REQUEST__INIT;
+	Contact__GetTimeResponse *reply = NULL;
+	int64_t before = os_clock_unix_ns();
+
+	TRY_PLAIN(rpc_invoke(call, conn, "/contact.Node/GetTime", &request.base, &call->scratch,
+			     &contact__get_time_response__descriptor, &reply));
+	int64_t after = os_clock_unix_ns(), theirs = proto_time(reply->timestamp);
+	if (theirs == TIME_NONE)
+		return OK;
+	/* Anywhere between asking and hearing is right. */
+	__int128 off = theirs < before ? (__int128)before - theirs :
+		       theirs > after  ? (__int128)after - theirs : 0;
+	judge_clock(n, c, off > INT64_MAX ? INT64_MAX : off < -INT64_MAX ? -INT64_MAX : (int64_t)off);
+	return OK;
+}
+
+static enum err send_check_in(struct call *call, struct node *n, struct rpc_conn *conn)
+{
+	Contact__CheckInRequest request = CONTACT__CHECK_IN_REQUEST__INIT;
+	Node__NodeVersion version = NODE__NODE_VERSION__INIT;
+	Node__NodeCapacity capacity = NODE__NODE_CAPACITY__INIT;
+	Node__NodeOperator operator = NODE__NODE_OPERATOR__INIT;
+	Contact__CheckInResponse *reply = NULL;
+	struct piece_space space;
+
+	TRY_PLAIN(piece_store_space(call, n->store, &space));
+	version.version = arena_str(&call->scratch, bytes_str(PROTOCOL_RELEASE));
+	version.timestamp = proto_time_new(&call->scratch, PROTOCOL_RELEASE_UNIX_NS);
+	version.release = 1;
+	capacity.free_disk = (int64_t)MIN(space.available, (uint64_t)INT64_MAX);
+	operator.email = arena_str(&call->scratch, bytes_str(n->config.email));
+	operator.wallet = arena_str(&call->scratch, bytes_str(n->config.wallet));
+	const char *address = n->config.external_address;
+	request.address = arena_str(&call->scratch,
+				    bytes_str(address[0] ? address : node_address(n)));
+	if (!version.version || !version.timestamp || !operator.email || !operator.wallet ||
+	    !request.address)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	request.version = &version;
+	request.capacity = &capacity;
+	request.operator_ = &operator;
+	/* No Noise key: we are to be called by TLS.  The node takes all it is sent in one message,
+	 * but without Noise nobody sends it so. */
+	TRY_PLAIN(rpc_invoke(call, conn, "/contact.Node/CheckIn", &request.base, &call->scratch,
+			     &contact__check_in_response__descriptor, &reply));
+	if (!reply->ping_node_success)
+		return call_fail(call, ERR_UNAVAILABLE,
+				 "the satellite could not reach this node at %s: %.300s (is the port "
+				 "open, and external-address right?)",
+				 request.address, reply->ping_error_message);
+	return OK;
+}
+
+static enum err attempt(struct call *call, struct node *n, struct check_in *c)
+{
+	AUTO(conn_auto) struct rpc_conn *conn = NULL;
+	const struct node_id *id = trust_id(n->trust, c->satellite);
+	const char *address = trust_address(n->trust, c->satellite);
+
+	os_call_limit(call, ATTEMPT_SECONDS_MAX * NS_PER_SEC);
+	TRY(rpc_dial(call, n->tls, address, id, &conn), "dial satellite");
+	trust_learn(n->trust, id, net_peer_chain(rpc_conn_net(conn)));
+	/* Not every satellite must answer this; the check-in itself tells more. */
+	if (check_clock(call, n, c, conn)) {
+		log_debug("no time from satellite", F_STR("why", call->error));
+		call_clear_error(call);
+		if (!rpc_conn_reusable(conn)) {
+			rpc_conn_close(take(&conn));
+			TRY(rpc_dial(call, n->tls, address, id, &conn), "dial satellite");
+		}
+	}
+	return send_check_in(call, n, conn);
+}
+
+/* 1, 2, 4 ... 1024 s after failures, then the next hour (storagenode.md 2). */
+static int64_t next_try(struct node *n, struct check_in *c)
+{
+	int64_t max = n->config.development ? RETRY_SECONDS_MAX_DEVELOPMENT : RETRY_SECONDS_MAX;
+	int64_t seconds = c->failures < 12 ? INT64_C(1) << (c->failures - 1) : INT64_MAX;
+
+	if (seconds > max && n->config.development)
+		seconds = max;
+	if (seconds <= max)
+		return seconds * NS_PER_SEC;
+	c->failures = 0;
+	return CHECK_IN_SECONDS * NS_PER_SEC;
+}
+
+static int64_t check_in(struct call *call, void *arg)
+{
+	struct check_in *c = arg;
+	struct node *n = c->node;
+	const char *address = trust_address(n->trust, c->satellite);
+	enum err e = attempt(call, n, c);
+
+	if (e == ERR_CANCELED)
+		return CHORE_NEVER;
+	os_mutex_lock(&n->lock);
+	bool changed = !c->last_unix_ns || c->ok != !e;
+	c->ok = !e;
+	c->last_unix_ns = os_clock_unix_ns();
+	c->error[0] = 0;
+	if (e)
+		memcpy(c->error, call_error(call, e), strnlen(call_error(call, e), CALL_ERROR_MAX - 1) + 1);
+	os_mutex_unlock(&n->lock);
+	if (changed) {
+		if (e)
+			log_warn("check-in failed, will be tried again", F_STR("satellite", address),
+				 F_STR("why", call_error(call, e)));
+		else
+			log_info("checked in", F_STR("satellite", address));
+		chores_soon(n->chores, n->write_status, 0);
+	}
+	c->failures = e ? c->failures + 1 : 0;
+	return e ? next_try(n, c) : CHECK_IN_SECONDS * NS_PER_SEC;
+}
+
+enum err node_contact_start(struct call *call, struct node *n)
+{
+	for (size_t i = 0; i < trust_count(n->trust); i++) {
+		struct check_in *c = &n->check_ins[i];
+		*c = (struct check_in){ .node = n, .satellite = i };
+		TRY_PLAIN(chores_add(call, n->chores, check_in, c, 0, &n->cancel, &c->chore));
+	}
+	return OK;
+}
+
+void node_contact_stop(struct node *n)
+{
+	for (size_t i = 0; n->trust && i < trust_count(n->trust); i++)
+		chores_remove(n->chores, take(&n->check_ins[i].chore));
+}
+
+void node_contact_low_space(struct node *n)
+{
+	int64_t now = os_clock_mono_ns(), last = n->low_space_mono_ns;
+
+	if (last && now - last < NODE_LOW_SPACE_SECONDS * NS_PER_SEC)
+		return;
+	n->low_space_mono_ns = now;
+	for (size_t i = 0; i < trust_count(n->trust); i++)
+		chores_soon(n->chores, n->check_ins[i].chore, 0);
+}

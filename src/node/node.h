@@ -1,0 +1,55 @@
+/*
+ * A storage node: one identity, one storage directory, one listening address.  A process may have
+ * many; everything of a node is in its struct, and the chores of all share one scheduler.
+ */
+#ifndef ACRE_NODE_NODE_H
+#define ACRE_NODE_NODE_H
+
+#include "base/call.h"
+#include "base/param.h"
+#include "identity/identity.h"
+#include "node/chores.h"
+
+struct node_config {
+	const char *storage;          /* directory; NULL or "" = <dir>/storage */
+	const char *address;          /* listens here */
+	const char *external_address; /* what satellites are told; "" = the address bound */
+	struct param_list satellites; /* node URLs; only these are trusted */
+	uint64_t space;               /* bytes of the disk for pieces */
+	uint64_t free_reserve;        /* bytes of the disk never touched */
+	uint64_t max_requests;        /* uploads are refused above; 0 = no limit */
+	uint64_t segment_size;
+	const char *email, *wallet;
+	const char *log_level;
+	bool development;             /* retries check-ins quickly */
+	bool accept_loss;             /* start though segments are missing or damaged */
+};
+
+struct node;
+
+/* Loads identity and storage of directory `dir`: ERR_PRECONDITION and others with what to do.  The
+ * strings of the config are copied; its list of satellites is not.  The call's cancel object, which
+ * must live longer, ends the node's chores and node_wait. */
+enum err node_open(struct call *call, const char *dir, const struct node_config *config,
+		   struct chores *chores, struct node **ret) MUST_USE;
+/* Listens and begins to check in; afterwards <dir>/address holds the address bound. */
+enum err node_start(struct call *call, struct node *n) MUST_USE;
+/* Waits until the node must stop: OK when the call is cancelled, else why it cannot go on (the disk
+ * is gone, the clock is wrong). */
+enum err node_wait(struct call *call, struct node *n) MUST_USE;
+/* Ends transfers (at most about 4 s), writes a checkpoint, frees.  NULL is fine. */
+void node_stop(struct node *n);
+
+const char *node_address(const struct node *n); /* after node_start */
+const struct node_id *node_id_of(const struct node *n);
+
+/* What `setup` does: identity in <dir>/identity, CA in <dir>/ca, <dir>/config, storage. */
+struct node_setup {
+	unsigned difficulty;
+	void (*progress)(void *arg, uint64_t tried, uint64_t expected);
+	void *progress_arg;
+};
+enum err node_create(struct call *call, const char *dir, const struct node_config *config,
+		     const struct node_setup *setup, struct node_id *ret_id) MUST_USE;
+
+#endif

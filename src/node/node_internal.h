@@ -1,0 +1,89 @@
+/* What the files of a running node share. */
+#ifndef ACRE_NODE_NODE_INTERNAL_H
+#define ACRE_NODE_NODE_INTERNAL_H
+
+#include "net/net.h"
+#include "node/chores.h"
+#include "node/node.h"
+#include "node/order_log.h"
+#include "node/piece_store.h"
+#include "node/serials.h"
+#include "node/storage_dir.h"
+#include "node/trust.h"
+#include "os/cancel.h"
+#include "os/lock.h"
+#include "rpc/rpc.h"
+
+/* Counted since start. */
+struct node_counters {
+	_Atomic uint64_t uploads, uploads_failed, upload_bytes;
+	_Atomic uint64_t downloads, downloads_failed, download_bytes;
+};
+
+/* How the last check-in with one satellite went. */
+struct check_in {
+	struct node *node;
+	size_t satellite; /* number in trust */
+	struct chore *chore;
+	unsigned failures; /* in a row */
+	/* Under the node's lock: */
+	int64_t last_unix_ns; /* 0 = never */
+	bool ok;
+	char error[CALL_ERROR_MAX];
+};
+
+struct node {
+	struct arena arena; /* strings of config and paths */
+	struct node_config config;
+	const char *dir;
+	struct identity *identity;
+	struct net_tls *tls;
+	struct storage_dir *storage;
+	struct piece_store *store;
+	struct order_log *orders;
+	struct serials *serials;
+	struct trust *trust;
+	struct rpc_server *server;
+	struct os_cancel cancel; /* of all chores */
+	bool cancel_made;
+	int64_t started_unix_ns;
+
+	struct chores *chores; /* borrowed */
+	struct chore *sync_orders, *check_readable, *check_writable, *maintain, *expire, *write_status;
+	struct check_in check_ins[TRUST_SATELLITES_MAX];
+
+	_Atomic unsigned live; /* transfers */
+	struct node_counters counters;
+	_Atomic int64_t low_space_mono_ns; /* when satellites were last told of it */
+
+	struct os_mutex lock;
+	enum err failure; /* why the node cannot go on */
+	char failure_text[CALL_ERROR_MAX];
+	size_t clocks_asked, clocks_wrong; /* satellites that said the clock is far off */
+	struct buf status_written;
+};
+
+enum { NODE_STREAM_SECONDS = 30 * 60, NODE_LOW_SPACE_SECONDS = 10 * 60 };
+
+/* The node cannot go on: node_wait returns this. */
+void node_fail(struct node *n, const struct call *call, enum err e);
+/* Keeps an order until settlement; the failure to do so is logged. */
+void node_keep_order(struct node *n, const struct limit_terms *t, const struct order *order);
+/* After a failed request: looks at the disk soon if the disk may be why. */
+void node_look_at_disk(struct node *n);
+
+/* contact.c */
+enum err node_contact_start(struct call *call, struct node *n) MUST_USE;
+void node_contact_stop(struct node *n);
+/* Tells all satellites the space that is left, unless that was done a short while ago. */
+void node_contact_low_space(struct node *n);
+
+/* Handlers of the node's server; service is the node. */
+extern const struct rpc_method node_methods[];
+extern const size_t node_methods_count;
+rpc_handler endpoint_upload, endpoint_download, endpoint_ping_node, endpoint_unimplemented;
+
+/* node_status.c */
+void node_status_write(struct node *n);
+
+#endif
