@@ -20,7 +20,8 @@ const struct param satellite_params[] = {
 	ENTRY("external-address", external_address, PARAM_STR, "",
 	      "host:port that nodes and clients are told; empty: the address it listens on"),
 	ENTRY("database", database, PARAM_STR, "",
-	      "sqlite:<path> or postgres://user@host/name; empty: satellite.db in its directory"),
+	      "sqlite:<path> (under its directory, unless it begins with /) or postgres://user@host/name;\n"
+	      "empty: satellite.db in its directory"),
 	ENTRY("log-level", log_level, PARAM_STR, "info", "debug, info, warn, error or none"),
 	ENTRY("development", development, PARAM_BOOL, "false",
 	      "a network on one machine, for trying: the settings below that are meant for the open\n"
@@ -123,10 +124,8 @@ enum err redundancy_parse(struct call *call, const char *text, struct redundancy
 		return call_fail(call, ERR_CONFIG, "rs: \"%s\" has \"%s\" behind it", text, at);
 	if (v[0] < 1 || v[0] > v[1] || v[1] > v[2] || v[2] > v[3])
 		return call_fail(call, ERR_CONFIG, "rs: \"%s\": want 1 <= k <= m <= o <= n", text);
-	/* The code works on 16 columns at a time; the reference's shares are 256 bytes. */
-	if (share < 16 || share % 16)
-		return call_fail(call, ERR_CONFIG, "rs: share size %llu: want a multiple of 16",
-				 (unsigned long long)share);
+	if (share < 1)
+		return call_fail(call, ERR_CONFIG, "rs: a share has at least one byte");
 	*ret = (struct redundancy){ (uint16_t)v[0], (uint16_t)v[1], (uint16_t)v[2], (uint16_t)v[3],
 				    (uint32_t)share };
 	return OK;
@@ -177,11 +176,16 @@ enum err satellite_config_read_file(struct call *call, struct arena *a, struct p
 enum err satellite_config_complete(struct call *call, struct arena *a,
 				   struct satellite_config *config, const char *dir)
 {
+	const char *path = config->database;
+
 	config->dir = dir;
 	TRY_PLAIN(satellite_config_check(call, config));
-	if (config->database[0])
+	if (strncmp(path, "sqlite:", strlen("sqlite:")) == 0)
+		path += strlen("sqlite:");
+	if (path[0] == '/' || strstr(path, "://"))
 		return OK;
-	config->database = arena_printf(a, "sqlite:%s/satellite.db", dir);
+	/* Relative ones stay with the satellite, wherever it is started. */
+	config->database = arena_printf(a, "sqlite:%s/%s", dir, path[0] ? path : "satellite.db");
 	if (!config->database)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	return OK;

@@ -221,6 +221,12 @@ bool overlay_is_known(struct satellite *sat, const struct node_id *id)
 	return overlay_find(sat->overlay, id) != NULL;
 }
 
+int64_t overlay_newest_ns(struct satellite *sat)
+{
+	OS_LOCKED(&sat->overlay->lock);
+	return sat->overlay->seen_ns;
+}
+
 /* ---- refreshing ---- */
 
 struct refresh {

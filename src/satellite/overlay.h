@@ -49,6 +49,8 @@ struct overlay_count {
 	size_t known, online, selectable, networks;
 };
 struct overlay_count overlay_count(struct satellite *sat);
+/* When a node's row was changed last, Unix; 0 without nodes. */
+int64_t overlay_newest_ns(struct satellite *sat);
 
 /* Checks node signatures of piece hashes against the chains known from check-ins.  load reads the
  * chains that are not cached in one go and may wait; verify never waits.

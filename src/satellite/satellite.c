@@ -79,7 +79,8 @@ static enum err open_all(struct call *call, struct satellite *sat)
 	sat->project_rates = rate_limiter_new(PROJECT_KEYS);
 	if (!sat->keys || !sat->checkin_rates || !sat->project_rates)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	return overlay_new(call, sat, &sat->overlay);
+	TRY_PLAIN(overlay_new(call, sat, &sat->overlay));
+	return metainfo_open(call, sat);
 }
 
 enum err satellite_open(struct call *call, const struct satellite_config *config,
@@ -103,6 +104,7 @@ void satellite_close(struct satellite *sat)
 {
 	if (!sat)
 		return;
+	metainfo_close(sat);
 	overlay_free(sat->overlay);
 	key_cache_free(sat->keys);
 	rate_limiter_free(sat->checkin_rates);

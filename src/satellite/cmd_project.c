@@ -1,0 +1,96 @@
+/* acre-satellite project and apikey: also while the satellite runs. */
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "satellite/auth.h"
+#include "satellite/command.h"
+
+DEFINE_AUTO_PTR(struct db, db_auto, db_close)
+
+enum { PROJECT_ID_TEXT_MAX = 37 };
+
+enum err command_project_create(struct command *c)
+{
+	AUTO(db_auto) struct db *db = NULL;
+	char id[PROJECT_ID_TEXT_MAX];
+	struct project p;
+
+	if (!c->o.name || !c->o.name[0])
+		return call_fail(c->call, ERR_CONFIG, "say how the project is called: --name NAME");
+	TRY_PLAIN(command_database(c, &db));
+	TRY_PLAIN(project_create(c->call, db, bytes_str(c->o.name), &p));
+	project_id_text(&p.id, id);
+	buf_printf(&c->out, "%s\n", id);
+	return OK;
+}
+
+static void add_project(struct command *c, const struct db_rows *rows, bool first)
+{
+	struct bytes id_bytes = db_bytes(rows, 0);
+	char id[PROJECT_ID_TEXT_MAX] = "?";
+
+	if (id_bytes.len == PROJECT_ID_BYTES) {
+		struct project_id p;
+		memcpy(p.b, id_bytes.data, PROJECT_ID_BYTES);
+		project_id_text(&p, id);
+	}
+	if (c->o.json) {
+		buf_printf(&c->out, "%s{\"id\":\"%s\",\"name\":", first ? "" : ",\n ", id);
+		text_add_json(&c->out, db_bytes(rows, 1));
+		buf_add_str(&c->out, ",\"created\":\"");
+		text_add_time(&c->out, db_int(rows, 2), false);
+		buf_printf(&c->out, "\",\"keys\":%lld}", (long long)db_int(rows, 3));
+		return;
+	}
+	buf_printf(&c->out, "%s  ", id);
+	text_add_time(&c->out, db_int(rows, 2), false);
+	buf_printf(&c->out, "  %3lld keys  ", (long long)db_int(rows, 3));
+	buf_add_bytes(&c->out, db_bytes(rows, 1));
+	buf_add_byte(&c->out, '\n');
+}
+
+static enum err list_projects(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct command *c = arg;
+	struct db_rows *rows = NULL;
+	bool first = true;
+	enum err e;
+
+	buf_clear(&c->out);
+	TRY_PLAIN(db_query(call, tx,
+			   "SELECT p.id, p.name, p.created_at,"
+			   " (SELECT COUNT(*) FROM api_keys k WHERE k.project_id = p.id)"
+			   " FROM projects p ORDER BY p.created_at",
+			   NULL, 0, &rows));
+	if (c->o.json)
+		buf_add_byte(&c->out, '[');
+	for (; (e = db_rows_next(call, rows)) == OK; first = false)
+		add_project(c, rows, first);
+	db_rows_free(rows);
+	if (c->o.json)
+		buf_add_str(&c->out, "]\n");
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
+enum err command_project_list(struct command *c)
+{
+	AUTO(db_auto) struct db *db = NULL;
+
+	TRY_PLAIN(command_database(c, &db));
+	return db_read(c->call, db, list_projects, c);
+}
+
+enum err command_apikey_create(struct command *c)
+{
+	AUTO(db_auto) struct db *db = NULL;
+	struct project p;
+	struct macaroon m;
+
+	if (!c->o.project || !c->o.project[0])
+		return call_fail(c->call, ERR_CONFIG, "say for which project: --project NAME");
+	TRY_PLAIN(command_database(c, &db));
+	TRY_PLAIN(project_find(c->call, db, bytes_str(c->o.project), &p));
+	TRY_PLAIN(api_key_create(c->call, db, &c->call->scratch, &p.id, bytes_str(c->o.name), &m));
+	TRY_PLAIN(macaroon_add_text(&c->out, &m));
+	buf_add_byte(&c->out, '\n');
+	return OK;
+}

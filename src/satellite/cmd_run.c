@@ -1,0 +1,161 @@
+/* acre-satellite run: serves until SIGTERM or SIGINT. */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/log.h"
+#include "satellite/command.h"
+#include "satellite/overlay.h"
+
+#define STOP_NS_MAX (3 * NS_PER_SEC)
+/* A database that is that far ahead of the clock means a wrong clock. */
+#define CLOCK_NS_MAX (10 * 60 * NS_PER_SEC)
+
+enum { ADDRESS_FILE_MAX = 1024 };
+
+enum err satellite_url(struct call *call, struct arena *a, const struct satellite_config *config,
+		       const struct node_id *id, const char **ret)
+{
+	AUTO_BUF struct buf file = BUF_INIT(ADDRESS_FILE_MAX), url = BUF_INIT(NODE_URL_MAX + 1);
+	struct node_url u = { .id = *id, .has_id = true, .address = config->external_address };
+
+	if (!u.address[0]) {
+		/* The address really bound, while it runs. */
+		enum err e = os_file_read_all(call, os_path_join(call, config->dir, "address"), &file);
+		if (e && e != ERR_NOT_FOUND)
+			return e;
+		while (file.len && file.data[file.len - 1] == '\n')
+			file.len--;
+		u.address = e ? config->address : buf_cstr(&file);
+		if (e && strcmp(strrchr(config->address, ':'), ":0") == 0)
+			return call_fail(call, ERR_UNAVAILABLE,
+					 "its port is chosen when it starts: run the satellite first");
+	}
+	node_url_add(&url, &u);
+	*ret = arena_str(a, buf_bytes(&url));
+	return *ret ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
+}
+
+/* One process per directory: two with a free port each would share the rest. */
+static enum err lock_dir(struct command *c, struct os_file **ret)
+{
+	struct os_file *f = NULL;
+
+	TRY_PLAIN(os_file_open(c->call, os_path_join(c->call, c->o.dir, "lock"),
+			       OS_FILE_WRITE | OS_FILE_CREATE, &f));
+	enum err e = os_file_lock(c->call, f);
+	if (e) {
+		os_file_close(f);
+		if (e == ERR_BUSY)
+			return call_fail(c->call, ERR_BUSY,
+					 "a satellite runs in %s already: stop that one first", c->o.dir);
+		return e;
+	}
+	*ret = f;
+	return OK;
+}
+DEFINE_AUTO_PTR(struct os_file, file_auto, os_file_close)
+DEFINE_AUTO_PTR(struct satellite, satellite_auto, satellite_close)
+
+static enum err write_address(struct command *c, const char *address)
+{
+	AUTO_BUF struct buf line = BUF_INIT(ADDRESS_FILE_MAX);
+
+	buf_printf(&line, "%s\n", address);
+	return os_file_write_all(c->call, os_path_join(c->call, c->o.dir, "address"),
+				 buf_bytes(&line), false);
+}
+
+static void remove_address(struct command *c)
+{
+	AUTO_CALL struct call own;
+
+	call_init(&own);
+	if (os_unlink(&own, os_path_join(&own, c->o.dir, "address")))
+		log_debug("no address file", F_STR("error", own.error));
+}
+
+static void log_start(struct command *c, struct satellite *sat, const char *address)
+{
+	struct overlay_count count = overlay_count(sat);
+	const char *url = "?";
+	AUTO_CALL struct call own;
+
+	call_init(&own);
+	if (satellite_url(&own, &own.scratch, &sat->config, &sat->id, &url))
+		url = own.error;
+	log_info("satellite serves", F_STR("address", address), F_STR("url", url),
+		 F_STR("rs", sat->config.rs), F_U64("nodes_known", count.known),
+		 F_U64("nodes_online", count.online));
+	if (strncmp(address, "0.0.0.0:", 8) == 0 && !sat->config.external_address[0])
+		log_warn("it listens on all addresses, but nodes and clients are not told a useful one: "
+			 "set external-address");
+	if (overlay_newest_ns(sat) > os_clock_unix_ns() + CLOCK_NS_MAX)
+		log_warn("the clock of this machine is behind: the database has entries from the future; "
+			 "set the clock, or orders and uploads will be refused");
+}
+
+static void wait_for_end(struct command *c)
+{
+	while (os_sleep(c->call, 3600 * NS_PER_SEC) == OK)
+		;
+	call_clear_error(c->call);
+}
+
+static enum err serve(struct command *c, struct satellite *sat)
+{
+	AUTO_FREE struct rpc_method *methods = NULL;
+	struct rpc_server *server = NULL;
+	struct rpc_server_config config = {
+		.tls = sat->tls, .address = sat->config.address, .service = sat,
+		.connections_max = (unsigned)MIN(sat->config.connections_max, (uint64_t)UINT32_MAX),
+		.active_max = (unsigned)MIN(sat->config.active_max, (uint64_t)UINT32_MAX),
+	};
+
+	TRY_PLAIN(satellite_methods(c->call, &methods, &config.methods_count));
+	config.methods = methods;
+	TRY_PLAIN(rpc_server_start(c->call, &config, &server));
+	enum err e = write_address(c, rpc_server_address(server));
+	if (!e) {
+		log_start(c, sat, rpc_server_address(server));
+		wait_for_end(c);
+		log_info("satellite stops");
+	}
+	remove_address(c);
+	rpc_server_stop(server, STOP_NS_MAX);
+	return e;
+}
+
+enum err command_run(struct command *c)
+{
+	AUTO(file_auto) struct os_file *lock = NULL;
+	AUTO(satellite_auto) struct satellite *sat = NULL;
+	enum log_level level;
+
+	TRY_PLAIN(command_config(c));
+	TRY_PLAIN(lock_dir(c, &lock));
+	if (log_parse_level(c->o.config.log_level, &level) == OK)
+		log_set_level(level);
+	/* A leftover of a killed process would be taken for a sign of life. */
+	remove_address(c);
+	TRY_PLAIN(satellite_open(c->call, &c->o.config, &sat));
+	return serve(c, sat);
+}
+
+enum err command_url(struct command *c)
+{
+	struct identity *identity = NULL;
+	const char *url = NULL;
+
+	TRY_PLAIN(command_config(c));
+	TRY_PLAIN(identity_load(c->call, os_path_join(c->call, c->o.dir, "identity.cert"),
+				os_path_join(c->call, c->o.dir, "identity.key"), &identity));
+	enum err e = satellite_url(c->call, &c->call->scratch, &c->o.config,
+				   identity_node_id(identity), &url);
+	identity_free(identity);
+	TRY_PLAIN(e);
+	buf_printf(&c->out, "%s\n", url);
+	return OK;
+}

@@ -1,0 +1,82 @@
+/* The commands of acre-satellite and what they share. */
+#ifndef ACRE_SATELLITE_COMMAND_H
+#define ACRE_SATELLITE_COMMAND_H
+
+#include "satellite/config.h"
+#include "satellite/satellite.h"
+
+enum { COMMAND_OUTPUT_MAX = 16 << 20, COMMAND_PARAMS_MAX = 80 };
+
+struct command_options {
+	struct satellite_config config; /* first: satellite_params are about it */
+	const char *dir;
+	bool help;
+	bool json;
+	/* setup */
+	uint64_t nodes;
+	uint64_t difficulty;
+	/* project, apikey */
+	const char *name;
+	const char *project;
+	/* pieces */
+	const char *bucket;
+	bool largest;
+};
+
+struct command {
+	struct call *call; /* its scratch holds the options */
+	struct command_options o;
+	struct param_set set; /* of this command */
+	const char **args;
+	size_t args_count;
+	int argc; /* the flags, to be read again over the file */
+	const char *const *argv;
+	struct buf out; /* for standard output, written when the command ends well */
+};
+
+struct command_entry {
+	const char *name; /* "project create" */
+	const char *usage, *summary;
+	const struct param *params; /* besides --dir and --help */
+	size_t params_count;
+	bool settings;              /* takes the satellite's settings as flags, too */
+	size_t args_max;
+	enum err (*run)(struct command *c);
+};
+
+/* Reads <dir>/config under the flags given; afterwards c->o.config is complete. */
+enum err command_config(struct command *c) MUST_USE;
+/* The database of the satellite in --dir, migrated. */
+enum err command_database(struct command *c, struct db **ret) MUST_USE;
+/* A line to standard error, for people. */
+void command_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Writes what is in c->out now. */
+enum err command_flush(struct command *c) MUST_USE;
+
+enum err command_setup(struct command *c) MUST_USE;
+enum err command_run(struct command *c) MUST_USE;
+enum err command_url(struct command *c) MUST_USE;
+enum err command_project_create(struct command *c) MUST_USE;
+enum err command_project_list(struct command *c) MUST_USE;
+enum err command_apikey_create(struct command *c) MUST_USE;
+enum err command_nodes(struct command *c) MUST_USE;
+enum err command_pieces(struct command *c) MUST_USE;
+enum err command_backup(struct command *c) MUST_USE;
+
+/* id@host:port to give to nodes and clients. */
+enum err satellite_url(struct call *call, struct arena *a, const struct satellite_config *config,
+		       const struct node_id *id, const char **ret) MUST_USE;
+
+/* ---- proposing a code (proposal.c) ---- */
+
+struct code_choice {
+	const char *name;
+	struct redundancy code;
+};
+enum { CODE_CHOICES = 3 };
+/* Three codes for that many nodes, the second is the one to take. */
+void code_propose(uint64_t nodes, struct code_choice ret[CODE_CHOICES]);
+/* A line in plain words: what it survives, what it costs. */
+void code_describe(struct buf *out, const struct code_choice *choice, uint64_t nodes);
+
+#endif

@@ -1,0 +1,270 @@
+/* acre-satellite: finds the command, reads its flags, runs it, tells what went wrong. */
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "os/cancel.h"
+#include "os/file.h"
+#include "os/log.h"
+#include "os/process.h"
+#include "satellite/command.h"
+
+enum { USAGE_WIDTH = 44, VERSION_MAX = 64 };
+
+#define ACRE_VERSION "0.1.0"
+
+#define OPTION(text, field, letter, type, fallback, doc)                                           \
+	PARAM_NAMED(text, struct command_options, field, letter, type, fallback, doc)
+
+static const struct param common_params[] = {
+	OPTION("dir", dir, 'd', PARAM_STR, NULL, "the directory the satellite lives in"),
+	OPTION("help", help, 'h', PARAM_BOOL, "false", "this text"),
+};
+static const struct param setup_params[] = {
+	OPTION("nodes", nodes, 0, PARAM_U64, "10", "how many nodes are expected, to propose a code"),
+	OPTION("difficulty", difficulty, 0, PARAM_U64, "8",
+	       "difficulty of the satellite's own identity; 36 is what Storj's own have"),
+};
+static const struct param json_params[] = {
+	OPTION("json", json, 0, PARAM_BOOL, "false", "print JSON"),
+};
+static const struct param project_params[] = {
+	OPTION("name", name, 0, PARAM_STR, NULL, "name of the project"),
+};
+static const struct param key_params[] = {
+	OPTION("project", project, 0, PARAM_STR, NULL, "name or ID of its project"),
+	OPTION("name", name, 0, PARAM_STR, "default", "name of the key"),
+};
+static const struct param pieces_params[] = {
+	OPTION("largest", largest, 0, PARAM_BOOL, "false", "of the largest object instead of the newest"),
+	OPTION("bucket", bucket, 0, PARAM_STR, "", "look only in this bucket"),
+	OPTION("json", json, 0, PARAM_BOOL, "false", "print JSON"),
+};
+
+#define PARAMS(table) table, ARRAY_LEN(table)
+
+static const struct command_entry commands[] = {
+	{ "setup", "--dir DIR [SETTINGS]", "make a new satellite in a directory", PARAMS(setup_params),
+	  true, 0, command_setup },
+	{ "run", "--dir DIR [SETTINGS]", "serve until told to stop", NULL, 0, true, 0, command_run },
+	{ "url", "--dir DIR", "print what nodes and clients need to find it", NULL, 0, false, 0,
+	  command_url },
+	{ "project create", "--dir DIR --name NAME", "make a project and print its ID",
+	  PARAMS(project_params), false, 0, command_project_create },
+	{ "project list", "--dir DIR [--json]", "print the projects", PARAMS(json_params), false, 0,
+	  command_project_list },
+	{ "apikey create", "--dir DIR --project PROJECT [--name NAME]",
+	  "make an API key and print it", PARAMS(key_params), false, 0, command_apikey_create },
+	{ "nodes", "--dir DIR [--json]", "print the nodes it knows", PARAMS(json_params), false, 0,
+	  command_nodes },
+	{ "pieces", "--dir DIR [--bucket NAME] [--largest] [--json]",
+	  "print where the pieces of an object lie, the newest or the largest", PARAMS(pieces_params), false, 0, command_pieces },
+	{ "backup", "--dir DIR FILE", "copy the database, also while it runs", NULL, 0, false, 1,
+	  command_backup },
+};
+
+void command_note(const char *fmt, ...)
+{
+	AUTO_BUF struct buf line = BUF_INIT(16 << 10);
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(&line, fmt, ap);
+	va_end(ap);
+	buf_add_byte(&line, '\n');
+	os_stderr_line(buf_bytes(&line));
+}
+
+enum err command_flush(struct command *c)
+{
+	if (c->out.failed)
+		return call_fail(c->call, ERR_NO_MEMORY, "the output is too long");
+	enum err e = c->out.len ? os_file_write(c->call, os_stdout(), buf_bytes(&c->out)) : OK;
+	buf_clear(&c->out);
+	return e;
+}
+
+/* ---- flags and file ---- */
+
+static enum err make_set(struct command *c, const struct command_entry *entry, bool settings)
+{
+	size_t count = ARRAY_LEN(common_params) + entry->params_count +
+		       (settings ? satellite_params_count : 0);
+	struct param *all = arena_array(&c->call->scratch, count, sizeof(*all));
+
+	if (!all)
+		return call_fail(c->call, ERR_NO_MEMORY, "out of memory");
+	c->set = (struct param_set){ all, count };
+	memcpy(all, common_params, sizeof(common_params));
+	all += ARRAY_LEN(common_params);
+	if (entry->params_count)
+		memcpy(all, entry->params, entry->params_count * sizeof(*all));
+	if (settings)
+		memcpy(all + entry->params_count, satellite_params,
+		       satellite_params_count * sizeof(*all));
+	return OK;
+}
+
+static enum err read_flags(struct command *c)
+{
+	return param_read_args(c->call, &c->call->scratch, c->set, &c->o, c->argc, c->argv, &c->args,
+			       &c->args_count);
+}
+
+enum err command_config(struct command *c)
+{
+	const struct param_set all = { satellite_params, satellite_params_count };
+	struct arena *a = &c->call->scratch;
+	const char *dir = c->o.dir;
+
+	/* Once to see whether it is a development network, then over that one's defaults. */
+	TRY_PLAIN(param_defaults(c->call, a, all, &c->o));
+	TRY_PLAIN(satellite_config_read_file(c->call, a, all, dir, &c->o));
+	TRY_PLAIN(read_flags(c));
+	if (c->o.config.development) {
+		TRY_PLAIN(satellite_config_development(c->call, a, all, &c->o));
+		TRY_PLAIN(satellite_config_read_file(c->call, a, all, dir, &c->o));
+		TRY_PLAIN(read_flags(c));
+	}
+	return satellite_config_complete(c->call, a, &c->o.config, dir);
+}
+
+enum err command_database(struct command *c, struct db **ret)
+{
+	struct db *db = NULL;
+
+	TRY_PLAIN(command_config(c));
+	TRY_PLAIN(db_open(c->call, c->o.config.database, &db));
+	enum err e = db_migrate(c->call, db, satellite_migrations, satellite_migrations_count);
+	if (e) {
+		db_close(db);
+		return e;
+	}
+	*ret = db;
+	return OK;
+}
+
+/* ---- finding and running ---- */
+
+/* Words of the command at the front of argv: "project create" takes two. */
+static const struct command_entry *find(int argc, char *argv[], int *ret_words)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		const char *name = commands[i].name, *space = strchr(name, ' ');
+		size_t n = space ? (size_t)(space - name) : strlen(name);
+		if (strlen(argv[0]) != n || strncmp(name, argv[0], n) != 0)
+			continue;
+		if (space && (argc < 2 || strcmp(space + 1, argv[1]) != 0))
+			continue;
+		*ret_words = space ? 2 : 1;
+		return &commands[i];
+	}
+	return NULL;
+}
+
+static void add_overview(struct buf *out)
+{
+	buf_add_str(out, "usage: acre-satellite COMMAND [FLAGS]\n\n");
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		size_t start = out->len;
+		buf_printf(out, "  %s %s", commands[i].name, commands[i].usage);
+		do {
+			buf_add_byte(out, ' ');
+		} while (out->len - start < USAGE_WIDTH && !out->failed);
+		buf_printf(out, "%s\n", commands[i].summary);
+	}
+	buf_add_str(out, "\nacre-satellite COMMAND --help tells more.\n");
+}
+
+static void add_help(struct command *c, const struct command_entry *entry)
+{
+	buf_printf(&c->out, "usage: acre-satellite %s %s\n\n%s.\n\n", entry->name, entry->usage,
+		   entry->summary);
+	param_add_help(&c->out, c->set);
+}
+
+static enum err run(struct command *c, const struct command_entry *entry)
+{
+	struct arena *a = &c->call->scratch;
+
+	TRY_PLAIN(make_set(c, entry, entry->settings));
+	TRY_PLAIN(param_defaults(c->call, a, c->set, &c->o));
+	TRY_PLAIN(read_flags(c));
+	if (c->o.help) {
+		add_help(c, entry);
+		return command_flush(c);
+	}
+	if (!c->o.dir || !c->o.dir[0])
+		return call_fail(c->call, ERR_CONFIG,
+				 "say where the satellite lives: --dir DIR (usage: acre-satellite %s %s)",
+				 entry->name, entry->usage);
+	if (c->args_count > entry->args_max)
+		return call_fail(c->call, ERR_CONFIG, "\"%s\" is too much (usage: acre-satellite %s %s)",
+				 c->args[entry->args_max], entry->name, entry->usage);
+	TRY_PLAIN(entry->run(c));
+	return command_flush(c);
+}
+
+static enum err dispatch(struct command *c, int argc, char *argv[])
+{
+	int words = 0;
+
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
+		add_overview(&c->out);
+		return command_flush(c);
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
+		buf_add_str(&c->out, "acre-satellite " ACRE_VERSION "\n");
+		return command_flush(c);
+	}
+	const struct command_entry *entry = find(argc - 1, argv + 1, &words);
+	if (!entry)
+		return call_fail(c->call, ERR_CONFIG,
+				 "\"%.64s\" is no command (see acre-satellite --help)", argv[1]);
+	c->argc = argc - 1 - words;
+	c->argv = (const char *const *)argv + 1 + words;
+	return run(c, entry);
+}
+
+static int exit_code(enum err e)
+{
+	switch (e) {
+	case OK:
+		return 0;
+	case ERR_CONFIG:
+		return 2;
+	case ERR_NOT_FOUND:
+		return 3;
+	case ERR_PERMISSION:
+	case ERR_UNAUTHENTICATED:
+		return 4;
+	case ERR_CONNECT:
+	case ERR_UNAVAILABLE:
+	case ERR_DEADLINE:
+		return 5;
+	case ERR_CANCELED:
+		return 130;
+	default:
+		return 1;
+	}
+}
+
+int main(int argc, char *argv[])
+{
+	AUTO_CALL struct call call;
+	struct os_cancel cancel;
+	struct command c = { .call = &call, .out = BUF_INIT(COMMAND_OUTPUT_MAX) };
+
+	call_init(&call);
+	enum err e = os_cancel_init(&call, &cancel, NULL);
+	if (!e) {
+		os_signals_cancel(&cancel, NULL);
+		call.cancel = &cancel;
+		e = dispatch(&c, argc, argv);
+	}
+	if (e)
+		command_note("acre-satellite: %s", call_error(&call, e));
+	buf_free_secret(&c.out);
+	return exit_code(e);
+}
