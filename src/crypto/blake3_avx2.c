@@ -5,6 +5,7 @@
 
 #define VEC __m256i
 #define LANES 8
+#define REGISTERS 16
 #define HASH_MANY blake3_hash_many_avx2
 #define ADD _mm256_add_epi32
 #define XOR _mm256_xor_si256

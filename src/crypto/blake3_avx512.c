@@ -6,6 +6,7 @@
 
 #define VEC __m512i
 #define LANES 16
+#define REGISTERS 32
 #define HASH_MANY blake3_hash_many_avx512
 #define ADD _mm512_add_epi32
 #define XOR _mm512_xor_si512

@@ -6,6 +6,7 @@
 
 #define VEC uint32x4_t
 #define LANES 4
+#define REGISTERS 32
 #define HASH_MANY blake3_hash_many_neon
 #define ADD vaddq_u32
 #define XOR veorq_u32
