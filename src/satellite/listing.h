@@ -36,7 +36,7 @@ struct listing_page {
 	bool more;
 };
 
-/* Memory from the call's scratch. */
+/* Memory from the call's scratch; keys may share that of l->cursor_key. */
 enum err listing_read(struct call *call, struct db_tx *tx, const struct listing *l,
 		      struct listing_page *ret) MUST_USE;
 

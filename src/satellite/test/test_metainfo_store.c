@@ -698,9 +698,12 @@ static void compare_listing(struct world *w, const struct model *m, struct listi
 			break;
 		assert_true(p.page.count > 0);
 		const struct listing_item *last = &p.page.items[p.page.count - 1];
-		int len = snprintf(cursor, sizeof(cursor), "%.*s%.*s", (int)l.prefix.len,
+		/* The item may lie where the cursor did. */
+		char next[64];
+		int len = snprintf(next, sizeof(next), "%.*s%.*s", (int)l.prefix.len,
 				   (const char *)l.prefix.data, (int)last->object.key.len,
 				   (const char *)last->object.key.data);
+		memcpy(cursor, next, sizeof(cursor));
 		l.has_cursor = true;
 		l.cursor_key = BYTES(cursor, (size_t)len);
 		l.has_cursor_version = last->object.status != OBJECT_PREFIX &&
