@@ -598,7 +598,7 @@ static enum err feed(struct upload *up)
 	bool last = false;
 
 	while (!last) {
-		size_t len;
+		size_t len = 0;
 		TRY_PLAIN(read_batch(up, &len, &last));
 		TRY_PLAIN(push_staging(up, len, last));
 		if (up->p->progress)
