@@ -144,7 +144,15 @@ sqlite3 *sqlite_conn_handle(struct sqlite_conn *c)
 static enum err make_private(struct call *call, const char *path)
 {
 	struct os_file *f = NULL;
+	struct os_stat there;
 
+	/* Never touch the file once SQLite has it open: closing any descriptor of it would drop the
+	 * locks of every connection of this process (POSIX), and another process could then take the
+	 * log away. */
+	enum err e = os_stat(call, path, &there);
+	if (e != ERR_NOT_FOUND)
+		return e;
+	call_clear_error(call);
 	TRY_PLAIN(os_file_open(call, path, OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_SECRET, &f));
 	os_file_close(f);
 	return OK;
