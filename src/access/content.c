@@ -9,8 +9,6 @@
 
 enum { PADDING_MIN = 4 }; /* the big-endian count of padding bytes, itself included */
 
-DEFINE_AUTO_PTR(struct aead, aead_auto, aead_free)
-
 struct content_nonce content_start_nonce(uint32_t part, uint32_t index)
 {
 	struct content_nonce n = { { 0 } };

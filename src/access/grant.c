@@ -93,8 +93,10 @@ static enum err limit_places(struct call *call, struct arena *a, const struct st
 			if (!all_allow(groups, count, &groups[i].paths[j]))
 				continue;
 			enum err e = add_place(call, a, old, &groups[i].paths[j], &store);
-			if (e == ERR_NO_MEMORY)
+			if (e == ERR_NO_MEMORY) {
+				store_wipe(&store);
 				return e;
+			}
 			if (e != OK)
 				call_clear_error(call);
 		}

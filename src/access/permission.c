@@ -89,7 +89,12 @@ enum err permission_check(struct call *call, const struct macaroon *m, unsigned 
 		return call_fail(call, ERR_PERMISSION, "this kind of API key cannot do that");
 	for (size_t i = 0; i < m->caveats_count; i++) {
 		struct caveat c;
-		TRY_PLAIN(caveat_decode(call, &a, m->caveats[i], &c));
+		enum err e = caveat_decode(call, &a, m->caveats[i], &c);
+		/* A restriction that cannot be read restricts to nothing. */
+		if (e == ERR_FORMAT)
+			return call_fail(call, ERR_PERMISSION,
+					 "the API key has a malformed restriction");
+		TRY_PLAIN(e);
 		if (!caveat_allows(&c, action))
 			return call_fail(call, ERR_PERMISSION, "the API key does not allow that");
 		arena_reset(&a);

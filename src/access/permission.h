@@ -44,7 +44,8 @@ enum err caveat_decode(struct call *call, struct arena *a, struct bytes wire, st
 void caveat_encode(struct buf *out, const struct caveat *c);
 bool caveat_allows(const struct caveat *c, const struct action *action);
 
-/* All caveats AND the key's version bits; not the HMAC chain, not revocation. ERR_PERMISSION. */
+/* All caveats AND the key's version bits; not the HMAC chain, not revocation.  ERR_PERMISSION, also
+ * for a caveat that cannot be decoded. */
 enum err permission_check(struct call *call, const struct macaroon *m, unsigned key_version,
 			  const struct action *action) MUST_USE;
 /* Intersection of the caveats' bucket sets, in order, each once; *ret_all when nothing restricts.

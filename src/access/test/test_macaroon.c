@@ -357,7 +357,7 @@ static void an_undecodable_caveat_fails_the_key(void **state)
 	struct action action = { .op = ACTION_PROJECT_INFO };
 
 	call_init(&call);
-	assert_int_equal(permission_check(&call, &m, 7, &action), ERR_FORMAT);
+	assert_int_equal(permission_check(&call, &m, 7, &action), ERR_PERMISSION);
 }
 
 static void buckets_and_ttl(void **state)

@@ -73,6 +73,21 @@ static void damage_is_noticed(void **state)
 			 ERR_FORMAT);
 }
 
+/* Peers decode with a window of 1 MiB; the frame says how much it wants (RFC 8878 3.1.1.1). */
+static void window_is_small(void **state)
+{
+	enum { SINGLE_SEGMENT = 1 << 5 };
+	struct call call AUTO_CALL;
+	struct buf packed AUTO_BUF = BUF_INIT(4 << 20);
+
+	call_init(&call);
+	assert_int_equal(zstd_compress(&call, pattern(&call.scratch, 3 << 20), &packed), OK);
+	assert_true(packed.len > 6);
+	assert_false(packed.data[4] & SINGLE_SEGMENT);
+	assert_true(10 + (packed.data[5] >> 3) <= ZSTD_WINDOW_LOG_MAX);
+	assert_true((packed.data[5] & 7) == 0);
+}
+
 static void no_room_to_compress(void **state)
 {
 	struct call call AUTO_CALL;
@@ -90,6 +105,7 @@ int main(void)
 		cmocka_unit_test(round_trips),
 		cmocka_unit_test(bombs_do_not_unfold),
 		cmocka_unit_test(damage_is_noticed),
+		cmocka_unit_test(window_is_small),
 		cmocka_unit_test(no_room_to_compress),
 	};
 
