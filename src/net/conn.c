@@ -85,7 +85,7 @@ void net_close(struct net_conn *c)
 	if (!c)
 		return;
 	if (c->established && !c->failed) {
-		AUTO_CALL struct call call;
+		AUTO_CALL struct call call = CALL_INIT;
 		call_init(&call);
 		ERR_clear_error();
 		/* The answer is not waited for; peers live without it (transport.md 3). */
@@ -105,7 +105,7 @@ void net_close(struct net_conn *c)
 /* As far as it goes at once; its failure must not hide why there is an alert. */
 static void send_alert(struct net_conn *c)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	if (net_try_flush(&call, c))

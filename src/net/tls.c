@@ -131,6 +131,8 @@ static enum err use_chain(struct call *call, struct net_tls *tls)
 
 static bool set_options(SSL_CTX *ctx)
 {
+	char groups[] = "X25519:P-256"; /* OpenSSL's macro wants it writable */
+
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
 					 SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
 					 SSL_OP_PRIORITIZE_CHACHA);
@@ -150,7 +152,7 @@ static bool set_options(SSL_CTX *ctx)
 	       SSL_CTX_set_cipher_list(ctx, "ECDHE-ECDSA-AES128-GCM-SHA256:"
 					    "ECDHE-ECDSA-AES256-GCM-SHA384:"
 					    "ECDHE-ECDSA-CHACHA20-POLY1305") == 1 &&
-	       SSL_CTX_set1_groups_list(ctx, "X25519:P-256") == 1;
+	       SSL_CTX_set1_groups_list(ctx, groups) == 1;
 }
 
 enum err net_tls_new(struct call *call, const struct identity *identity, struct net_tls **ret)

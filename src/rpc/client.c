@@ -4,8 +4,6 @@
 #include "base/cleanup.h"
 #include "rpc/internal.h"
 
-DEFINE_AUTO_PTR(struct rpc_conn, rpc_conn_auto, rpc_conn_close)
-
 enum err rpc_dial(struct call *call, const struct net_tls *tls, const char *address,
 		  const struct node_id *expected, struct rpc_conn **ret)
 {
@@ -39,7 +37,7 @@ const struct net_conn *rpc_conn_net(const struct rpc_conn *c)
 
 bool rpc_conn_reusable(struct rpc_conn *c)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	if (c->broken || c->stream.open || c->mid_frame)
@@ -70,7 +68,7 @@ enum err rpc_open(struct call *call, struct rpc_conn *c, const char *method,
 /* Tells the peer that we are done, if that is possible without waiting. */
 static void send_end(struct rpc_conn *c)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	bool cancel = !c->stream.sent_close_send;
 	enum err e = ERR_WOULD_BLOCK;
 
@@ -86,7 +84,7 @@ static void send_end(struct rpc_conn *c)
 
 void rpc_stream_end(struct rpc_stream *s)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct rpc_conn *c = s->conn;
 
 	if (!s->open)

@@ -111,7 +111,7 @@ static struct rpc_conn *take_idle(struct rpc_pool *p, const struct node_id *id,
 static enum err dial(struct call *call, struct rpc_pool *p, const struct node_id *id,
 		     const char *address, struct rpc_conn **ret)
 {
-	AUTO_CALL struct call limited;
+	AUTO_CALL struct call limited = CALL_INIT;
 	AUTO_FREE char *copy = strdup(address);
 
 	if (!copy)

@@ -119,7 +119,7 @@ static struct os_sock *conn_sock(struct server_conn *c)
 static void park(struct server_conn *c)
 {
 	struct rpc_server *s = c->server;
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	enum err e = ERR_CLOSED;
 
 	call_init(&call);
@@ -193,7 +193,7 @@ static enum err send_error(struct call *call, struct rpc_conn *c, enum err e,
 /* Tells the peer how the call ended.  What it does not take in time costs it the connection. */
 static enum err answer(struct rpc_conn *c, enum err e, const struct call *from)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct rpc_stream *s = &c->stream;
 
 	call_init(&call);
@@ -220,7 +220,7 @@ static bool serve_call(struct server_conn *sc)
 	struct rpc_server *server = sc->server;
 	struct rpc_conn *c = &sc->rpc;
 	char name[RPC_METHOD_MAX + 1];
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	enum err e;
 
 	call_init(&call);
@@ -289,7 +289,7 @@ static void settle(struct server_conn *sc, enum err e, const struct call *call)
 
 static void call_worker(void *arg)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	settle(arg, serve(&call, arg), &call);
@@ -300,7 +300,7 @@ static enum err refuse(struct call *call, struct server_conn *sc)
 {
 	struct rpc_conn *c = &sc->rpc;
 	char name[RPC_METHOD_MAX + 1];
-	AUTO_CALL struct call why;
+	AUTO_CALL struct call why = CALL_INIT;
 
 	call_init(&why);
 	for (unsigned i = 0; i < REFUSE_ROUNDS_MAX; i++) {
@@ -330,7 +330,7 @@ static void submit_call(struct call *call, struct server_conn *c)
 static void shake_worker(void *arg)
 {
 	struct server_conn *sc = arg;
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	enum err e = shake(&call, sc);
@@ -356,7 +356,7 @@ static bool unpark(struct rpc_server *s, struct server_conn *c)
 
 static void dispatch(struct rpc_server *s, struct server_conn *c)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	if (!unpark(s, c))
@@ -418,7 +418,7 @@ static void poll_main(void *arg)
 	int64_t next_ns = CALL_NO_DEADLINE;
 
 	for (;;) {
-		AUTO_CALL struct call call;
+		AUTO_CALL struct call call = CALL_INIT;
 		void *tags[BATCH];
 		size_t count = 0;
 		call_init(&call);
@@ -472,7 +472,7 @@ static void accept_main(void *arg)
 	struct rpc_server *s = arg;
 
 	for (;;) {
-		AUTO_CALL struct call call;
+		AUTO_CALL struct call call = CALL_INIT;
 		struct os_sock *sock;
 		call_init(&call);
 		call.cancel = &s->accept_cancel;
@@ -578,7 +578,7 @@ const char *rpc_server_address(const struct rpc_server *s)
 /* Waits until no connection is left, at most until the deadline. */
 static void wait_empty(struct rpc_server *s, int64_t ns)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	enum err e = OK;
 
 	call_init(&call);
