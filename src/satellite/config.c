@@ -79,7 +79,8 @@ static const struct {
 	{ "min-difficulty", "0" },     { "distinct-networks", "false" },
 	{ "allow-private-ips", "true" }, { "min-free-space", "0" },
 	{ "checkin-interval", "0s" },  { "rate", "0" },
-	{ "upload-interval", "1ms" },  { "rs", "4/6/8/10" },
+	{ "upload-interval", "0s" },   { "download-interval", "0s" },
+	{ "rs", "4/6/8/10" },
 };
 
 enum err satellite_config_development(struct call *call, struct arena *a, struct param_set set,

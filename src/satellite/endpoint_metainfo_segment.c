@@ -146,19 +146,39 @@ static enum err check_retry(struct call *call, const int32_t *numbers, size_t co
 	return OK;
 }
 
+/* As many fresh nodes as there are, up to `want`: a client that gets some of what it asked for may
+ * reach the success threshold, and asks again if not. */
+static enum err select_fresh(struct call *call, struct mcall *mc, const struct segment_ticket *t,
+			     size_t want, struct node_place **ret, size_t *ret_count)
+{
+	enum err e = satellite_select_nodes(call, mc->sat, mc->a, want, t->nodes,
+					    t->redundancy.total, ret);
+
+	*ret_count = want;
+	while (e == ERR_PRECONDITION && *ret_count > 1) {
+		/* The text of the first failure stays, should there be none at all. */
+		AUTO_CALL struct call less;
+		call_init_child(&less, call);
+		e = satellite_select_nodes(&less, mc->sat, mc->a, --*ret_count, t->nodes,
+					   t->redundancy.total, ret);
+	}
+	return e;
+}
+
 METAINFO_METHOD(retry_begin_segment_pieces, RetryBeginSegmentPieces)
 {
 	struct segment_ticket t;
 	struct node_place *fresh = NULL, *nodes = NULL;
+	size_t fresh_count = 0;
 	struct bytes id;
 
 	TRY_PLAIN(open_ticket(call, mc, req->segment_id, &t));
 	TRY_PLAIN(check_retry(call, req->retry_piece_numbers, req->n_retry_piece_numbers,
 			      t.redundancy.total));
 	TRY_PLAIN(metainfo_check_upload(call, mc, 1, 1));
-	TRY_PLAIN(satellite_select_nodes(call, mc->sat, mc->a, req->n_retry_piece_numbers, t.nodes,
-					 t.redundancy.total, &fresh));
-	for (size_t i = 0; i < req->n_retry_piece_numbers; i++)
+	TRY_PLAIN(select_fresh(call, mc, &t, req->n_retry_piece_numbers, &fresh, &fresh_count));
+	call_clear_error(call);
+	for (size_t i = 0; i < fresh_count; i++)
 		t.nodes[req->retry_piece_numbers[i]] = fresh[i].id;
 	TRY_PLAIN(satellite_lookup_nodes(call, mc->sat, mc->a, t.nodes, t.redundancy.total, &nodes));
 	TRY_PLAIN(make_limits(call, mc, &t, nodes, &resp->n_addressed_limits,
