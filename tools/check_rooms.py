@@ -4,7 +4,8 @@
   1. src/<room>/ includes only the rooms that src/rooms.txt lists for it, and no cycle is listed;
   2. *_internal.h stays inside its room; no ".." in an include;
   3. outside libraries stay behind their room; system headers and calls stay in os/;
-  4. every room has a README.md that names each of its source files' families truthfully: files it
+  4. variables with a cleanup attribute have an initializer;
+  5. every room has a README.md that names each of its source files' families truthfully: files it
      names exist.
 
 Exit status 0 and one line when all is well; otherwise one line per finding.
@@ -127,6 +128,12 @@ def main():
                         used.add(key)
                     else:
                         problems.append(f"{rel}:{number}: {match.group(1)}() is for os/ alone")
+
+    for path in sorted(SRC.rglob("*.c")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if re.search(r"\bAUTO\w*(\(\w+\))? [^=;()]*;", line):
+                rel = path.relative_to(SRC).as_posix()
+                problems.append(f"{rel}:{number}: a variable with a cleanup needs an initializer")
 
     for room in allowed:
         readme = SRC / room / "README.md"

@@ -6,7 +6,7 @@
 
 void call_init(struct call *call)
 {
-	*call = (struct call){ .deadline_ns = CALL_NO_DEADLINE };
+	*call = (struct call)CALL_INIT;
 }
 
 void call_init_child(struct call *call, const struct call *parent)

@@ -27,6 +27,9 @@ struct call {
 	char error[CALL_ERROR_MAX]; /* text of the newest failure, cut when too long; "" = none */
 };
 
+/* For declarations: struct call c = CALL_INIT; */
+#define CALL_INIT { .deadline_ns = CALL_NO_DEADLINE }
+
 /* A call without deadline or cancel. */
 void call_init(struct call *call);
 /* A call that ends no later than the parent and is cancelled with it; otherwise independent. */

@@ -19,6 +19,7 @@ static inline void cleanup_free(void *p)
 #define AUTO_FREE AUTO(cleanup_free)
 #define AUTO_BUF AUTO(buf_free)
 #define AUTO_SECRET_BUF AUTO(buf_free_secret)
+/* Always with an initializer (CALL_INIT): the cleanup runs on every way out. */
 #define AUTO_CALL AUTO(call_fini)
 
 /* Defines name_auto(), for AUTO(name_auto) on a `type *` that fn frees (fn takes NULL). */

@@ -370,7 +370,7 @@ static void add_value(struct buf *out, const struct param *p, const void *option
 /* Whether the field holds what its default text says. */
 static bool is_default(const struct param *p, const void *options)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	AUTO_BUF struct buf now = BUF_INIT(4096), then = BUF_INIT(4096);
 	union {
 		const char *s;

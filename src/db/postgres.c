@@ -133,7 +133,7 @@ static enum err pool_get(struct call *call, struct pg_db *p, struct pg_conn **re
 /* COMMIT: its outcome is waited for even if the call ends meanwhile. */
 static enum err commit(struct call *call, struct pg_tx *tx)
 {
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 	PGresult *res = NULL;
 
 	call_init(&own);
@@ -156,7 +156,7 @@ static enum err commit(struct call *call, struct pg_tx *tx)
 
 static void roll_back(struct pg_tx *tx)
 {
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 	enum pg_fate fate;
 
 	call_init(&own);
@@ -221,7 +221,7 @@ static enum err run(struct call *call, struct db *db, bool read_only, db_work *w
 		e = run_once(call, p, read_only, work, arg, &fate);
 		if (!e || fate == PG_FINAL || tries + 1 == DB_TRIES_MAX)
 			return e;
-		AUTO_CALL struct call probe;
+		AUTO_CALL struct call probe = CALL_INIT;
 		call_init_child(&probe, call);
 		/* What went wrong says more than that the time is up. */
 		if (os_sleep(&probe, backoff_ns(tries, fate)))

@@ -354,7 +354,7 @@ enum err pg_conn_open(struct call *call, const char *url, struct pg_conn **ret)
 					    "keepalives_idle", "tcp_user_timeout", "dbname", NULL };
 	const char *const values[] = { "acre", "UTF8", "30", "30000", url, NULL };
 	AUTO_FREE struct pg_conn *c = calloc(1, sizeof(*c));
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 	enum pg_fate fate;
 
 	if (!c)

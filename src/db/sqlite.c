@@ -74,7 +74,7 @@ static bool run_in_group(struct sqlite_db *s, struct job *j)
 	if (sqlite_conn_lost_tx(s->conn))
 		return false;
 	/* A failure's text must outlive the cleaning up. */
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 	call_init(&own);
 	return sqlite_conn_run(&own, s->conn,
 			       j->result ? "ROLLBACK TO job; RELEASE job" : "RELEASE job") == OK;
@@ -82,7 +82,7 @@ static bool run_in_group(struct sqlite_db *s, struct job *j)
 
 static void roll_back(struct sqlite_db *s)
 {
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 
 	call_init(&own);
 	if (!sqlite_conn_lost_tx(s->conn) && sqlite_conn_run(&own, s->conn, "ROLLBACK"))
@@ -92,7 +92,7 @@ static void roll_back(struct sqlite_db *s)
 /* All of a group in one durable commit; false when it has to be done one by one. */
 static bool run_group(struct sqlite_db *s, struct job *first)
 {
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 
 	call_init(&own);
 	enum err e = sqlite_conn_run(&own, s->conn, "BEGIN IMMEDIATE");
@@ -278,7 +278,7 @@ static enum err read_on(struct call *call, struct sqlite_db *s, struct sqlite_co
 	sqlite_conn_watch(c, NULL);
 	if (!e && tx.tx.failed)
 		e = call_wrap(call, ERR_ABORTED, "a statement of this transaction had failed");
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 	call_init(&own);
 	if (!sqlite_conn_lost_tx(c) && sqlite_conn_run(&own, c, "ROLLBACK") && !e)
 		e = call_fail(call, ERR_INTERNAL, "cannot end a read: %s", own.error);
@@ -387,7 +387,7 @@ static enum err sqlite_backup(struct call *call, struct db *db, const char *path
 		e = os_rename(call, part, path);
 	if (!e)
 		return os_dir_sync(call, os_path_dir(call, path));
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 	call_init(&own);
 	enum err ignored = os_unlink(&own, part);
 	(void)ignored; /* what went wrong first is what counts */

@@ -113,7 +113,7 @@ static int look(void *arg)
 	if (!c->watched)
 		return 0;
 	/* The text is set by sqlite_error when the statement comes back interrupted. */
-	AUTO_CALL struct call probe;
+	AUTO_CALL struct call probe = CALL_INIT;
 	call_init_child(&probe, c->watched);
 	return os_call_check(&probe) != OK;
 }

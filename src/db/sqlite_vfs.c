@@ -60,7 +60,7 @@ static int vfs_close(sqlite3_file *f)
 
 static int vfs_read(sqlite3_file *f, void *buf, int amount, sqlite3_int64 offset)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	size_t n = 0;
 
 	call_init(&call);
@@ -77,7 +77,7 @@ static int vfs_read(sqlite3_file *f, void *buf, int amount, sqlite3_int64 offset
 
 static int vfs_write(sqlite3_file *f, const void *data, int amount, sqlite3_int64 offset)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct bytes part = BYTES(data, (size_t)amount);
 
 	call_init(&call);
@@ -87,7 +87,7 @@ static int vfs_write(sqlite3_file *f, const void *data, int amount, sqlite3_int6
 
 static int vfs_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	return code_of(os_file_truncate(&call, file_of(f)->file, (uint64_t)size),
@@ -97,7 +97,7 @@ static int vfs_truncate(sqlite3_file *f, sqlite3_int64 size)
 static int vfs_sync(sqlite3_file *f, int flags)
 {
 	struct vfs_file *v = file_of(f);
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	enum err e = os_file_sync(&call, v->file);
@@ -110,7 +110,7 @@ static int vfs_sync(sqlite3_file *f, int flags)
 
 static int vfs_size(sqlite3_file *f, sqlite3_int64 *ret)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	uint64_t size = 0;
 
 	call_init(&call);
@@ -125,7 +125,7 @@ static int vfs_lock(sqlite3_file *f, int level)
 	struct vfs_file *v = file_of(f);
 
 	if (level > SQLITE_LOCK_NONE && !v->locked) {
-		AUTO_CALL struct call call;
+		AUTO_CALL struct call call = CALL_INIT;
 		call_init(&call);
 		enum err e = os_file_lock(&call, v->file);
 		if (e)
@@ -184,7 +184,7 @@ static const sqlite3_io_methods vfs_methods = {
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *ret_flags)
 {
 	struct vfs_file *v = file_of(f);
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_stat st;
 	unsigned how = OS_FILE_SECRET;
 
@@ -212,7 +212,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fla
 
 static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	enum err e = os_unlink(&call, name);
@@ -225,7 +225,7 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
 
 static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_stat st;
 
 	call_init(&call);

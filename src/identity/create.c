@@ -49,7 +49,7 @@ static enum err try_key(struct call *call, struct buf *spki, unsigned *ret_diffi
 
 static void search_main(void *arg)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	AUTO_BUF struct buf spki = BUF_INIT(PRIVATE_KEY_DER_MAX);
 	AUTO(private_key_auto) struct private_key *key = NULL;
 	struct search *s = arg;
@@ -84,7 +84,7 @@ static enum err watch(struct call *call, struct search *s, const struct identity
 	enum err e = OK;
 
 	for (;;) {
-		AUTO_CALL struct call tick;
+		AUTO_CALL struct call tick = CALL_INIT;
 		call_init(&tick);
 		os_call_limit(&tick, TICK_MS * NS_PER_MS);
 		os_mutex_lock(&s->lock);
@@ -183,7 +183,7 @@ static enum err write_new(struct call *call, const char *path, bool secret, stru
 	if (!e)
 		e = os_file_sync(call, f);
 	if (e) {
-		AUTO_CALL struct call drop;
+		AUTO_CALL struct call drop = CALL_INIT;
 		call_init(&drop);
 		if (os_unlink(&drop, path))
 			return e; /* the first failure is the one to report */
@@ -200,7 +200,7 @@ static enum err write_files(struct call *call, const char *dir, struct buf conte
 		if (!e)
 			continue;
 		while (i-- > 0) {
-			AUTO_CALL struct call drop;
+			AUTO_CALL struct call drop = CALL_INIT;
 			call_init(&drop);
 			if (os_unlink(&drop, os_path_join(call, dir, files[i].name)))
 				break;

@@ -28,7 +28,7 @@ DEFINE_AUTO_PTR(struct rpc_conn, conn_auto, rpc_conn_close)
  * is too far off for any transfer: the grace for order limits is an hour. */
 static void judge_clock(struct node *n, struct check_in *c, int64_t off_ns)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	int64_t off = llabs(off_ns / NS_PER_SEC);
 	const char *way = off_ns > 0 ? "ahead" : "behind";
 

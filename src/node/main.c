@@ -127,7 +127,7 @@ static enum err dispatch(struct call *call, int argc, const char *const argv[])
 
 int main(int argc, char *argv[])
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_cancel cancel;
 
 	call_init(&call);

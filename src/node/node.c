@@ -127,7 +127,7 @@ static void stop_chores(struct node *n)
 
 void node_keep_order(struct node *n, const struct limit_terms *t, const struct order *order)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct order_window w = { .satellite = t->satellite,
 				  .hour_unix = order_window_hour(t->order_creation_unix_ns) };
 
@@ -195,7 +195,7 @@ static enum err remember_serial(struct call *call, void *arg, const struct order
  * harm (a serial counts once in a settlement); a window without a file has been settled. */
 static enum err recover_order(struct call *call, void *arg, const struct piece_record *r)
 {
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 	struct node *n = arg;
 	struct order order = { .amount = r->order_amount };
 	struct limit_terms t;
@@ -315,7 +315,7 @@ enum err node_start(struct call *call, struct node *n)
 
 enum err node_wait(struct call *call, struct node *n)
 {
-	AUTO_CALL struct call wait;
+	AUTO_CALL struct call wait = CALL_INIT;
 
 	call_init(&wait);
 	/* Set by whoever fails the node, and by whoever cancels the one who opened it. */
@@ -331,7 +331,7 @@ enum err node_wait(struct call *call, struct node *n)
 
 void node_stop(struct node *n)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	if (!n)
 		return;

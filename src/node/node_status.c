@@ -66,7 +66,7 @@ static void add_status(struct buf *b, struct node *n, const struct piece_space *
 
 void node_status_write(struct node *n)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	AUTO_BUF struct buf text = BUF_INIT(STATUS_MAX);
 	struct piece_space space;
 

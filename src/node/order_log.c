@@ -69,7 +69,7 @@ enum err order_log_open(struct call *call, const char *dir, struct order_log **r
 
 void order_log_close(struct order_log *log)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	if (!log)
 		return;
@@ -283,7 +283,7 @@ static enum err read_window(struct call *call, struct order_log *log, const stru
 enum err order_log_read(struct call *call, struct order_log *log, int64_t since_unix,
 			order_visit *visit, void *arg)
 {
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 	const char **names = NULL;
 	size_t count = 0;
 
@@ -301,7 +301,7 @@ enum err order_log_read(struct call *call, struct order_log *log, int64_t since_
 
 bool order_log_has(struct order_log *log, const struct order_window *window)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_stat st;
 
 	call_init(&call);

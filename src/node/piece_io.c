@@ -195,7 +195,7 @@ enum err piece_writer_commit(struct call *call, struct piece_writer *w, const st
 
 void piece_writer_end(struct piece_writer *w)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	if (!w)
 		return;

@@ -162,7 +162,7 @@ enum err piece_log_append_whole(struct call *call, struct piece_log *log, struct
 	enum err e = os_file_write_at(call, a->file->file, parts, 3, a->offset);
 	if (e) {
 		/* A full disk may have room again; anything else is not to be trusted. */
-		AUTO_CALL struct call aside;
+		AUTO_CALL struct call aside = CALL_INIT;
 		call_init(&aside);
 		if (e != ERR_NO_SPACE || log_wipe_header(&aside, a->file, a->offset))
 			mark_failed(log, a->segment);
@@ -259,7 +259,7 @@ void piece_log_append_end(struct call *call, struct piece_log *log, struct log_a
 	if (a->exclusive) {
 		/* Cancelled: what was written never gets to the disk if this is quick enough. */
 		if (a->file && a->size) {
-			AUTO_CALL struct call aside;
+			AUTO_CALL struct call aside = CALL_INIT;
 			call_init(&aside);
 			enum err e = os_file_truncate(&aside, a->file->file, a->offset);
 			if (e) {

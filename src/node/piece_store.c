@@ -222,7 +222,7 @@ static enum err make_dirs(struct call *call, struct piece_store *s)
 
 static enum err open_parts(struct call *call, struct piece_store *s)
 {
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 	struct checkpoint c = { 0 };
 
 	call_init(&own);
@@ -380,7 +380,7 @@ static enum err next_entries(struct call *call, void *arg, struct buf *out)
 
 enum err piece_store_checkpoint(struct call *call, struct piece_store *s)
 {
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 	struct checkpoint c = { .node = s->config.node, .created_unix_ns = os_clock_unix_ns() };
 	struct walk w = { .store = s, .checkpoint = &c };
 

@@ -97,7 +97,7 @@ static enum err check_missing(struct call *call, struct piece_log *log,
 
 static enum err open_dir(struct call *call, struct piece_log *log, const struct checkpoint *known)
 {
-	AUTO_CALL struct call names_call;
+	AUTO_CALL struct call names_call = CALL_INIT;
 	const char **names = NULL;
 	size_t count = 0;
 

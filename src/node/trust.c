@@ -82,7 +82,7 @@ static void set_key(struct trust *t, struct satellite *s, struct cert_chain *cha
  * as absent. */
 static void load_cached(struct trust *t, struct satellite *s)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	AUTO_BUF struct buf der = BUF_INIT(CHAIN_DER_MAX);
 	AUTO(cert_chain_auto) struct cert_chain *chain = NULL;
 
@@ -176,7 +176,7 @@ bool trust_has(const struct trust *t, const struct node_id *id)
 
 void trust_learn(struct trust *t, const struct node_id *id, const struct cert_chain *chain)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct satellite *s = find(t, id);
 	struct cert_chain *copy = NULL;
 
@@ -198,7 +198,7 @@ void trust_learn(struct trust *t, const struct node_id *id, const struct cert_ch
 
 static enum err fetch(struct call *call, struct trust *t, const struct satellite *s)
 {
-	AUTO_CALL struct call dial;
+	AUTO_CALL struct call dial = CALL_INIT;
 	struct rpc_conn *conn = NULL;
 
 	call_init_child(&dial, call);

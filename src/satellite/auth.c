@@ -97,7 +97,7 @@ enum err auth_check(struct call *call, const struct auth *auth, enum action_op o
 bool auth_allows(const struct auth *auth, enum action_op op, struct bytes bucket, struct bytes path)
 {
 	struct action action = { op, bucket, path, auth->now_unix_ns };
-	AUTO_CALL struct call probe;
+	AUTO_CALL struct call probe = CALL_INIT;
 
 	call_init(&probe);
 	return permission_check(&probe, &auth->key, auth->key_version, &action) == OK;

@@ -50,7 +50,8 @@ static enum err lock_dir(struct command *c, struct os_file **ret)
 		os_file_close(f);
 		if (e == ERR_BUSY)
 			return call_fail(c->call, ERR_BUSY,
-					 "a satellite runs in %s already: stop that one first", c->o.dir);
+					 "%s is in use: a satellite runs there already; stop that one first",
+					 c->o.dir);
 		return e;
 	}
 	*ret = f;
@@ -70,7 +71,7 @@ static enum err write_address(struct command *c, const char *address)
 
 static void remove_address(struct command *c)
 {
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 
 	call_init(&own);
 	if (os_unlink(&own, os_path_join(&own, c->o.dir, "address")))
@@ -81,7 +82,7 @@ static void log_start(struct command *c, struct satellite *sat, const char *addr
 {
 	struct overlay_count count = overlay_count(sat);
 	const char *url = "?";
-	AUTO_CALL struct call own;
+	AUTO_CALL struct call own = CALL_INIT;
 
 	call_init(&own);
 	if (satellite_url(&own, &own.scratch, &sat->config, &sat->id, &url))

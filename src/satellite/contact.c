@@ -72,7 +72,7 @@ enum err contact_resolve(struct call *call, const struct satellite *sat, const c
 enum err contact_ping(struct call *call, struct satellite *sat, const struct node_id *id,
 		      const char *address, const char *ip_port)
 {
-	AUTO_CALL struct call child;
+	AUTO_CALL struct call child = CALL_INIT;
 	struct rpc_conn *conn = NULL;
 	Contact__ContactPingResponse *reply = NULL;
 	char id_text[NODE_ID_TEXT_MAX];

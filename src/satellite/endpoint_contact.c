@@ -39,7 +39,7 @@ static enum err check_address(struct call *call, const char *address)
 static enum err peer(struct call *call, struct rpc_stream *stream, enum err failure,
 		     struct node_id *ret)
 {
-	AUTO_CALL struct call probe;
+	AUTO_CALL struct call probe = CALL_INIT;
 
 	call_init(&probe);
 	if (net_peer_id(&probe, rpc_stream_net(stream), ret))
@@ -75,7 +75,7 @@ static void fill_checkin(struct arena *a, const Contact__CheckInRequest *req, st
 static enum err do_checkin(struct call *call, struct satellite *sat, struct checkin *in,
 			   const char **ret_ping_error)
 {
-	AUTO_CALL struct call ping;
+	AUTO_CALL struct call ping = CALL_INIT;
 
 	call_init_child(&ping, call);
 	*ret_ping_error = "";

@@ -258,7 +258,7 @@ static enum err delete_all(struct call *call, struct mcall *mc, struct delete_qu
 
 	do {
 		/* Each round has memory of its own. */
-		AUTO_CALL struct call round;
+		AUTO_CALL struct call round = CALL_INIT;
 		call_init_child(&round, call);
 		enum err e = db_write(&round, mc->sat->db, delete_some, q);
 		if (e) {

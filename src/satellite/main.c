@@ -252,7 +252,7 @@ static int exit_code(enum err e)
 
 int main(int argc, char *argv[])
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_cancel cancel;
 	struct command c = { .call = &call, .out = BUF_INIT(COMMAND_OUTPUT_MAX) };
 

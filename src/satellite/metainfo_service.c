@@ -37,7 +37,7 @@ enum err metainfo_delete_expired(struct call *call, struct satellite *sat, int64
 	size_t deleted = 0;
 
 	do {
-		AUTO_CALL struct call round;
+		AUTO_CALL struct call round = CALL_INIT;
 		call_init_child(&round, call);
 		enum err e = db_write(&round, sat->db, delete_due, &q);
 		if (e) {
@@ -56,7 +56,7 @@ static void chore(void *arg)
 	struct metainfo *m = sat->metainfo;
 
 	while (!os_cancel_is_set(&m->stop)) {
-		AUTO_CALL struct call call;
+		AUTO_CALL struct call call = CALL_INIT;
 		size_t deleted = 0;
 		call_init(&call);
 		call.cancel = &m->stop;

@@ -82,7 +82,7 @@ bool node_keys_has(struct overlay *o, const struct node_id *id, struct bytes cha
 
 void node_keys_put(struct overlay *o, const struct node_id *id, struct bytes chain)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct node_key *k = calloc(1, sizeof(*k));
 
 	call_init(&call);

@@ -262,7 +262,7 @@ enum err overlay_refresh(struct call *call, struct satellite *sat)
 /* false when stopping. */
 static bool sleep_until_refresh(struct overlay *o)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	os_call_limit(&call, REFRESH_NS);
@@ -279,7 +279,7 @@ static void refresher(void *arg)
 	bool warned = false;
 
 	while (sleep_until_refresh(o)) {
-		AUTO_CALL struct call call;
+		AUTO_CALL struct call call = CALL_INIT;
 		call_init(&call);
 		os_call_limit(&call, 3 * REFRESH_NS);
 		enum err e = overlay_refresh(&call, o->sat);

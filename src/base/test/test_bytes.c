@@ -70,7 +70,7 @@ static enum err fail_wrapped(struct call *call)
 
 static void errors_are_wrapped_on_the_way_up(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	assert_int_equal(fail_wrapped(&call), ERR_NOT_FOUND);

@@ -32,7 +32,7 @@ static const struct param table[] = {
 
 static void reads_flags(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct options o = { 0 };
 	const char **rest;
 	size_t n;
@@ -78,7 +78,7 @@ static void refuses_with_advice(void **state)
 		{ "force = maybe", "true or false" },
 		{ "nonsense", "name = value" },
 	};
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct options o = { 0 };
 
 	call_init(&call);
@@ -91,7 +91,7 @@ static void refuses_with_advice(void **state)
 
 static void config_round_trip(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	AUTO_BUF struct buf text = BUF_INIT(10000);
 	struct options o = { 0 }, again = { 0 };
 

@@ -88,7 +88,7 @@ static struct db *open_new(struct call *call)
 
 static void migrations(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	struct db *db = open_new(&call);
@@ -171,7 +171,7 @@ static enum err read_values(struct call *call, struct db_tx *tx, void *arg)
 
 static void values(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	struct db *db = open_new(&call);
@@ -268,7 +268,7 @@ static enum err upsert(struct call *call, struct db_tx *tx, void *arg)
 
 static void failures(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	struct db *db = open_new(&call);
@@ -296,7 +296,7 @@ static enum err child_of_nobody(struct call *call, struct db_tx *tx, void *arg)
 
 static void foreign_keys(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	struct db *db = open_new(&call);
@@ -337,7 +337,7 @@ static enum err count_up_and_fail(struct call *call, struct db_tx *tx, void *arg
 static void work_hard(void *arg)
 {
 	struct worker *w = arg;
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	for (unsigned i = 0; i < ROUNDS && !w->result; i++) {
@@ -368,7 +368,7 @@ static enum err read_counter(struct call *call, struct db_tx *tx, void *arg)
 
 static void concurrency(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct worker workers[THREADS] = { 0 };
 	int64_t n = 0;
 
@@ -399,7 +399,7 @@ static enum err read_twice(struct call *call, struct db_tx *tx, void *arg)
 {
 	struct db *db = arg;
 	int64_t before = 0, after = 0;
-	AUTO_CALL struct call other;
+	AUTO_CALL struct call other = CALL_INIT;
 
 	call_init(&other);
 	TRY_PLAIN(read_counter(call, tx, &before));
@@ -411,7 +411,7 @@ static enum err read_twice(struct call *call, struct db_tx *tx, void *arg)
 
 static void snapshots(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	int64_t n = 0;
 
 	if (strcmp(kind, "vfs") == 0)
@@ -448,7 +448,7 @@ static enum err many_statements(struct call *call, struct db_tx *tx, void *arg)
 
 static void statements(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	struct db *db = open_new(&call);
@@ -477,7 +477,7 @@ static enum err endless(struct call *call, struct db_tx *tx, void *arg)
 
 static void deadlines(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	if (strcmp(kind, "vfs") == 0)
 		return;
@@ -498,7 +498,7 @@ static void deadlines(void **state)
 
 static void backups(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct worker w = { 0 };
 	int64_t n = 0;
 
@@ -528,7 +528,7 @@ static void backups(void **state)
 
 static void two_processes(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct worker w[2] = { { 0 }, { 0 } };
 	int64_t n = 0;
 
@@ -552,7 +552,7 @@ static void two_processes(void **state)
 
 static void bad_urls(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct db *db = NULL;
 
 	call_init(&call);
@@ -567,7 +567,7 @@ static void bad_urls(void **state)
 
 static void not_a_database(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct db *db = NULL;
 
 	if (is_postgres())
@@ -603,7 +603,7 @@ static enum err cut_own_connection(struct call *call, struct db_tx *tx, void *ar
 
 static void lost_connections(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	unsigned runs = 0;
 	int64_t n = 0;
 
@@ -662,7 +662,7 @@ static void dialect(void **state)
 
 static void remove_dir(void)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	const char **names;
 	size_t count;
 
@@ -687,7 +687,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bad_urls),	cmocka_unit_test(not_a_database),
 		cmocka_unit_test(lost_connections), cmocka_unit_test(dialect),
 	};
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	if (argc > 1)

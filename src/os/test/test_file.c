@@ -11,7 +11,7 @@
 
 static void whole_files(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	AUTO_BUF struct buf b = BUF_INIT(100);
 	const char **names;
 	size_t count;
@@ -39,7 +39,7 @@ static void whole_files(void **state)
 
 static void locks_exclude(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_file *a, *b;
 
 	call_init(&call);
@@ -56,7 +56,7 @@ static void locks_exclude(void **state)
 
 static void full_disk(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_file *f;
 
 	call_init(&call);

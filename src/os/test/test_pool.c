@@ -31,7 +31,7 @@ static void wait_for_gate(void *arg)
 
 static void runs_everything(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_pool *pool;
 
 	call_init(&call);
@@ -45,7 +45,7 @@ static void runs_everything(void **state)
 
 static void refuses_when_full(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_pool *pool;
 	int taken = 0;
 

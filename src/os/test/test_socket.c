@@ -21,7 +21,7 @@ static void pair(struct call *call, struct os_sock **a, struct os_sock **b)
 
 static void transfer_and_end(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_sock *a, *b;
 	char buf[100];
 	size_t n;
@@ -45,7 +45,7 @@ static void transfer_and_end(void **state)
 
 static void port_in_use_says_so(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_listener *l, *again;
 
 	call_init(&call);
@@ -57,7 +57,7 @@ static void port_in_use_says_so(void **state)
 
 static void bad_addresses(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_sock *s;
 
 	call_init(&call);
@@ -68,7 +68,7 @@ static void bad_addresses(void **state)
 
 static void poller_fires_once(void **state)
 {
-	AUTO_CALL struct call call, soon;
+	AUTO_CALL struct call call = CALL_INIT, soon = CALL_INIT;
 	struct os_sock *a, *b;
 	struct os_poller *p;
 	void *tags[4];

@@ -19,7 +19,7 @@ static void set(void *arg)
 
 static void cancel_ends_a_sleep(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_cancel parent, child;
 	struct os_thread *t;
 
@@ -38,7 +38,7 @@ static void cancel_ends_a_sleep(void **state)
 
 static void deadline_ends_a_sleep(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	os_call_limit(&call, 5 * NS_PER_MS);
@@ -48,7 +48,7 @@ static void deadline_ends_a_sleep(void **state)
 
 static void condition_has_a_deadline(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_mutex m = { 0 };
 	struct os_cond c = { 0 };
 

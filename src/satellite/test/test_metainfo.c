@@ -34,7 +34,7 @@ static void test_bucket_names(void **state)
 		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", true },
 		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false },
 	};
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -46,7 +46,7 @@ static void test_bucket_names(void **state)
 
 static void test_versioning(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct bucket b = { .versioning = VERSIONING_OFF };
 
 	call_init(&call);
@@ -97,7 +97,7 @@ static void test_piece_list(void **state)
 	const struct piece pieces[] = { { 0, 7 }, { 1, 1 }, { 5, 300 }, { 109, 70000 }, { 254, 2 } };
 	struct piece back[PIECE_LIST_MAX];
 	size_t count = 0;
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	AUTO_BUF struct buf b = BUF_INIT(4096);
 
 	call_init(&call);
@@ -138,7 +138,7 @@ static struct stream a_stream(void)
 
 static void test_stream_id(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct secret_key key = { { 1, 2, 3 } }, other = { { 1, 2, 4 } };
 	struct stream s = a_stream(), back;
 	struct bytes id, again;
@@ -194,7 +194,7 @@ static struct segment_ticket a_ticket(struct node_id nodes[TOTAL])
 
 static void test_segment_id(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct secret_key key = { { 5 } };
 	struct node_id nodes[TOTAL];
 	struct segment_ticket t = a_ticket(nodes), back;
@@ -289,7 +289,7 @@ static enum err check(struct call *call, struct commit *c, const struct segment_
 
 static void test_commit_checks(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct node_id nodes[TOTAL];
 	struct segment_ticket t = a_ticket(nodes);
 	struct commit c;
@@ -383,7 +383,7 @@ static void test_batch_rules(void **state)
 
 static void test_object_rate(void **state)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct object_rate *r = object_rate_new(NS_PER_SEC, 3);
 	struct project_id p = { { 1 } };
 	struct bytes b = bytes_str("bucket"), k = bytes_str("key");

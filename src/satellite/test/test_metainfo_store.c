@@ -675,7 +675,7 @@ static void compare_listing(struct world *w, const struct model *m, struct listi
 	char cursor[64];
 
 	for (size_t pages = 0; pages <= n + 1; pages++) {
-		AUTO_CALL struct call call;
+		AUTO_CALL struct call call = CALL_INIT;
 		call_init(&call);
 		struct page_step p = { .l = l };
 		enum err e = db_read(&call, w->db, run_page, &p);

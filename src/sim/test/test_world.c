@@ -16,7 +16,7 @@
 
 static void echo_server(void *arg)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_sock *s;
 	char buf[1000];
 
@@ -40,7 +40,7 @@ static void echo_server(void *arg)
 
 static void echo_world(void *arg)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_listener *l;
 	struct os_thread *t;
 	struct os_sock *s;
@@ -84,7 +84,7 @@ static _Atomic int ran;
 
 static void count(void *arg)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	assert_int_equal(os_sleep(&call, NS_PER_SEC), OK);
@@ -93,7 +93,7 @@ static void count(void *arg)
 
 static void pool_world(void *arg)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	struct os_pool *pool;
 
 	call_init(&call);
@@ -115,7 +115,7 @@ static void pools_work_in_virtual_time(void **state)
 
 static void file_world(void *arg)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	AUTO_BUF struct buf b = BUF_INIT(100);
 
 	call_init(&call);
