@@ -26,6 +26,7 @@ struct poly {
 };
 
 struct corrector {
+	const struct rs *rs;
 	unsigned k, count, errors_max;
 	const unsigned *numbers;
 	uint8_t *const *shares;
@@ -157,7 +158,7 @@ static enum err choose(struct corrector *c)
 	for (unsigned i = 0; i < others; i++)
 		to[i] = c->numbers[c->others[i]];
 	rs_rows_fini(&c->rows);
-	return rs_rows_new(from, trusted, to, others, &c->rows);
+	return rs_rows_new(c->rs, from, to, others, &c->rows);
 }
 
 /* What the trusted shares say about the others, for the strip at `at`. */
@@ -173,13 +174,16 @@ static void expect(const struct corrector *c, size_t at, size_t len)
 	rs_rows_apply(&c->rows, len, in, out);
 }
 
-static void put(const struct corrector *c, unsigned share, size_t at, uint8_t value)
+/* Gives share j the bytes it should have. */
+static void put(const struct corrector *c, unsigned j, size_t at, const uint8_t *right, size_t len)
 {
-	if (c->shares[share][at] == value)
+	uint8_t *share = c->shares[j] + at;
+
+	if (memcmp(share, right, len) == 0)
 		return;
-	c->bad[share] = true;
+	c->bad[j] = true;
 	if (c->write)
-		c->shares[share][at] = value;
+		memcpy(share, right, len);
 }
 
 /* One position that the trusted shares do not explain.  *ret_new: it showed a share that was not
@@ -201,7 +205,7 @@ static enum err correct_position(struct corrector *c, size_t at, bool *ret_new)
 			*ret_new = true;
 			together++;
 		}
-		put(c, j, at, right[j]);
+		put(c, j, at, &right[j], 1);
 	}
 	if (!*ret_new)
 		return OK;
@@ -216,18 +220,6 @@ static enum err correct_position(struct corrector *c, size_t at, bool *ret_new)
 	return choose(c);
 }
 
-/* Position at + i of the strip: explained when every share that is not suspected agrees. */
-static bool explained(const struct corrector *c, size_t at, size_t i)
-{
-	for (unsigned o = 0; o < c->count - c->k; o++) {
-		unsigned j = c->others[o];
-
-		if (!c->suspect[j] && c->shares[j][at + i] != c->expected[(size_t)o * STRIP + i])
-			return false;
-	}
-	return true;
-}
-
 static bool strip_clean(const struct corrector *c, size_t at, size_t len)
 {
 	for (unsigned o = 0; o < c->count - c->k; o++)
@@ -236,27 +228,55 @@ static bool strip_clean(const struct corrector *c, size_t at, size_t len)
 	return true;
 }
 
+/* A position is explained when every share that is not suspected agrees; ret[i] is then 0. */
+static void differences(const struct corrector *c, size_t at, size_t len, uint8_t ret[STRIP])
+{
+	memset(ret, 0, len);
+	for (unsigned o = 0; o < c->count - c->k; o++) {
+		const uint8_t *expected = c->expected + (size_t)o * STRIP;
+		const uint8_t *share = c->shares[c->others[o]] + at;
+
+		for (size_t i = 0; i < len && !c->suspect[c->others[o]]; i++)
+			ret[i] |= share[i] ^ expected[i];
+	}
+}
+
+/* Positions from .. to - 1 are explained: the suspects get what the others say. */
+static void accept(const struct corrector *c, size_t at, size_t from, size_t to)
+{
+	for (unsigned o = 0; o < c->count - c->k && from < to; o++)
+		if (c->suspect[c->others[o]])
+			put(c, c->others[o], at + from, c->expected + (size_t)o * STRIP + from,
+			    to - from);
+}
+
 static enum err correct_strip(struct corrector *c, size_t at, size_t len)
 {
-	bool fresh = false;
+	uint8_t differs[STRIP];
+	bool fresh = true;
+	size_t from = 0;
 
-	expect(c, at, len);
-	if (strip_clean(c, at, len))
-		return OK;
-	for (size_t i = 0; i < len; i++) {
+	while (from < len) {
+		size_t i = from;
+
 		if (fresh) {
-			expect(c, at + i, len - i);
-			at += i;
-			len -= i;
-			i = 0;
+			/* Other suspects now, or the first round. */
+			at += from;
+			len -= from;
+			i = from = 0;
+			expect(c, at, len);
+			if (strip_clean(c, at, len))
+				return OK;
+			differences(c, at, len, differs);
 			fresh = false;
 		}
-		if (!explained(c, at, i)) {
-			TRY_PLAIN(correct_position(c, at + i, &fresh));
-			continue;
-		}
-		for (unsigned o = 0; o < c->count - c->k; o++)
-			put(c, c->others[o], at + i, c->expected[(size_t)o * STRIP + i]);
+		while (i < len && !differs[i])
+			i++;
+		accept(c, at, from, i);
+		if (i == len)
+			return OK;
+		TRY_PLAIN(correct_position(c, at + i, &fresh));
+		from = i + 1;
 	}
 	return OK;
 }
@@ -306,7 +326,7 @@ enum err rs_correct(const struct rs *rs, const unsigned numbers[], unsigned coun
 	uint8_t *expected = calloc(count - rs->k, STRIP);
 	enum err e = c && expected ? OK : ERR_NO_MEMORY;
 	if (!e) {
-		*c = (struct corrector){ .k = rs->k, .count = count, .numbers = numbers,
+		*c = (struct corrector){ .rs = rs, .k = rs->k, .count = count, .numbers = numbers,
 					 .errors_max = (count - rs->k) / 2, .shares = shares,
 					 .expected = expected, .bad = found };
 		set_up_points(c);

@@ -11,7 +11,7 @@
 #include "base/num.h"
 #include "erasure/internal.h"
 
-enum { TABLE_BYTES = 32, GENERATOR = 2 };
+enum { GENERATOR = 2 };
 
 uint8_t rs_point(unsigned number)
 {
@@ -64,18 +64,19 @@ static void lagrange_row(const uint8_t x[], const uint8_t weight[], unsigned k, 
 		row[j] = gf_mul(gf_mul(product, weight[j]), gf_inv(y ^ x[j]));
 }
 
-enum err rs_rows_new(const unsigned from[], unsigned k, const unsigned to[], unsigned rows,
+enum err rs_rows_new(const struct rs *rs, const unsigned from[], const unsigned to[], unsigned rows,
 		     struct rs_rows *ret)
 {
 	uint8_t x[RS_TOTAL_MAX], weight[RS_TOTAL_MAX];
-	struct rs_rows r = { .k = k, .rows = rows };
+	struct rs_rows r = { .kernel = rs->kernel, .k = rs->k, .rows = rows };
+	unsigned k = rs->k;
 
 	if (rows == 0) {
 		*ret = r;
 		return OK;
 	}
 	uint8_t *matrix = calloc(rows, k);
-	r.tables = calloc((size_t)rows * k, TABLE_BYTES);
+	r.tables = calloc((size_t)rows * k, r.kernel->table_bytes);
 	if (!matrix || !r.tables) {
 		free(matrix);
 		free(r.tables);
@@ -86,7 +87,7 @@ enum err rs_rows_new(const unsigned from[], unsigned k, const unsigned to[], uns
 	lagrange_weights(x, k, weight);
 	for (unsigned i = 0; i < rows; i++)
 		lagrange_row(x, weight, k, rs_point(to[i]), matrix + (size_t)i * k);
-	ec_init_tables((int)k, (int)rows, matrix, r.tables);
+	r.kernel->prepare(k, rows, matrix, r.tables);
 	free(matrix);
 	*ret = r;
 	return OK;
@@ -101,13 +102,11 @@ void rs_rows_fini(struct rs_rows *r)
 void rs_rows_apply(const struct rs_rows *r, size_t len, const uint8_t *const in[],
 		   uint8_t *const out[])
 {
-	/* ISA-L's prototype knows no const; it only reads the tables and inputs. */
 	if (r->rows && len)
-		ec_encode_data((int)len, (int)r->k, (int)r->rows, r->tables,
-			       (uint8_t **)(uintptr_t)in, (uint8_t **)(uintptr_t)out);
+		r->kernel->apply(r->k, r->rows, r->tables, len, in, out);
 }
 
-enum err rs_new(unsigned k, unsigned n, struct rs **ret)
+enum err rs_new_with(const struct rs_kernel *kernel, unsigned k, unsigned n, struct rs **ret)
 {
 	unsigned numbers[RS_TOTAL_MAX];
 
@@ -116,17 +115,21 @@ enum err rs_new(unsigned k, unsigned n, struct rs **ret)
 	struct rs *rs = calloc(1, sizeof(*rs));
 	if (!rs)
 		return ERR_NO_MEMORY;
-	rs->k = k;
-	rs->n = n;
+	*rs = (struct rs){ .kernel = kernel, .k = k, .n = n };
 	for (unsigned i = 0; i < n; i++)
 		numbers[i] = i;
-	enum err e = rs_rows_new(numbers, k, numbers + k, n - k, &rs->parity);
+	enum err e = rs_rows_new(rs, numbers, numbers + k, n - k, &rs->parity);
 	if (e) {
 		free(rs);
 		return e;
 	}
 	*ret = rs;
 	return OK;
+}
+
+enum err rs_new(unsigned k, unsigned n, struct rs **ret)
+{
+	return rs_new_with(rs_kernel_get(0), k, n, ret);
 }
 
 void rs_free(struct rs *rs)
@@ -182,7 +185,7 @@ enum err rs_decoder_new(const struct rs *rs, const unsigned numbers[], struct rs
 			d->present[d->present_count++].input = j;
 		}
 	}
-	enum err e = rs_rows_new(numbers, rs->k, d->missing, missing, &d->rows);
+	enum err e = rs_rows_new(rs, numbers, d->missing, missing, &d->rows);
 	if (e) {
 		free(d);
 		return e;
@@ -230,7 +233,7 @@ enum err rs_rebuild(const struct rs *rs, const unsigned numbers[], size_t len,
 
 	if (wanted >= rs->n || !rs_numbers_ok(rs, numbers, rs->k))
 		return ERR_INVALID;
-	TRY_PLAIN(rs_rows_new(numbers, rs->k, &wanted, 1, &row));
+	TRY_PLAIN(rs_rows_new(rs, numbers, &wanted, 1, &row));
 	for (size_t at = 0; at < len; at += RS_STRIP_BYTES) {
 		uint8_t *to = out + at;
 

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "erasure/internal.h"
 #include "erasure/rs.h"
 #include "erasure/scheme.h"
 #include "vectors.h"
@@ -240,6 +241,72 @@ static void stripes_equal_shares(void **state)
 	}
 }
 
+/* Every kernel this processor can run gives the bytes that ISA-L gives, and writes no others. */
+static void kernels_agree(void **state)
+{
+	static const struct {
+		unsigned k, n;
+	} codes[] = { { 1, 2 }, { 1, 256 }, { 2, 4 }, { 3, 16 }, { 3, 17 }, { 4, 10 }, { 29, 80 },
+		      { 29, 110 }, { 100, 256 }, { 255, 256 } };
+
+	for (size_t kernel = 0; kernel < rs_kernel_count(); kernel++) {
+		print_message("kernel: %s\n", rs_kernel_get(kernel)->name);
+		for (size_t c = 0; c < ARRAY_LEN(codes); c++) {
+			unsigned k = codes[c].k, n = codes[c].n;
+			AUTO(rs_auto) struct rs *rs = NULL, *isal = NULL;
+
+			assert_int_equal(rs_new_with(rs_kernel_get(kernel), k, n, &rs), OK);
+			assert_int_equal(rs_new_with(&rs_kernel_isal, k, n, &isal), OK);
+			for (size_t len = 0; len < 300; len += len < 70 ? 1 : 23) {
+				enum { GUARD = 64 };
+				struct arena a = { 0 };
+				uint8_t **s = shares_new(&a, n, len + GUARD, k);
+				uint8_t **t = shares_new(&a, n, len + GUARD, 0);
+
+				for (unsigned i = 0; i < n; i++) {
+					if (i < k)
+						memcpy(t[i], s[i], len);
+					memset(t[i] + len, 0xee, GUARD);
+					memset(s[i] + len, 0xee, GUARD);
+				}
+				rs_encode(rs, len, s);
+				rs_encode(isal, len, t);
+				for (unsigned i = 0; i < n; i++)
+					assert_memory_equal(s[i], t[i], len + GUARD);
+				arena_free(&a);
+			}
+		}
+	}
+}
+
+/* GF(2^8) itself: each of the 65,536 products, through codes with one input. */
+static void products_of_all_kernels(void **state)
+{
+	uint8_t all[256], out[256], want[256];
+	const uint8_t *in[] = { all };
+
+	for (unsigned i = 0; i < 256; i++)
+		all[i] = (uint8_t)i;
+	for (size_t kernel = 0; kernel < rs_kernel_count(); kernel++) {
+		const struct rs_kernel *x = rs_kernel_get(kernel);
+		uint8_t table[32], *to = out;
+
+		for (unsigned c = 0; c < 256; c++) {
+			uint8_t coefficient = (uint8_t)c;
+
+			x->prepare(1, 1, &coefficient, table);
+			x->apply(1, 1, table, sizeof(all), in, &to);
+			for (unsigned i = 0; i < 256; i++) {
+				unsigned product = 0, a = i;
+				for (unsigned b = c; b; b >>= 1, a = a << 1 ^ (a & 0x80 ? 0x11d : 0))
+					product ^= b & 1 ? a : 0;
+				want[i] = (uint8_t)product;
+			}
+			assert_memory_equal(out, want, sizeof(want));
+		}
+	}
+}
+
 static void wrong_arguments(void **state)
 {
 	AUTO(rs_auto) struct rs *rs = NULL;
@@ -339,6 +406,8 @@ int main(void)
 		cmocka_unit_test(any_k_decode),
 		cmocka_unit_test(unwanted_outputs_are_skipped),
 		cmocka_unit_test(stripes_equal_shares),
+		cmocka_unit_test(kernels_agree),
+		cmocka_unit_test(products_of_all_kernels),
 		cmocka_unit_test(wrong_arguments),
 		cmocka_unit_test(sizes_of_the_reference),
 		cmocka_unit_test(schemes),
