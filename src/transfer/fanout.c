@@ -4,11 +4,19 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "os/lock.h"
 #include "os/pool.h"
+
+struct buffer {
+	void *data;
+	size_t size;
+};
 
 struct fanout {
 	struct rpc_pool *connections;
 	struct os_pool *threads;
+	struct os_mutex lock; /* guards free_buffers */
+	struct buffer free_buffers[FANOUT_BUFFERS_MAX];
 };
 
 DEFINE_AUTO_PTR(struct fanout, fanout_auto, fanout_free)
@@ -40,6 +48,9 @@ void fanout_free(struct fanout *f)
 	os_pool_free(f->threads);
 	if (f->connections)
 		rpc_pool_free(f->connections);
+	for (size_t i = 0; i < FANOUT_BUFFERS_MAX; i++)
+		free(f->free_buffers[i].data);
+	os_mutex_fini(&f->lock);
 	free(f);
 }
 
@@ -51,4 +62,33 @@ struct rpc_pool *fanout_connections(struct fanout *f)
 enum err fanout_start(struct call *call, struct fanout *f, void (*fn)(void *arg), void *arg)
 {
 	return os_pool_submit(call, f->threads, fn, arg);
+}
+
+void *fanout_buffer(struct fanout *f, size_t size)
+{
+	os_mutex_lock(&f->lock);
+	for (size_t i = 0; i < FANOUT_BUFFERS_MAX; i++) {
+		struct buffer *b = &f->free_buffers[i];
+		if (b->data && b->size == size) {
+			void *data = take(&b->data);
+			os_mutex_unlock(&f->lock);
+			return data;
+		}
+	}
+	os_mutex_unlock(&f->lock);
+	return malloc(size);
+}
+
+void fanout_buffer_put(struct fanout *f, void *buffer, size_t size)
+{
+	if (!buffer)
+		return;
+	os_mutex_lock(&f->lock);
+	struct buffer *to = &f->free_buffers[0];
+	for (size_t i = 0; i < FANOUT_BUFFERS_MAX && to->data; i++)
+		to = &f->free_buffers[i];
+	struct buffer old = *to;
+	*to = (struct buffer){ buffer, size };
+	os_mutex_unlock(&f->lock);
+	free(old.data);
 }

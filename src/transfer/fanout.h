@@ -14,6 +14,7 @@ struct fanout;
 enum {
 	FANOUT_THREADS_MAX = 4096,
 	FANOUT_CONNECTIONS_DEFAULT = 200,
+	FANOUT_BUFFERS_MAX = 8,               /* kept for the next transfer */
 };
 
 struct fanout_limits {
@@ -30,5 +31,11 @@ void fanout_free(struct fanout *f);
 struct rpc_pool *fanout_connections(struct fanout *f);
 /* Runs fn(arg) in a thread of its own.  When it fails fn is never called. */
 enum err fanout_start(struct call *call, struct fanout *f, void (*fn)(void *arg), void *arg) MUST_USE;
+
+/* Large buffers that one transfer after another uses, so that memory stays what one needs (an
+ * allocator keeps what each of many threads once freed).  The content is undefined.  NULL without
+ * memory. */
+void *fanout_buffer(struct fanout *f, size_t size);
+void fanout_buffer_put(struct fanout *f, void *buffer, size_t size);
 
 #endif

@@ -73,7 +73,8 @@ struct upload {
 	size_t slice;            /* bytes of a piece in a full batch */
 	unsigned slots;
 	uint8_t *ring;           /* slots * n * slice */
-	uint8_t *staging;        /* k * slice: a batch as it came, stripe after stripe */
+	uint8_t *staging;        /* behind it, k * slice and some: a batch as it came, by stripes */
+	size_t memory_size;      /* of both */
 
 	struct os_mutex lock;    /* guards all below and the pieces' states */
 	struct os_cond news;     /* for pieces: batches, the end, cancellation */
@@ -665,11 +666,13 @@ static enum err plan(struct upload *up)
 	up->slice = stripes * up->e;
 	up->slots = (unsigned)MIN(memory / (up->n * up->slice), (size_t)SLOTS_MAX);
 	up->slots = (unsigned)MIN((uint64_t)MAX(up->slots, 1U), div_up(piece, up->slice) + 1);
-	up->ring = malloc((size_t)up->slots * up->n * up->slice);
-	/* Padding may reach over the end of the batch by up to two stripes. */
-	up->staging = malloc((size_t)up->k * up->slice + 2 * stripe + 4);
-	if (!up->ring || !up->staging)
+	/* Padding may reach over the end of staging by up to two stripes. */
+	size_t ring = (size_t)up->slots * up->n * up->slice;
+	up->memory_size = ring + (size_t)up->k * up->slice + 2 * stripe + 4;
+	up->ring = fanout_buffer(up->fanout, up->memory_size);
+	if (!up->ring)
 		return call_fail(up->call, ERR_NO_MEMORY, "out of memory");
+	up->staging = up->ring + ring;
 	return OK;
 }
 
@@ -738,8 +741,7 @@ static void upload_free(struct upload *up)
 	cohort_free(up->cohort);
 	ed25519_signer_free(up->signer);
 	spool_free(up->spool);
-	free(up->ring);
-	free(up->staging);
+	fanout_buffer_put(up->fanout, up->ring, up->memory_size);
 	os_mutex_fini(&up->lock);
 	os_cond_fini(&up->news);
 	os_cond_fini(&up->space);
