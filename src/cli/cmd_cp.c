@@ -288,9 +288,6 @@ static enum err add_source(struct copying *c, const char *text, bool many, const
 	struct os_stat st = { 0 };
 
 	TRY_PLAIN(location_parse(cli, text, &from));
-	if (from.kind != LOCATION_REMOTE && to->kind != LOCATION_REMOTE)
-		return call_fail(&cli->call, ERR_CONFIG,
-				 "one side must be remote (sj://bucket/key); to copy files here, use cp");
 	if (from.kind == LOCATION_LOCAL) {
 		TRY_PLAIN(os_stat(&cli->call, from.path, &st));
 		if (st.is_dir && !cli->o.recursive)
@@ -553,6 +550,14 @@ enum err cmd_cp(struct cli *cli)
 
 	TRY_PLAIN(location_parse(cli, cli->args[sources], &to));
 	TRY_PLAIN(parse_options(cli, &c));
+	/* What is wrong with the arguments is said before anybody is asked. */
+	for (size_t i = 0; i < sources; i++) {
+		struct location from;
+		TRY_PLAIN(location_parse(cli, cli->args[i], &from));
+		if (from.kind != LOCATION_REMOTE && to.kind != LOCATION_REMOTE)
+			return call_fail(&cli->call, ERR_CONFIG,
+					 "one side must be remote (sj://bucket/key); to copy files here, use cp");
+	}
 	TRY_PLAIN(cli_project(cli, &project));
 	c.project = project;
 	for (size_t i = 0; i < sources; i++)
@@ -571,12 +576,12 @@ enum err cmd_cat(struct cli *cli)
 	cli->o.transfers = 1;
 	cli->o.progress = false;
 	TRY_PLAIN(parse_options(cli, &c));
-	TRY_PLAIN(cli_project(cli, &project));
-	c.project = project;
 	for (size_t i = 0; i < cli->args_count; i++) {
 		struct location from;
 		TRY_PLAIN(location_parse_remote(cli, cli->args[i], true, &from));
 		TRY_PLAIN(add_copy(&c, from, to, 0));
 	}
+	TRY_PLAIN(cli_project(cli, &project));
+	c.project = project;
 	return run_all(&c, "cat");
 }

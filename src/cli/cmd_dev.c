@@ -386,6 +386,10 @@ static enum err cmd_up(struct cli *cli)
 	if (!n.grant)
 		TRY_PLAIN(make_grant(&n));
 	TRY_PLAIN(wait_nodes(&n));
+	for (size_t i = 0; i < n.nodes_count; i++)
+		if (!running(&n.nodes[i]))
+			return call_fail(&cli->call, ERR_UNAVAILABLE, "%s ended at once; %s/log says why",
+					 n.nodes[i].name, n.nodes[i].dir);
 	if (!cli->json)
 		buf_printf(&cli->out, "A satellite and %zu nodes serve on 127.0.0.1.  To use them here:\n"
 				      "  eval \"$(acre dev env --dir %s)\"\n",

@@ -1,12 +1,14 @@
 """What people and machines get wrong: each gives a clear message, soon, and nothing is lost."""
+import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
 import pytest
 
-from conftest import Network, free_address, program
+from conftest import Network, program
 
 
 def test_wrong_usage(tmp_path):
@@ -49,12 +51,18 @@ def test_too_few_nodes_says_so(small_network):
 
 
 def test_port_in_use(small_network):
-    address = small_network.status()["satellite"]["address"]
-    process = subprocess.run([program("acre-satellite"), "run", "--dir",
-                              str(small_network.dir / "net" / "satellite")], capture_output=True, timeout=60)
-    assert process.returncode != 0
-    assert b"in use" in process.stderr, process.stderr
-    assert small_network.status()["satellite"]["address"] == address
+    net = small_network.dir / "net"
+    for name, binary in (("satellite", "acre-satellite"), ("node1", "acre-node")):
+        argv = [program(binary), "run", "--dir", str(net / name)]
+        again = subprocess.run(argv, capture_output=True, timeout=60)
+        assert again.returncode != 0 and (b"already" in again.stderr or b"in use" in again.stderr), again.stderr
+        small_network.kill(name)
+        address = json.loads((net / "dev.json").read_text())["satellite" if name == "satellite" else "nodes"]
+        address = address["address"] if name == "satellite" else address[0]["address"]
+        with socket.create_server(("127.0.0.1", int(address.split(":")[1]))):
+            process = subprocess.run(argv, capture_output=True, timeout=60)
+            assert process.returncode != 0 and b"in use" in process.stderr, process.stderr
+        small_network.start(name)
 
 
 def test_node_refuses_a_foreign_disk(small_network):
@@ -95,7 +103,6 @@ def test_interrupt_leaves_nothing(network, bucket, tmp_path):
 
 
 def test_garbage_on_the_ports(small_network):
-    import socket
     status = small_network.status()
     for process in [status["satellite"], *status["nodes"]]:
         host, port = process["address"].split(":")
@@ -113,7 +120,6 @@ def test_garbage_on_the_ports(small_network):
 
 
 def test_many_idle_connections_cost_little(small_network):
-    import socket
     satellite = small_network.status()["satellite"]
     host, port = satellite["address"].split(":")
     idle = [socket.create_connection((host, int(port))) for _ in range(200)]
