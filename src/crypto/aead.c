@@ -2,6 +2,7 @@
 #include "crypto/aead.h"
 
 #include <limits.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -74,6 +75,7 @@ enum err aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], struct
 	    EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_SET_TAG, sizeof(tag), tag) != 1 ||
 	    EVP_DecryptFinal_ex(a->ctx, tag, &n) != 1) {
 		secret_wipe(out, len);
+		ERR_clear_error(); /* or the thread's next TLS call would find it */
 		return ERR_CRYPTO;
 	}
 	return OK;

@@ -16,7 +16,8 @@ void secret_key_wipe(struct secret_key *key);
 /* Constant time in len. */
 bool secret_equal(const void *a, const void *b, size_t len);
 bool secret_key_is_zero(const struct secret_key *key);
-/* Memory that is locked against swapping where the limit allows and wiped when freed. NULL ok. */
+/* Memory that is locked against swapping where the limit allows and wiped when freed. NULL ok.
+ * Aligned for a type of that size.  Costs pages of its own: for what lives long. */
 void *secret_alloc(size_t len);
 void secret_free(void *p);
 

@@ -6,6 +6,7 @@
 #include "crypto/sign.h"
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -18,7 +19,8 @@
 #include "crypto/hash.h"
 #include "crypto/secret.h"
 
-enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, PEM_MAX = 64 << 10 };
+/* The exponent's limit is Go's; a long one would make verification as slow as signing. */
+enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, RSA_EXPONENT_BITS_MAX = 31, PEM_MAX = 64 << 10 };
 
 struct private_key {
 	EVP_PKEY *pkey;
@@ -33,6 +35,14 @@ DEFINE_AUTO_PTR(EVP_PKEY, pkey_auto, EVP_PKEY_free)
 DEFINE_AUTO_PTR(EVP_PKEY_CTX, pkey_ctx_auto, EVP_PKEY_CTX_free)
 DEFINE_AUTO_PTR(BIO, bio_auto, BIO_free_all)
 DEFINE_AUTO_PTR(PKCS8_PRIV_KEY_INFO, pkcs8_auto, PKCS8_PRIV_KEY_INFO_free)
+
+/* As call_fail, and leaves none of OpenSSL's own errors in the thread's queue, where the next TLS call
+ * would find them. */
+static enum err openssl_fail(struct call *call, enum err e, const char *text)
+{
+	ERR_clear_error();
+	return call_fail(call, e, "%s", text);
+}
 
 /* Takes the key over. */
 static enum err wrap_private(struct call *call, EVP_PKEY **pkey, struct private_key **ret)
@@ -51,7 +61,7 @@ enum err private_key_generate(struct call *call, struct private_key **ret)
 	AUTO(pkey_auto) EVP_PKEY *pkey = EVP_EC_gen(SN_X9_62_prime256v1);
 
 	if (!pkey)
-		return call_fail(call, ERR_INTERNAL, "cannot generate a P-256 key");
+		return openssl_fail(call, ERR_INTERNAL, "cannot generate a P-256 key");
 	return wrap_private(call, &pkey, ret);
 }
 
@@ -85,7 +95,7 @@ enum err private_key_from_pem(struct call *call, struct bytes pem, struct privat
 	uint8_t *der = NULL;
 	long len = 0;
 	if (PEM_read_bio(bio, &label, &header, &der, &len) != 1)
-		return call_fail(call, ERR_FORMAT, "the key is not in PEM form");
+		return openssl_fail(call, ERR_FORMAT, "the key is not in PEM form");
 	bool known = strcmp(label, PEM_STRING_PKCS8INF) == 0 ||
 		     strcmp(label, PEM_STRING_ECPRIVATEKEY) == 0;
 	bool plain = header[0] == 0;
@@ -96,7 +106,7 @@ enum err private_key_from_pem(struct call *call, struct bytes pem, struct privat
 			      "unencrypted PRIVATE KEY or EC PRIVATE KEY)", label,
 			      plain ? "" : " (encrypted)");
 	else if (!pkey)
-		e = call_fail(call, ERR_FORMAT, "the private key is damaged");
+		e = openssl_fail(call, ERR_FORMAT, "the private key is damaged");
 	else if (!is_p256(pkey))
 		e = call_fail(call, ERR_FORMAT, "the private key is not on the curve P-256");
 	OPENSSL_free(label);
@@ -112,7 +122,7 @@ enum err private_key_to_pem(struct call *call, const struct private_key *k, stru
 	char *data = NULL;
 
 	if (!bio || !p8 || PEM_write_bio_PKCS8_PRIV_KEY_INFO(bio, p8) != 1)
-		return call_fail(call, ERR_INTERNAL, "cannot write the private key");
+		return openssl_fail(call, ERR_INTERNAL, "cannot write the private key");
 	long len = BIO_get_mem_data(bio, &data);
 	buf_add(out, data, len > 0 ? (size_t)len : 0);
 	secret_wipe(data, len > 0 ? (size_t)len : 0);
@@ -133,7 +143,7 @@ enum err private_key_public_der(struct call *call, const struct private_key *k, 
 	int len = i2d_PUBKEY(k->pkey, &der);
 
 	if (len <= 0)
-		return call_fail(call, ERR_INTERNAL, "cannot write the public key");
+		return openssl_fail(call, ERR_INTERNAL, "cannot write the public key");
 	buf_add(out, der, (size_t)len);
 	OPENSSL_free(der);
 	return buf_status(out);
@@ -143,17 +153,15 @@ enum err private_key_sign(struct call *call, const struct private_key *k, struct
 			  struct buf *out)
 {
 	AUTO(pkey_ctx_auto) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
-	uint8_t digest[HASH_BYTES];
-	size_t len = SIGNATURE_MAX;
+	uint8_t digest[HASH_BYTES], signature[SIGNATURE_MAX];
+	size_t len = sizeof(signature);
 
 	hash_sha256(message, digest);
-	if (!buf_reserve(out, len))
-		return call_fail(call, ERR_NO_MEMORY, "no room for a signature");
 	if (!ctx || EVP_PKEY_sign_init(ctx) != 1 ||
-	    EVP_PKEY_sign(ctx, out->data + out->len, &len, digest, sizeof(digest)) != 1)
-		return call_fail(call, ERR_INTERNAL, "cannot sign");
-	out->len += len;
-	return OK;
+	    EVP_PKEY_sign(ctx, signature, &len, digest, sizeof(digest)) != 1)
+		return openssl_fail(call, ERR_INTERNAL, "cannot sign");
+	buf_add(out, signature, len);
+	return buf_status(out);
 }
 
 /* What SubjectPublicKeyInfo says. */
@@ -229,8 +237,13 @@ static EVP_PKEY *rsa_public(struct bytes spki)
 
 	if (!pkey || at != spki.data + spki.len || !EVP_PKEY_is_a(pkey, "RSA"))
 		return NULL;
+	BIGNUM *exponent = NULL;
 	int bits = EVP_PKEY_get_bits(pkey);
-	return bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX ? take(&pkey) : NULL;
+	bool fine = bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX &&
+		    EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &exponent) == 1 &&
+		    BN_num_bits(exponent) >= 2 && BN_num_bits(exponent) <= RSA_EXPONENT_BITS_MAX;
+	BN_free(exponent);
+	return fine ? take(&pkey) : NULL;
 }
 
 enum err public_key_from_der(struct call *call, struct bytes spki, struct public_key **ret)
@@ -257,7 +270,7 @@ enum err public_key_from_der(struct call *call, struct bytes spki, struct public
 		return call_fail(call, ERR_FORMAT, "the public key is neither ECDSA nor RSA");
 	}
 	if (!pkey)
-		return call_fail(call, ERR_FORMAT, "the public key is not valid");
+		return openssl_fail(call, ERR_FORMAT, "the public key is not valid");
 	struct public_key *k = malloc(sizeof(*k));
 	if (!k)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
@@ -290,9 +303,9 @@ enum err public_key_verify(struct call *call, const struct public_key *k, struct
 	uint8_t digest[HASH_BYTES];
 
 	if (!ctx || EVP_PKEY_verify_init(ctx) != 1 || (k->rsa && !use_pss(ctx)))
-		return call_fail(call, ERR_INTERNAL, "cannot set up signature verification");
+		return openssl_fail(call, ERR_INTERNAL, "cannot set up signature verification");
 	hash_sha256(message, digest);
 	if (EVP_PKEY_verify(ctx, signature.data, signature.len, digest, sizeof(digest)) != 1)
-		return call_fail(call, ERR_CRYPTO, "the signature does not match");
+		return openssl_fail(call, ERR_CRYPTO, "the signature does not match");
 	return OK;
 }

@@ -17,7 +17,8 @@ enum err scheme_check(struct scheme *s) MUST_USE;
 /* "4/6/8/10" or "4/6/8/10-256B" (256 when absent). */
 enum err scheme_parse(struct bytes text, struct scheme *ret) MUST_USE;
 void scheme_add_text(struct buf *out, const struct scheme *s);
-/* The satellite's 64-bit form: bytes type, e (3, little endian), k, m, o, n. 256 wraps to 0. */
+/* The satellite's 64-bit form: bytes type, e (3, little endian), k, m, o, n. 256 wraps to 0.  What
+ * comes out of a database goes through scheme_check before it is used. */
 uint64_t scheme_pack(const struct scheme *s);
 struct scheme scheme_unpack(uint64_t packed);
 static inline uint32_t scheme_stripe_size(const struct scheme *s) { return (uint32_t)s->required * s->share_size; }

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <openssl/err.h>
+
 #include "base/cleanup.h"
 #include "crypto/aead.h"
 #include "vectors.h"
@@ -149,15 +151,21 @@ static void secrets_are_kept_and_compared(void **state)
 	assert_true(secret_key_is_zero(&a));
 }
 
+/* Whatever failed inside, the next TLS call of the thread must not find it. */
+static int no_openssl_errors(void **state)
+{
+	return ERR_peek_error() == 0 ? 0 : -1;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(content_vectors_seal_and_open),
-		cmocka_unit_test(gcm_known_answers),
-		cmocka_unit_test(gcm_notices_every_flip),
-		cmocka_unit_test(gcm_in_place),
-		cmocka_unit_test(secretbox_both_ways),
-		cmocka_unit_test(secrets_are_kept_and_compared),
+		cmocka_unit_test_teardown(content_vectors_seal_and_open, no_openssl_errors),
+		cmocka_unit_test_teardown(gcm_known_answers, no_openssl_errors),
+		cmocka_unit_test_teardown(gcm_notices_every_flip, no_openssl_errors),
+		cmocka_unit_test_teardown(gcm_in_place, no_openssl_errors),
+		cmocka_unit_test_teardown(secretbox_both_ways, no_openssl_errors),
+		cmocka_unit_test_teardown(secrets_are_kept_and_compared, no_openssl_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <openssl/err.h>
+
 #include "base/cleanup.h"
 #include "crypto/hash.h"
 #include "crypto/sign.h"
@@ -202,14 +204,20 @@ static void ed25519_round_trip(void **state)
 	call_fini(&call);
 }
 
+/* Whatever failed inside, the next TLS call of the thread must not find it. */
+static int no_openssl_errors(void **state)
+{
+	return ERR_peek_error() == 0 ? 0 : -1;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(leaf_signatures_of_the_reference),
-		cmocka_unit_test(ecdsa_refuses_the_rest),
-		cmocka_unit_test(damaged_keys_are_refused),
-		cmocka_unit_test(orders_of_the_reference),
-		cmocka_unit_test(ed25519_round_trip),
+		cmocka_unit_test_teardown(leaf_signatures_of_the_reference, no_openssl_errors),
+		cmocka_unit_test_teardown(ecdsa_refuses_the_rest, no_openssl_errors),
+		cmocka_unit_test_teardown(damaged_keys_are_refused, no_openssl_errors),
+		cmocka_unit_test_teardown(orders_of_the_reference, no_openssl_errors),
+		cmocka_unit_test_teardown(ed25519_round_trip, no_openssl_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <openssl/err.h>
+
 #include "base/cleanup.h"
 #include "crypto/hash.h"
 #include "crypto/x509.h"
@@ -214,14 +216,20 @@ static void damaged_ones(void **state)
 	json_decref(root);
 }
 
+/* Whatever failed inside, the next TLS call of the thread must not find it. */
+static int no_openssl_errors(void **state)
+{
+	return ERR_peek_error() == 0 ? 0 : -1;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(chains_of_the_reference),
-		cmocka_unit_test(kinds_of_keys),
-		cmocka_unit_test(ours),
-		cmocka_unit_test(ours_look_like_the_reference),
-		cmocka_unit_test(damaged_ones),
+		cmocka_unit_test_teardown(chains_of_the_reference, no_openssl_errors),
+		cmocka_unit_test_teardown(kinds_of_keys, no_openssl_errors),
+		cmocka_unit_test_teardown(ours, no_openssl_errors),
+		cmocka_unit_test_teardown(ours_look_like_the_reference, no_openssl_errors),
+		cmocka_unit_test_teardown(damaged_ones, no_openssl_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
