@@ -1,6 +1,7 @@
 /* Reed-Solomon with the development and the production code, in the shapes that transfers use. */
 #include "micro.h"
 
+#include "erasure/internal.h"
 #include "erasure/rs.h"
 
 enum { SHARE = 256, SEGMENT_PART = 1 << 20 };
@@ -61,11 +62,11 @@ static void correct(void *arg)
 	must(rs_correct(b->rs, all, rs_total(b->rs), b->stripes * SHARE, b->pieces, b->bad));
 }
 
-static struct rs_bench *rs_bench(unsigned k, unsigned n)
+static struct rs_bench *rs_bench_with(const struct rs_kernel *kernel, unsigned k, unsigned n)
 {
 	struct rs_bench *b = must_alloc(sizeof(*b));
 
-	must(rs_new(k, n, &b->rs));
+	must(rs_new_with(kernel, k, n, &b->rs));
 	b->stripes = SEGMENT_PART / (k * SHARE);
 	b->data = must_alloc(b->stripes * k * SHARE);
 	b->back = must_alloc(b->stripes * k * SHARE);
@@ -74,6 +75,11 @@ static struct rs_bench *rs_bench(unsigned k, unsigned n)
 		b->pieces[i] = must_alloc(b->stripes * SHARE);
 	encode(b);
 	return b;
+}
+
+static struct rs_bench *rs_bench(unsigned k, unsigned n)
+{
+	return rs_bench_with(rs_kernel_get(0), k, n);
 }
 
 /* Which pieces came first: the data pieces, or any (every third number of all). */
@@ -104,11 +110,12 @@ void bench_erasure(void (*add)(struct bench))
 
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
 		unsigned k = codes[i].k, n = codes[i].n;
-		struct rs_bench *b = rs_bench(k, n);
-		size_t bytes = b->stripes * k * SHARE;
+		size_t bytes = SEGMENT_PART / (k * SHARE) * k * SHARE;
 
-		add((struct bench){ name_of("erasure encode %u/%u, stripes of 256", k, n), bytes,
-				    encode, b });
+		for (size_t x = 0; x < rs_kernel_count(); x++)
+			add((struct bench){ name_of("erasure encode %u/%u, stripes of 256, %s", k, n,
+						    rs_kernel_get(x)->name), bytes, encode,
+					    rs_bench_with(rs_kernel_get(x), k, n) });
 		add((struct bench){ name_of("erasure encode %u/%u, long shares", k, n), bytes,
 				    encode_long, rs_bench(k, n) });
 		add_decode(add, k, n, true);
