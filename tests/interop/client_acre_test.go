@@ -35,8 +35,9 @@ func (c *acreCLI) CanRead(key string) bool  { return !strings.HasSuffix(key, "/"
 func (c *acreCLI) CanStore(_ putOptions) bool { return true }
 
 func (c *acreCLI) run(ctx context.Context, stdin []byte, args ...string) (string, error) {
+	// Options come last: the name of a command can be two words.
 	return command(ctx, stdin, []string{"ACRE_ACCESS=", "UPLINK_ACCESS="}, acrePath,
-		append([]string{args[0], "--config-dir", configDir, "--access", c.grant}, args[1:]...)...)
+		append(append([]string{}, args...), "--config-dir", configDir, "--access", c.grant)...)
 }
 
 func sj(bucket, key string) string { return "sj://" + bucket + "/" + key }
