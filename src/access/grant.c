@@ -150,7 +150,7 @@ static enum err parse_entry(struct call *call, struct arena *a, struct bytes bod
 	struct bytes key = BYTES_NONE;
 
 	while (wire_field(&w, &f)) {
-		if (f.number > 5)
+		if (f.number > 6)
 			continue;
 		if (f.type != (f.number == 5 ? WIRE_VARINT : WIRE_BYTES))
 			return malformed(call, "bad entry");
@@ -160,6 +160,7 @@ static enum err parse_entry(struct call *call, struct arena *a, struct bytes bod
 		case 3: entry.encrypted = f.bytes; break;
 		case 4: key = f.bytes; break;
 		case 5: entry.path_cipher = (enum cipher)(int32_t)f.value; break;
+		case 6: break; /* encryption parameters, of no use to anybody */
 		}
 	}
 	if (!wire_ok(&w) || !take_key(key, &entry.key))
@@ -176,7 +177,7 @@ static enum err parse_encryption(struct call *call, struct arena *a, struct byte
 	struct wire_field f;
 
 	while (wire_field(&w, &f)) {
-		if (f.number > 3)
+		if (f.number > 4)
 			continue;
 		if (f.type != (f.number == 3 ? WIRE_VARINT : WIRE_BYTES))
 			return malformed(call, "bad encryption part");
@@ -186,7 +187,7 @@ static enum err parse_encryption(struct call *call, struct arena *a, struct byte
 				return malformed(call, "bad default key");
 		} else if (f.number == 2) {
 			TRY_PLAIN(parse_entry(call, a, f.bytes, s));
-		} else {
+		} else if (f.number == 3) {
 			s->default_cipher = (enum cipher)(int32_t)f.value;
 		}
 	}
