@@ -102,7 +102,10 @@ def main():
             if match.group(1) == '"':
                 other = target.split("/")[0]
                 if "/" not in target:
-                    if not (path.parent / target).exists() and not (ROOT / "include" / target).exists():
+                    places = [path.parent, ROOT / "include"]
+                    if is_test:
+                        places.append(ROOT / "tests" / "vectors")
+                    if not any((place / target).exists() for place in places):
                         problems.append(f"{rel}:{number}: write room/{target}")
                 elif other != room:
                     if is_test and other == "os":
