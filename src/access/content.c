@@ -165,8 +165,8 @@ enum err content_seal_blocks(struct call *call, struct content_sealer *s, struct
 	return OK;
 }
 
-enum err content_seal_tail(struct call *call, struct content_sealer *s, struct bytes tail, uint64_t n,
-			   uint8_t *out, size_t *ret_len)
+enum err content_seal_tail(struct call *call, struct content_sealer *s, struct bytes tail,
+			   uint64_t n, uint8_t *out, size_t *ret_len)
 {
 	size_t step = s->block - AEAD_TAG_BYTES;
 
@@ -276,17 +276,17 @@ enum err content_open(struct call *call, enum cipher cipher, const struct secret
 	return OK;
 }
 
-enum err content_wrap_key(struct call *call, enum cipher cipher, const struct secret_key *object_key,
-			  const struct content_nonce *nonce, const struct secret_key *key,
-			  struct buf *out)
+enum err content_wrap_key(struct call *call, enum cipher cipher,
+			  const struct secret_key *object_key, const struct content_nonce *nonce,
+			  const struct secret_key *key, struct buf *out)
 {
 	TRY(content_seal(call, cipher, object_key, nonce, BYTES_OF(key->b), out), "wrapping a key");
 	return OK;
 }
 
-enum err content_unwrap_key(struct call *call, enum cipher cipher, const struct secret_key *object_key,
-			    const struct content_nonce *nonce, struct bytes wrapped,
-			    struct secret_key *ret)
+enum err content_unwrap_key(struct call *call, enum cipher cipher,
+			    const struct secret_key *object_key, const struct content_nonce *nonce,
+			    struct bytes wrapped, struct secret_key *ret)
 {
 	/* One more than a key: content_open asks for it. */
 	struct buf key AUTO_SECRET_BUF = BUF_INIT(SECRET_KEY_BYTES + 1);

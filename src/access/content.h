@@ -25,12 +25,12 @@ struct content_nonce content_start_nonce(uint32_t part, uint32_t index);
 /* Little-endian addition with carry. */
 void content_nonce_add(struct content_nonce *n, uint64_t by);
 /* Wraps a 32-byte key with AES-GCM (or the cipher) under the object's content key. */
-enum err content_wrap_key(struct call *call, enum cipher cipher, const struct secret_key *object_key,
-			  const struct content_nonce *nonce, const struct secret_key *key,
-			  struct buf *out) MUST_USE;
-enum err content_unwrap_key(struct call *call, enum cipher cipher, const struct secret_key *object_key,
-			    const struct content_nonce *nonce, struct bytes wrapped,
-			    struct secret_key *ret) MUST_USE;
+enum err content_wrap_key(struct call *call, enum cipher cipher,
+			  const struct secret_key *object_key, const struct content_nonce *nonce,
+			  const struct secret_key *key, struct buf *out) MUST_USE;
+enum err content_unwrap_key(struct call *call, enum cipher cipher,
+			    const struct secret_key *object_key, const struct content_nonce *nonce,
+			    struct bytes wrapped, struct secret_key *ret) MUST_USE;
 /* Plain bytes in a block of `block` encrypted ones; without cipher they are the same. */
 uint32_t content_block_plain(enum cipher cipher, uint32_t block);
 /* Size after padding and block encryption of n plain bytes; block = encrypted block size. */
@@ -49,8 +49,8 @@ enum err content_seal_blocks(struct call *call, struct content_sealer *s, struct
 			     uint8_t *out) MUST_USE;
 /* The padded tail (0..block-17 plain bytes, total plain size n) as one or two blocks in out
  * (2*block room); *ret_len says how many bytes. */
-enum err content_seal_tail(struct call *call, struct content_sealer *s, struct bytes tail, uint64_t n,
-			   uint8_t *out, size_t *ret_len) MUST_USE;
+enum err content_seal_tail(struct call *call, struct content_sealer *s, struct bytes tail,
+			   uint64_t n, uint8_t *out, size_t *ret_len) MUST_USE;
 /* Decrypts whole blocks beginning with block number `first`; out has the plain bytes (padding
  * included), content_block_plain() of each.  ERR_CRYPTO names the block. */
 struct content_opener;
@@ -63,9 +63,11 @@ enum err content_open_blocks(struct call *call, struct content_opener *o, uint64
 
 /* One-shot forms: inline segments, metadata, ETags (n bytes <-> n + 16; 0 <-> 0). */
 enum err content_seal(struct call *call, enum cipher cipher, const struct secret_key *key,
-		      const struct content_nonce *nonce, struct bytes plain, struct buf *out) MUST_USE;
+		      const struct content_nonce *nonce, struct bytes plain,
+		      struct buf *out) MUST_USE;
 enum err content_open(struct call *call, enum cipher cipher, const struct secret_key *key,
-		      const struct content_nonce *nonce, struct bytes sealed, struct buf *out) MUST_USE;
+		      const struct content_nonce *nonce, struct bytes sealed,
+		      struct buf *out) MUST_USE;
 /* derive(segment key, "storj-etag-v1") */
 void content_etag_key(const struct secret_key *segment_key, struct secret_key *ret);
 

@@ -471,7 +471,8 @@ static struct bytes without_slash(struct bytes path)
 }
 
 static enum err encrypt_prefixes(struct call *call, struct arena *a, const struct store *s,
-				 const struct grant_prefix *prefixes, size_t count, struct caveat *c)
+				 const struct grant_prefix *prefixes, size_t count,
+				 struct caveat *c)
 {
 	struct allowed_path *paths = arena_array(a, count, sizeof(*paths));
 
@@ -505,8 +506,8 @@ static enum err restrict_copy(struct call *call, struct arena *a, struct grant *
 }
 
 enum err grant_restrict(struct call *call, struct arena *a, const struct grant *g,
-			const struct grant_permission *permission, const struct grant_prefix *prefixes,
-			size_t count, struct grant *ret)
+			const struct grant_permission *permission,
+			const struct grant_prefix *prefixes, size_t count, struct grant *ret)
 {
 	uint8_t nonce[NONCE_BYTES];
 	struct grant r = { 0 };

@@ -20,7 +20,8 @@ void grant_wipe(struct grant *g);
 
 /* Everything lives in `a`.  The store is limited to what the key allows, as on every parse.
  * ERR_FORMAT with advice for a grant cut short by copy and paste. */
-enum err grant_parse(struct call *call, struct arena *a, struct bytes text, struct grant *ret) MUST_USE;
+enum err grant_parse(struct call *call, struct arena *a, struct bytes text,
+		     struct grant *ret) MUST_USE;
 enum err grant_add_text(struct call *call, struct buf *out, const struct grant *g) MUST_USE;
 
 /* From passphrase and the project's salt (access.md 3.1): root key with 8 lanes. */
@@ -49,8 +50,9 @@ struct grant_prefix {
 };
 /* A grant that can do at most that (access.md 3.2). */
 enum err grant_restrict(struct call *call, struct arena *a, const struct grant *g,
-			const struct grant_permission *permission, const struct grant_prefix *prefixes,
-			size_t count, struct grant *ret) MUST_USE;
+			const struct grant_permission *permission,
+			const struct grant_prefix *prefixes, size_t count,
+			struct grant *ret) MUST_USE;
 /* Keys under the prefix, which ends with '/', are encrypted with that key from now on; remade in
  * place, memory from `a`. */
 enum err grant_override_key(struct call *call, struct arena *a, struct grant *g,

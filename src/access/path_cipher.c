@@ -182,8 +182,8 @@ static enum err each_component(struct call *call, component_fn *fn, enum cipher 
 static enum err check_path(struct call *call, struct bytes path, size_t max)
 {
 	if (path.len > max)
-		return call_fail(call, ERR_INVALID, "the path is too long: %zu bytes of at most %zu",
-				 path.len, max);
+		return call_fail(call, ERR_INVALID,
+				 "the path is too long: %zu bytes of at most %zu", path.len, max);
 	return OK;
 }
 
@@ -289,8 +289,9 @@ enum err path_listing_init(struct call *call, const struct store *s, struct byte
 				 "this access begins below that prefix: it ends without '/'");
 	if (base.cipher != CIPHER_NULL) {
 		if (p.len && p.data[p.len - 1] != '/')
-			return call_fail(call, ERR_INVALID,
-					 "a prefix has to end with '/' as object keys are encrypted");
+			return call_fail(
+				call, ERR_INVALID,
+				"a prefix has to end with '/' as object keys are encrypted");
 		TRY_PLAIN(settle(ret_encrypted_prefix, start,
 				 parent_of(call, &base, ret_encrypted_prefix)));
 	} else {

@@ -40,7 +40,8 @@ struct caveat {
 	struct bytes nonce;
 };
 
-enum err caveat_decode(struct call *call, struct arena *a, struct bytes wire, struct caveat *ret) MUST_USE;
+enum err caveat_decode(struct call *call, struct arena *a, struct bytes wire,
+		       struct caveat *ret) MUST_USE;
 void caveat_encode(struct buf *out, const struct caveat *c);
 bool caveat_allows(const struct caveat *c, const struct action *action);
 

@@ -163,8 +163,9 @@ enum err store_add(struct call *call, struct arena *a, struct store *s,
 	struct store_entry copy = *entry;
 
 	if (count_components(entry->plain) != count_components(entry->encrypted))
-		return call_fail(call, ERR_INVALID,
-				 "a plain and an encrypted path differ in their number of components");
+		return call_fail(
+			call, ERR_INVALID,
+			"a plain and an encrypted path differ in their number of components");
 	for (size_t i = 0; i < s->count; i++) {
 		struct store_entry *e = &s->entries[i];
 		if (!bytes_equal(e->bucket, entry->bucket))

@@ -59,9 +59,11 @@ static inline bool addressed_limit_blank(const struct addressed_limit *l) { retu
 
 /* Signing bytes (orders.md 3); unknown fields of a limit are kept at the end. ERR_FORMAT when an
  * ID has the wrong length. */
-enum err order_limit_signing(struct call *call, const Orders__OrderLimit *limit, struct buf *out) MUST_USE;
+enum err order_limit_signing(struct call *call, const Orders__OrderLimit *limit,
+			     struct buf *out) MUST_USE;
 enum err order_signing(struct call *call, const Orders__Order *order, struct buf *out) MUST_USE;
-enum err piece_hash_signing(struct call *call, const Orders__PieceHash *hash, struct buf *out) MUST_USE;
+enum err piece_hash_signing(struct call *call, const Orders__PieceHash *hash,
+			    struct buf *out) MUST_USE;
 
 /* The satellite signs: satellite_signature is set, memory from `a`. */
 enum err order_limit_sign(struct call *call, struct arena *a, Orders__OrderLimit *limit,
@@ -77,7 +79,8 @@ struct order {
 	int64_t amount;
 	uint8_t signature[ED25519_SIGNATURE_BYTES];
 };
-enum err order_sign(struct call *call, struct order *order, const struct ed25519_signer *signer) MUST_USE;
+enum err order_sign(struct call *call, struct order *order,
+		    const struct ed25519_signer *signer) MUST_USE;
 enum err order_verify(struct call *call, const struct order *order,
 		      const struct ed25519_verifier *verifier) MUST_USE;
 /* Protobuf form of orders.Order at p (ORDER_WIRE_MAX bytes); returns the length. */

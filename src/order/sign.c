@@ -10,15 +10,16 @@ static enum err judge(struct call *call, enum err e, const char *what)
 {
 	if (e != ERR_CRYPTO && e != ERR_FORMAT)
 		return e;
-	return call_fail(call, ERR_UNAUTHENTICATED, "%s is not signed by the key it should be", what);
+	return call_fail(call, ERR_UNAUTHENTICATED, "%s is not signed by the key it should be",
+			 what);
 }
 
 static enum err verify_ecdsa(struct call *call, const struct public_key *key,
 			     const struct buf *message, ProtobufCBinaryData signature,
 			     const char *what)
 {
-	return judge(call,
-		     public_key_verify(call, key, buf_bytes(message), proto_bytes(signature)), what);
+	return judge(call, public_key_verify(call, key, buf_bytes(message), proto_bytes(signature)),
+		     what);
 }
 
 static enum err sign_ecdsa(struct call *call, struct arena *a, const struct private_key *key,
@@ -93,9 +94,10 @@ enum err piece_hash_verify_uplink(struct call *call, const Orders__PieceHash *ha
 	struct buf message AUTO_BUF = BUF_INIT(ORDER_SIGNING_MAX);
 
 	TRY_PLAIN(piece_hash_signing(call, hash, &message));
-	return judge(call,
-		     ed25519_verify(call, verifier, buf_bytes(&message), proto_bytes(hash->signature)),
-		     "piece hash");
+	return judge(
+		call,
+		ed25519_verify(call, verifier, buf_bytes(&message), proto_bytes(hash->signature)),
+		"piece hash");
 }
 
 /* At most ORDER_WIRE_MAX minus the signature: tags, serial, a varint. */

@@ -19,8 +19,8 @@ struct meta {
 	size_t count;
 };
 
-/* Views into `wire`, the array from `a`.  Of entries with one key the last one is kept, in the place
- * of the first.  ERR_FORMAT. */
+/* Views into `wire`, the array from `a`.  Of entries with one key the last one is kept, in the
+ * place of the first.  ERR_FORMAT. */
 enum err meta_decode(struct call *call, struct arena *a, struct bytes wire,
 		     struct meta *ret) MUST_USE;
 /* Entries in the order given. */

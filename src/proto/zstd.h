@@ -16,6 +16,7 @@ enum err zstd_compress(struct call *call, struct bytes plain, struct buf *out) M
 /* Appends what the frames in `packed` hold.  ERR_OUT_OF_RANGE when that is more than `limit`
  * bytes (or a frame wants a window beyond ZSTD_READ_WINDOW_LOG_MAX), ERR_FORMAT when it is damaged
  * or cut short; out->len is then as before. */
-enum err zstd_decompress(struct call *call, struct bytes packed, size_t limit, struct buf *out) MUST_USE;
+enum err zstd_decompress(struct call *call, struct bytes packed, size_t limit,
+			 struct buf *out) MUST_USE;
 
 #endif
