@@ -127,7 +127,7 @@ struct pieces_query {
 
 #define OBJECT_QUERY                                                                               \
 	"SELECT b.name, o.object_key, o.stream_id, o.plain_size, o.segment_count FROM objects o"   \
-	" JOIN buckets b ON b.id = o.bucket_id WHERE o.version > 0 AND ($1 = 0 OR b.name = $2)"    \
+	" JOIN buckets b ON b.id = o.bucket_id WHERE o.age < 0 AND ($1 = 0 OR b.name = $2)"        \
 	" ORDER BY "
 
 static enum err find_object(struct call *call, struct db_tx *tx, void *arg)

@@ -58,15 +58,15 @@ struct walk {
 #define LIST_SELECT "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 AND "
 #define LIST_ALIVE " AND (o.expires_at IS NULL OR o.expires_at > $5) "
 #define LIST_COMMITTED                                                                             \
-	"AND o.version > 0" LIST_ALIVE "ORDER BY o.object_key, o.version DESC LIMIT $4"
+	"AND o.age < 0" LIST_ALIVE "ORDER BY o.object_key, o.age LIMIT $4"
 #define LIST_PENDING                                                                               \
-	"AND o.version < 0 AND o.status = 1" LIST_ALIVE                                            \
-	"ORDER BY o.object_key, o.version LIMIT $4"
+	"AND o.age > 0 AND o.status = 1" LIST_ALIVE                                            \
+	"ORDER BY o.object_key, o.age DESC LIMIT $4"
 
-/* [pending][AT_WITHIN, with stop, without][AT_KEY, AT_AFTER]; $3 is the version or the stop. */
+/* [pending][AT_WITHIN, with stop, without][AT_KEY, AT_AFTER]; $3 is the age or the stop. */
 static const char *const within_sql[2] = {
-	LIST_SELECT "o.object_key = $2 AND o.version < $3 " LIST_COMMITTED,
-	LIST_SELECT "o.object_key = $2 AND o.version > $3 " LIST_PENDING,
+	LIST_SELECT "o.object_key = $2 AND o.age > $3 " LIST_COMMITTED,
+	LIST_SELECT "o.object_key = $2 AND o.age < $3 " LIST_PENDING,
 };
 static const char *const stop_sql[2][2] = {
 	{ LIST_SELECT "o.object_key >= $2 AND o.object_key < $3 " LIST_COMMITTED,
@@ -91,7 +91,7 @@ static enum err query(struct call *call, struct db_tx *tx, const struct walk *w,
 
 	if (w->seek == AT_WITHIN) {
 		sql = within_sql[l->pending];
-		third = DB_V_INT(w->version);
+		third = DB_V_INT(store_version_age(w->version));
 	} else if (w->stop.len) {
 		sql = stop_sql[l->pending][w->seek == AT_AFTER];
 		third = DB_V_BLOB(w->stop);
@@ -188,7 +188,7 @@ static enum err take_row(struct call *call, struct walk *w, const struct db_rows
 		*ret = STEP_SEEK;
 		return OK;
 	}
-	w->version = db_int(rows, 2);
+	w->version = store_version_age(db_int(rows, 2));
 	*ret = STEP_ON;
 	if (!l->all_versions && status_is_marker((enum object_status)db_int(rows, 4)))
 		return OK;
@@ -265,9 +265,9 @@ static enum err was_latest_seen(struct call *call, struct db_tx *tx, struct walk
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT 1 FROM objects o WHERE o.bucket_id = $1 AND o.object_key = $2 "
-			   "AND o.version >= $3 AND " OBJECT_VISIBLE("$4") " LIMIT 1",
+			   "AND o.age <= $3 AND " OBJECT_VISIBLE("$4") " LIMIT 1",
 			   &rows, DB_V_INT(w->l->bucket_id), DB_V_BLOB(w->key),
-			   DB_V_INT(w->version), DB_V_INT(w->l->now_ns)));
+			   DB_V_INT(store_version_age(w->version)), DB_V_INT(w->l->now_ns)));
 	enum err e = db_rows_next(call, rows);
 	db_rows_free(rows);
 	if (e == OK) {

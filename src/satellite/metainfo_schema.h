@@ -1,11 +1,13 @@
 /*
  * Tables of the metainfo service, entries of satellite_migrations.
  *
- * objects: one row per version; rows of a key lie together, newest version first, pending ones
- * (random negative versions) last, so that "latest" and listings are a seek in objects_key.
- * segments: position = part << 32 | index.  Nothing refers to a row from outside: a copied object has
- * segment rows of its own with the same root piece ID and pieces; garbage collection keeps a piece
- * while any row names it.
+ * objects: one row per version; age is the version with its sign turned, so that the rows of a key
+ * lie together, newest first and pending ones (random negative versions) last: "latest" is one
+ * seek, a listing reads rows side by side.  Hence no rowid: the order of encrypted keys has nothing
+ * to do with when they came, so each row of a listing would be a page of its own.
+ * segments: position = part << 32 | index.  Nothing refers to a row from outside: a copied object
+ * has segment rows of its own with the same root piece ID and pieces; garbage collection keeps a
+ * piece while any row names it.
  */
 #ifndef ACRE_SATELLITE_METAINFO_SCHEMA_H
 #define ACRE_SATELLITE_METAINFO_SCHEMA_H
@@ -27,7 +29,7 @@
 	"CREATE TABLE objects ("                                                                   \
 	" bucket_id INTEGER NOT NULL,"                                                             \
 	" object_key BLOB NOT NULL,"                                                               \
-	" version INTEGER NOT NULL,"                                                               \
+	" age INTEGER NOT NULL,"                                                                   \
 	" stream_id BLOB NOT NULL,"                                                                \
 	" status INTEGER NOT NULL,"                                                                \
 	" flags INTEGER NOT NULL,"                                                                 \
@@ -47,10 +49,10 @@
 	" checksum_kind INTEGER NOT NULL,"                                                         \
 	" checksum BLOB,"                                                                          \
 	" lock_mode INTEGER NOT NULL,"                                                             \
-	" retain_until INTEGER);"                                                                  \
-	"CREATE UNIQUE INDEX objects_key ON objects (bucket_id, object_key, version DESC);"        \
-	"CREATE INDEX objects_pending ON objects (bucket_id, object_key, version) "                \
-	"WHERE version < 0;"                                                                       \
+	" retain_until INTEGER,"                                                                   \
+	" PRIMARY KEY (bucket_id, object_key, age)) WITHOUT ROWID;"                                \
+	"CREATE INDEX objects_pending ON objects (bucket_id, object_key, age DESC) "               \
+	"WHERE age > 0;"                                                                           \
 	"CREATE INDEX objects_expires ON objects (expires_at) WHERE expires_at IS NOT NULL;"       \
 	"CREATE INDEX objects_zombies ON objects (zombie_at) WHERE zombie_at IS NOT NULL;"         \
 	"CREATE TABLE segments ("                                                                  \

@@ -30,15 +30,21 @@ enum err store_bucket_list(struct call *call, struct db_tx *tx, const struct pro
 
 /* ---- objects ---- */
 
+/* Column age for a version, and back. */
+static inline int64_t store_version_age(int64_t v)
+{
+	return v == INT64_MIN ? INT64_MAX : -v;
+}
+
 /* The columns of every statement that reads whole objects, and the reader for them. */
 #define OBJECT_COLUMNS                                                                             \
-	"o.bucket_id, o.object_key, o.version, o.stream_id, o.status, o.flags, o.created_at, "     \
+	"o.bucket_id, o.object_key, o.age, o.stream_id, o.status, o.flags, o.created_at, "     \
 	"o.expires_at, o.zombie_at, o.segment_count, o.plain_size, o.encrypted_size, "             \
 	"o.fixed_segment_size, o.cipher, o.block_size, o.metadata, o.metadata_nonce, "             \
 	"o.metadata_key, o.etag, o.checksum_kind, o.checksum, o.lock_mode, o.retain_until"
 /* Committed and not expired at $now. */
 #define OBJECT_VISIBLE(now)                                                                        \
-	"o.version > 0 AND (o.expires_at IS NULL OR o.expires_at > " now ")"
+	"o.age < 0 AND (o.expires_at IS NULL OR o.expires_at > " now ")"
 /* Reads the current row; bytes are copied to the arena. */
 enum err store_object_read(struct call *call, const struct db_rows *rows, struct arena *a,
 			   struct object *ret) MUST_USE;

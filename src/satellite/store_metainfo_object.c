@@ -12,13 +12,14 @@ enum {
 
 /* OBJECT_COLUMNS without the table's short name, for INSERT. */
 #define INSERT_COLUMNS                                                                             \
-	"bucket_id, object_key, version, stream_id, status, flags, created_at, expires_at, "       \
+	"bucket_id, object_key, age, stream_id, status, flags, created_at, expires_at, "       \
 	"zombie_at, segment_count, plain_size, encrypted_size, fixed_segment_size, cipher, "       \
 	"block_size, metadata, metadata_nonce, metadata_key, etag, checksum_kind, checksum, "      \
 	"lock_mode, retain_until"
 enum { OBJECT_COLUMNS_COUNT = 23 };
 
 #define DB_V_TIME(ns) ((ns) ? DB_V_INT(ns) : DB_V_NULL)
+#define DB_V_AGE(version) DB_V_INT(store_version_age(version))
 
 static void to_values(const struct object *o, struct db_value v[OBJECT_COLUMNS_COUNT])
 {
@@ -29,7 +30,7 @@ static void to_values(const struct object *o, struct db_value v[OBJECT_COLUMNS_C
 	const struct db_value values[OBJECT_COLUMNS_COUNT] = {
 		DB_V_INT(o->bucket_id),
 		DB_V_BLOB(o->key),
-		DB_V_INT(o->version),
+		DB_V_AGE(o->version),
 		DB_V_BLOB(uuid_bytes(&o->stream)),
 		DB_V_INT(o->status),
 		DB_V_INT(flags),
@@ -75,7 +76,7 @@ enum err store_object_read(struct call *call, const struct db_rows *rows, struct
 	struct object o = {
 		.bucket_id = db_int(rows, 0),
 		.key = blob(rows, a, 1, &ok),
-		.version = db_int(rows, 2),
+		.version = store_version_age(db_int(rows, 2)),
 		.status = (enum object_status)db_int(rows, 4),
 		.multipart = (flags & FLAG_MULTIPART) != 0,
 		.versioned = (flags & FLAG_VERSIONED) != 0,
@@ -162,9 +163,9 @@ enum err store_object_pending(struct call *call, struct db_tx *tx, const struct 
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 AND "
-			   "o.object_key = $2 AND o.version = $3 AND o.stream_id = $4 AND "
+			   "o.object_key = $2 AND o.age = $3 AND o.stream_id = $4 AND "
 			   "o.status = 1",
-			   &rows, DB_V_INT(s->bucket_id), DB_V_BLOB(s->key), DB_V_INT(s->version),
+			   &rows, DB_V_INT(s->bucket_id), DB_V_BLOB(s->key), DB_V_AGE(s->version),
 			   DB_V_BLOB(uuid_bytes(&s->uuid))));
 	return read_one(call, rows, ret);
 }
@@ -176,8 +177,8 @@ enum err store_object_pending_exists(struct call *call, struct db_tx *tx, const 
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT 1 FROM objects WHERE bucket_id = $1 AND object_key = $2 AND "
-			   "version = $3 AND stream_id = $4 AND status = 1",
-			   &rows, DB_V_INT(s->bucket_id), DB_V_BLOB(s->key), DB_V_INT(s->version),
+			   "age = $3 AND stream_id = $4 AND status = 1",
+			   &rows, DB_V_INT(s->bucket_id), DB_V_BLOB(s->key), DB_V_AGE(s->version),
 			   DB_V_BLOB(uuid_bytes(&s->uuid))));
 	enum err e = db_rows_next(call, rows);
 	db_rows_free(rows);
@@ -195,7 +196,7 @@ enum err store_object_latest(struct call *call, struct db_tx *tx, int64_t bucket
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 AND "
 			   "o.object_key = $2 AND " OBJECT_VISIBLE("$3")
-			   " ORDER BY o.version DESC LIMIT 1",
+			   " ORDER BY o.age LIMIT 1",
 			   &rows, DB_V_INT(bucket), DB_V_BLOB(key), DB_V_INT(now_ns)));
 	return read_one(call, rows, ret);
 }
@@ -210,7 +211,7 @@ enum err store_object_latest_named(struct call *call, struct db_tx *tx,
 			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = "
 			   "(SELECT id FROM buckets WHERE project_id = $1 AND name = $2) AND "
 			   "o.object_key = $3 AND " OBJECT_VISIBLE("$4")
-			   " ORDER BY o.version DESC LIMIT 1",
+			   " ORDER BY o.age LIMIT 1",
 			   &rows, DB_V_BLOB(BYTES_OF(project->b)), DB_V_BLOB(bucket),
 			   DB_V_BLOB(key), DB_V_INT(now_ns)));
 	return read_one(call, rows, ret);
@@ -223,8 +224,8 @@ enum err store_object_exact(struct call *call, struct db_tx *tx, int64_t bucket,
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 AND "
-			   "o.object_key = $2 AND o.version = $3 AND " OBJECT_VISIBLE("$4"),
-			   &rows, DB_V_INT(bucket), DB_V_BLOB(key), DB_V_INT(version),
+			   "o.object_key = $2 AND o.age = $3 AND " OBJECT_VISIBLE("$4"),
+			   &rows, DB_V_INT(bucket), DB_V_BLOB(key), DB_V_AGE(version),
 			   DB_V_INT(now_ns)));
 	return read_one(call, rows, ret);
 }
@@ -236,7 +237,7 @@ enum err store_object_highest(struct call *call, struct db_tx *tx, int64_t bucke
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 AND "
-			   "o.object_key = $2 AND o.version > 0 ORDER BY o.version DESC LIMIT 1",
+			   "o.object_key = $2 AND o.age < 0 ORDER BY o.age LIMIT 1",
 			   &rows, DB_V_INT(bucket), DB_V_BLOB(key)));
 	return read_one(call, rows, ret);
 }
@@ -248,8 +249,8 @@ enum err store_object_unversioned(struct call *call, struct db_tx *tx, int64_t b
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 AND "
-			   "o.object_key = $2 AND o.version > 0 AND o.status IN (3, 6) "
-			   "ORDER BY o.version DESC LIMIT 1",
+			   "o.object_key = $2 AND o.age < 0 AND o.status IN (3, 6) "
+			   "ORDER BY o.age LIMIT 1",
 			   &rows, DB_V_INT(bucket), DB_V_BLOB(key)));
 	return read_one(call, rows, ret);
 }
@@ -263,16 +264,16 @@ enum err store_object_replace(struct call *call, struct db_tx *tx, int64_t bucke
 	to_values(o, v);
 	v[OBJECT_COLUMNS_COUNT] = DB_V_INT(bucket);
 	v[OBJECT_COLUMNS_COUNT + 1] = DB_V_BLOB(key);
-	v[OBJECT_COLUMNS_COUNT + 2] = DB_V_INT(version);
+	v[OBJECT_COLUMNS_COUNT + 2] = DB_V_AGE(version);
 	TRY_PLAIN(db_exec(call, tx,
-			  "UPDATE objects SET bucket_id = $1, object_key = $2, version = $3, "
+			  "UPDATE objects SET bucket_id = $1, object_key = $2, age = $3, "
 			  "status = $5, flags = $6, created_at = $7, expires_at = $8, "
 			  "zombie_at = $9, segment_count = $10, plain_size = $11, "
 			  "encrypted_size = $12, fixed_segment_size = $13, cipher = $14, "
 			  "block_size = $15, metadata = $16, metadata_nonce = $17, "
 			  "metadata_key = $18, etag = $19, checksum_kind = $20, checksum = $21, "
 			  "lock_mode = $22, retain_until = $23 "
-			  "WHERE bucket_id = $24 AND object_key = $25 AND version = $26 AND "
+			  "WHERE bucket_id = $24 AND object_key = $25 AND age = $26 AND "
 			  "stream_id = $4",
 			  v, ARRAY_LEN(v), &changed));
 	return changed == 1 ? OK : ERR_NOT_FOUND;
@@ -282,8 +283,8 @@ enum err store_object_delete(struct call *call, struct db_tx *tx, const struct o
 {
 	TRY_PLAIN(DB_EXEC(call, tx,
 			  "DELETE FROM objects WHERE bucket_id = $1 AND object_key = $2 AND "
-			  "version = $3",
-			  NULL, DB_V_INT(o->bucket_id), DB_V_BLOB(o->key), DB_V_INT(o->version)));
+			  "age = $3",
+			  NULL, DB_V_INT(o->bucket_id), DB_V_BLOB(o->key), DB_V_AGE(o->version)));
 	/* Markers have no segments. */
 	return status_is_marker(o->status) ? OK : store_segment_delete_all(call, tx, &o->stream);
 }
@@ -295,7 +296,7 @@ enum err store_object_some(struct call *call, struct db_tx *tx, int64_t bucket, 
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 "
-			   "ORDER BY o.object_key, o.version DESC LIMIT $2",
+			   "ORDER BY o.object_key, o.age LIMIT $2",
 			   &rows, DB_V_INT(bucket), DB_V_INT(limit)));
 	return read_many(call, rows, (size_t)limit, ret, ret_count);
 }
@@ -329,7 +330,7 @@ enum err store_object_pending_streams(struct call *call, struct db_tx *tx, int64
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 AND "
-			   "o.object_key = $2 AND o.version < 0 AND o.status = 1 AND "
+			   "o.object_key = $2 AND o.age > 0 AND o.status = 1 AND "
 			   "o.stream_id > $3 AND (o.expires_at IS NULL OR o.expires_at > $4) "
 			   "ORDER BY o.stream_id LIMIT $5",
 			   &rows, DB_V_INT(bucket), DB_V_BLOB(key), DB_V_BLOB(from),
