@@ -27,7 +27,7 @@ uint64_t os_process_start_time(int pid);
 enum err os_process_kill(struct call *call, int pid, bool hard) MUST_USE;
 
 /* From now on SIGINT and SIGTERM set the cancel object and call `also` (if not NULL; it may do only
- * what a signal handler may).  SIGPIPE is ignored.  Programs only. */
+ * what a signal handler may).  SIGPIPE and SIGXFSZ are ignored.  Programs only. */
 void os_signals_cancel(struct os_cancel *c, void (*also)(void));
 
 /* Whether standard error is a terminal, and its width in columns (80 if unknown). */

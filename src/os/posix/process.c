@@ -194,6 +194,8 @@ void os_signals_cancel(struct os_cancel *c, void (*also)(void))
 	sigaction(SIGINT, &end, NULL);
 	sigaction(SIGTERM, &end, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
+	/* A limit on file sizes is a full disk, not an end. */
+	sigaction(SIGXFSZ, &ignore, NULL);
 }
 
 bool os_stderr_is_terminal(void)
