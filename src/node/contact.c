@@ -49,7 +49,7 @@ static void judge_clock(struct node *n, struct check_in *c, int64_t off_ns)
 	call_fail(&call, ERR_PRECONDITION,
 		  "this machine's clock is %lld minutes %s of every satellite's, so no transfer can "
 		  "work: set it right (timedatectl set-ntp true) and start again",
-		  (long long)(off / 60), way);
+		  (long long)((off + 30) / 60), way);
 	node_fail(n, &call, ERR_PRECONDITION);
 }
 
@@ -178,7 +178,8 @@ enum err node_contact_start(struct call *call, struct node *n)
 	for (size_t i = 0; i < trust_count(n->trust); i++) {
 		struct check_in *c = &n->check_ins[i];
 		*c = (struct check_in){ .node = n, .satellite = i };
-		TRY_PLAIN(chores_add(call, n->chores, check_in, c, 0, &n->cancel, &c->chore));
+		TRY_PLAIN(chores_add(call, n->chores, check_in, c, CHORE_NEVER, &n->cancel,
+				     &c->chore));
 	}
 	return OK;
 }
@@ -189,6 +190,12 @@ void node_contact_stop(struct node *n)
 		chores_remove(n->chores, take(&n->check_ins[i].chore));
 }
 
+void node_contact_all(struct node *n)
+{
+	for (size_t i = 0; i < trust_count(n->trust); i++)
+		chores_soon(n->chores, n->check_ins[i].chore, 0);
+}
+
 void node_contact_low_space(struct node *n)
 {
 	int64_t now = os_clock_mono_ns(), last = n->low_space_mono_ns;
@@ -196,6 +203,5 @@ void node_contact_low_space(struct node *n)
 	if (last && now - last < NODE_LOW_SPACE_SECONDS * NS_PER_SEC)
 		return;
 	n->low_space_mono_ns = now;
-	for (size_t i = 0; i < trust_count(n->trust); i++)
-		chores_soon(n->chores, n->check_ins[i].chore, 0);
+	node_contact_all(n);
 }

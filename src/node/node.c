@@ -1,6 +1,7 @@
 /* A node's life: opening, serving, chores, stopping. */
 #include "node/node.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -107,7 +108,7 @@ static enum err start_chores(struct call *call, struct node *n)
 		{ check_writable, WRITABLE_SECONDS * NS_PER_SEC, &n->check_writable },
 		{ maintain, MAINTAIN_SECONDS * NS_PER_SEC, &n->maintain },
 		{ expire, MAINTAIN_SECONDS * NS_PER_SEC, &n->expire },
-		{ write_status, 0, &n->write_status },
+		{ write_status, CHORE_NEVER, &n->write_status },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
@@ -300,17 +301,22 @@ enum err node_start(struct call *call, struct node *n)
 	};
 	char id[NODE_ID_TEXT_MAX];
 
-	TRY_PLAIN(start_chores(call, n));
-	TRY_PLAIN(rpc_server_start(call, &config, &n->server));
 	n->started_unix_ns = os_clock_unix_ns();
+	/* Requests may come at once, and they call on chores. */
+	TRY_PLAIN(start_chores(call, n));
+	TRY_PLAIN(node_contact_start(call, n));
+	TRY_PLAIN(rpc_server_start(call, &config, &n->server));
+	snprintf(n->address, sizeof(n->address), "%s", rpc_server_address(n->server));
 	node_id_text(identity_node_id(n->identity), id);
 	log_info("node serves", F_STR("node", id), F_STR("address", node_address(n)));
 	AUTO_BUF struct buf line = BUF_INIT(OS_ADDRESS_MAX + 1);
 	buf_printf(&line, "%s\n", node_address(n));
 	TRY_PLAIN(os_file_write_all(call, os_path_join(call, n->dir, "address"), buf_bytes(&line),
 				    false));
+	chores_soon(n->chores, n->write_status, 0);
 	/* Only now: satellites call back at once. */
-	return node_contact_start(call, n);
+	node_contact_all(n);
+	return OK;
 }
 
 enum err node_wait(struct call *call, struct node *n)
@@ -338,6 +344,7 @@ void node_stop(struct node *n)
 	call_init(&call);
 	if (n->cancel_made)
 		os_cancel_set(&n->cancel);
+	/* Transfers first: their orders still need the chores. */
 	rpc_server_stop(n->server, STOP_SECONDS * NS_PER_SEC);
 	node_contact_stop(n);
 	stop_chores(n);
@@ -358,7 +365,7 @@ void node_stop(struct node *n)
 
 const char *node_address(const struct node *n)
 {
-	return rpc_server_address(n->server);
+	return n->address;
 }
 
 const struct node_id *node_id_of(const struct node *n)

@@ -44,6 +44,7 @@ struct node {
 	struct serials *serials;
 	struct trust *trust;
 	struct rpc_server *server;
+	char address[OS_ADDRESS_MAX]; /* bound; "" before */
 	struct os_cancel cancel; /* of all chores */
 	bool cancel_made;
 	int64_t started_unix_ns;
@@ -72,8 +73,9 @@ void node_keep_order(struct node *n, const struct limit_terms *t, const struct o
 /* After a failed request: looks at the disk soon if the disk may be why. */
 void node_look_at_disk(struct node *n);
 
-/* contact.c */
+/* contact.c: start makes the chores, all lets them check in now. */
 enum err node_contact_start(struct call *call, struct node *n) MUST_USE;
+void node_contact_all(struct node *n);
 void node_contact_stop(struct node *n);
 /* Tells all satellites the space that is left, unless that was done a short while ago. */
 void node_contact_low_space(struct node *n);

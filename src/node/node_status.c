@@ -71,7 +71,7 @@ void node_status_write(struct node *n)
 	struct piece_space space;
 
 	call_init(&call);
-	if (!n->server || piece_store_space(&call, n->store, &space))
+	if (piece_store_space(&call, n->store, &space))
 		return;
 	/* An idle disk's free space moves all the time because of others; only what is asked for
 	 * by hand needs it, in whole megabytes. */
