@@ -26,6 +26,9 @@ enum {
 	PASSPHRASE_BYTES = 16,
 	ADDRESS_BYTES_MAX = 512,
 	OUTPUT_BYTES_MAX = 1 << 20,
+	PORT_FIRST = 15000,
+	PORT_END = 32000,
+	PORT_TRIES_MAX = 1000,
 };
 
 static void json_auto(json_t **j)
@@ -240,15 +243,36 @@ static enum err stop(struct network *n, struct process *p, bool hard)
 
 /* ---- making a network ---- */
 
-/* A free loopback port, kept from then on so that addresses survive restarts. */
+static bool address_taken(const struct network *n, const char *address)
+{
+	if (n->satellite.address && strcmp(n->satellite.address, address) == 0)
+		return true;
+	for (size_t i = 0; i < n->nodes_count; i++)
+		if (n->nodes[i].address && strcmp(n->nodes[i].address, address) == 0)
+			return true;
+	return false;
+}
+
+/* A free loopback port, kept from then on so that addresses survive restarts.  Below the range from
+ * which the system takes ports for outgoing connections: one of those could sit on it later. */
 static enum err free_address(struct network *n, const char **ret)
 {
+	struct call *call = &n->cli->call;
 	struct os_listener *l;
 
-	TRY_PLAIN(os_listen(&n->cli->call, "127.0.0.1:0", &l));
-	*ret = arena_str(&n->cli->call.scratch, bytes_str(os_listener_address(l)));
-	os_listener_close(l);
-	return *ret ? OK : call_fail(&n->cli->call, ERR_NO_MEMORY, "out of memory");
+	for (int tries = 0; tries < PORT_TRIES_MAX; tries++) {
+		unsigned port = PORT_FIRST + (unsigned)os_random_below(PORT_END - PORT_FIRST);
+		const char *address = arena_printf(&call->scratch, "127.0.0.1:%u", port);
+		if (!address)
+			return call_fail(call, ERR_NO_MEMORY, "out of memory");
+		if (address_taken(n, address) || os_listen(call, address, &l))
+			continue;
+		os_listener_close(l);
+		call_clear_error(call);
+		*ret = address;
+		return OK;
+	}
+	return call_wrap(call, ERR_EXHAUSTED, "no free port");
 }
 
 static enum err new_process(struct network *n, const char *name, const char *program, struct process *ret)
