@@ -29,7 +29,7 @@ static UplinkAccessResult access_result(struct call *call, struct access **acces
 
 UplinkAccessResult uplink_parse_access(uplink_const_char *access_string)
 {
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct access *access AUTO(access_put) = NULL;
 
 	call_init(&call);
@@ -83,7 +83,7 @@ UplinkAccessResult acre_request_access(const AcreConfig *config, uplink_const_ch
 				       uplink_const_char *api_key, uplink_const_char *passphrase)
 {
 	static const AcreConfig defaults;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct access *access AUTO(access_put) = NULL;
 	UplinkAccessResult r = { NULL, NULL };
 
@@ -137,7 +137,7 @@ typedef enum err add_text(struct call *call, struct buf *out, const struct grant
 static UplinkStringResult access_text(UplinkAccess *handle, add_text *add)
 {
 	UplinkStringResult r = { NULL, NULL };
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct buf text AUTO_SECRET_BUF = BUF_INIT(1 << 20);
 	struct access *access AUTO(capi_put) = capi_use(handle, HANDLE_ACCESS, "access", &r.error);
 
@@ -217,7 +217,7 @@ UplinkAccessResult acre_access_share(UplinkAccess *handle, AcrePermission permis
 				     const UplinkSharePrefix *prefixes, size_t prefixes_count)
 {
 	UplinkAccessResult r = { NULL, NULL };
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct access *shared AUTO(access_put) = NULL;
 	struct access *access AUTO(capi_put) = capi_use(handle, HANDLE_ACCESS, "access", &r.error);
 
@@ -243,7 +243,7 @@ UplinkError *uplink_access_override_encryption_key(UplinkAccess *handle, uplink_
 						   UplinkEncryptionKey *encryption_key)
 {
 	UplinkError *error = NULL;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct access *access AUTO(capi_put) = capi_use(handle, HANDLE_ACCESS, "access", &error);
 	struct encryption_key *key AUTO(capi_put) = NULL;
 
@@ -287,7 +287,7 @@ UplinkEncryptionKeyResult uplink_derive_encryption_key(uplink_const_char *passph
 							size_t length)
 {
 	UplinkEncryptionKeyResult r = { NULL, NULL };
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 
 	call_init(&call);
 	if (!capi_given(&r.error, "passphrase", passphrase, NULL) ||

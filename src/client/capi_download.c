@@ -26,7 +26,7 @@ UplinkDownloadResult acre_download_object(UplinkProject *project, uplink_const_c
 {
 	static const UplinkDownloadOptions all = { .offset = 0, .length = -1 };
 	UplinkDownloadResult r = { NULL, NULL };
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
 
 	call_init(&call);
@@ -79,7 +79,7 @@ static enum err read_some(struct call *call, struct download_handle *d, uint8_t 
 UplinkReadResult uplink_download_read(UplinkDownload *download, void *bytes, size_t length)
 {
 	UplinkReadResult r = { 0, NULL };
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct download_handle *d AUTO(capi_put) =
 		capi_use(download, HANDLE_DOWNLOAD, "download", &r.error);
 

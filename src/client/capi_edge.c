@@ -85,7 +85,7 @@ UplinkStringResult edge_join_share_url(uplink_const_char *base_url, uplink_const
 {
 	UplinkStringResult r = { NULL, NULL };
 	struct buf url AUTO_BUF = BUF_INIT(URL_MAX);
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 
 	call_init(&call);
 	r.error = outcome_error(&call, join_url(&call, base_url, access_key_id, bucket, key,

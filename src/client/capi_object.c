@@ -22,7 +22,7 @@ UplinkObjectResult uplink_stat_object(UplinkProject *project, uplink_const_char 
 {
 	UplinkObjectResult r = { NULL, NULL };
 	struct object *o = NULL;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
 
 	call_init(&call);
@@ -39,7 +39,7 @@ UplinkObjectResult uplink_delete_object(UplinkProject *project, uplink_const_cha
 {
 	UplinkObjectResult r = { NULL, NULL };
 	struct object *o = NULL;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
 
 	call_init(&call);
@@ -59,7 +59,7 @@ UplinkError *uplink_update_object_metadata(UplinkProject *project, uplink_const_
 	UplinkError *error = NULL;
 	struct metadata_entry *entries;
 	size_t count;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &error);
 
 	call_init(&call);
@@ -81,7 +81,7 @@ UplinkObjectResult uplink_copy_object(UplinkProject *project, uplink_const_char 
 {
 	UplinkObjectResult r = { NULL, NULL };
 	struct object *o = NULL;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
 
 	call_init(&call);
@@ -102,7 +102,7 @@ UplinkError *uplink_move_object(UplinkProject *project, uplink_const_char *old_b
 				UplinkMoveObjectOptions *options)
 {
 	UplinkError *error = NULL;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &error);
 
 	call_init(&call);

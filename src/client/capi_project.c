@@ -55,7 +55,7 @@ UplinkProjectResult acre_open_project(const AcreConfig *config, UplinkAccess *ha
 {
 	static const AcreConfig defaults;
 	UplinkProjectResult r = { NULL, NULL };
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *project = NULL;
 	struct access *access AUTO(capi_put) = capi_use(handle, HANDLE_ACCESS, "access", &r.error);
 
@@ -128,7 +128,7 @@ static enum err revoke(struct call *call, struct project *p, struct access *acce
 UplinkError *uplink_revoke_access(UplinkProject *project, UplinkAccess *handle)
 {
 	UplinkError *error = NULL;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct access *access AUTO(capi_put) = NULL;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &error);
 
@@ -172,7 +172,7 @@ static UplinkBucketResult bucket_call(UplinkProject *project, const char *name, 
 {
 	UplinkBucketResult r = { NULL, NULL };
 	struct bucket bucket = { 0 };
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
 
 	call_init(&call);

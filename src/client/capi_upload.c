@@ -55,7 +55,7 @@ UplinkUploadResult acre_upload_object(UplinkProject *project, uplink_const_char 
 {
 	UplinkUploadResult r = { NULL, NULL };
 	struct upload *upload = NULL;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
 
 	call_init(&call);
@@ -80,7 +80,7 @@ static UplinkWriteResult write_call(const void *handle, enum handle_type type, c
 				    void *bytes, size_t length)
 {
 	UplinkWriteResult r = { 0, NULL };
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct upload_handle *u AUTO(capi_put) = capi_use(handle, type, what, &r.error);
 
 	call_init(&call);
@@ -102,7 +102,7 @@ typedef enum err upload_op(struct call *call, struct upload *u);
 static UplinkError *end_call(const void *handle, enum handle_type type, const char *what, upload_op *op)
 {
 	UplinkError *error = NULL;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct upload_handle *u AUTO(capi_put) = capi_use(handle, type, what, &error);
 
 	call_init(&call);
@@ -126,7 +126,7 @@ UplinkObjectResult uplink_upload_info(UplinkUpload *upload)
 {
 	UplinkObjectResult r = { NULL, NULL };
 	struct object info;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_UPLOAD, "upload", &r.error);
 
 	call_init(&call);
@@ -146,7 +146,7 @@ UplinkError *uplink_upload_set_custom_metadata(UplinkUpload *upload, UplinkCusto
 	UplinkError *error = NULL;
 	struct metadata_entry *entries;
 	size_t count;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_UPLOAD, "upload", &error);
 
 	call_init(&call);
@@ -197,7 +197,7 @@ UplinkUploadInfoResult uplink_begin_upload(UplinkProject *project, uplink_const_
 {
 	UplinkUploadInfoResult r = { NULL, NULL };
 	struct object info = { 0 };
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
 
 	call_init(&call);
@@ -254,7 +254,7 @@ UplinkCommitUploadResult uplink_commit_upload(UplinkProject *project, uplink_con
 {
 	UplinkCommitUploadResult r = { NULL, NULL };
 	struct object *o = NULL;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
 
 	call_init(&call);
@@ -283,7 +283,7 @@ UplinkError *uplink_abort_upload(UplinkProject *project, uplink_const_char *buck
 {
 	UplinkError *error = NULL;
 	struct bytes stream_id;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &error);
 
 	call_init(&call);
@@ -317,7 +317,7 @@ UplinkPartUploadResult acre_upload_part(UplinkProject *project, uplink_const_cha
 {
 	UplinkPartUploadResult r = { NULL, NULL };
 	struct upload *upload = NULL;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
 
 	call_init(&call);
@@ -357,7 +357,7 @@ UplinkError *uplink_part_upload_abort(UplinkPartUpload *upload)
 UplinkError *uplink_part_upload_set_etag(UplinkPartUpload *upload, uplink_const_char *etag)
 {
 	UplinkError *error = NULL;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct upload_handle *u AUTO(capi_put) =
 		capi_use(upload, HANDLE_PART_UPLOAD, "part upload", &error);
 
@@ -388,7 +388,7 @@ UplinkPartResult uplink_part_upload_info(UplinkPartUpload *upload)
 {
 	UplinkPartResult r = { NULL, NULL };
 	struct object info;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct upload_handle *u AUTO(capi_put) =
 		capi_use(upload, HANDLE_PART_UPLOAD, "part upload", &r.error);
 

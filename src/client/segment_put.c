@@ -289,7 +289,7 @@ static void wait_writer(struct put *p, enum err e)
 {
 	struct bytes rest;
 	bool last = false;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 
 	call_init(&call);
 	if (e)
@@ -303,7 +303,7 @@ void segment_put_main(void *arg)
 	struct segment_put *s = arg;
 	struct upload *u = s->upload;
 	struct put p = { .s = s, .upload = u, .satellite = &u->child.project->satellite };
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 
 	upload_call(u, &call);
 	enum err e = put_segment(&call, &p);

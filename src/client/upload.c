@@ -505,7 +505,7 @@ enum err upload_commit(struct call *call, struct upload *u)
 		progress_tell(&u->progress);
 		return OK;
 	}
-	struct call cleanup AUTO_CALL;
+	struct call cleanup AUTO_CALL = CALL_INIT;
 	call_init(&cleanup);
 	/* The failure that is told is the one that came first. */
 	if (give_up(u, &cleanup))
@@ -515,7 +515,7 @@ enum err upload_commit(struct call *call, struct upload *u)
 
 enum err upload_abort(struct call *call, struct upload *u)
 {
-	struct call cleanup AUTO_CALL;
+	struct call cleanup AUTO_CALL = CALL_INIT;
 
 	TRY_PLAIN(done_already(call, u));
 	u->aborted = true;
@@ -564,7 +564,7 @@ enum err upload_info(struct call *call, struct upload *u, struct arena *a, struc
 
 void upload_free(struct upload *u)
 {
-	struct call cleanup AUTO_CALL;
+	struct call cleanup AUTO_CALL = CALL_INIT;
 
 	if (!u)
 		return;

@@ -18,21 +18,30 @@ enum err peer_open(struct call *call, struct fanout *f, const struct addressed_l
 	enum err e = rpc_open(call, p.conn, method, &p.stream);
 	call->deadline_ns = deadline;
 	if (e) {
-		rpc_conn_close(p.conn);
+		rpc_pool_put(p.pool, p.conn);
 		return e;
 	}
+	peer_moved(&p);
 	*ret = p;
 	return OK;
 }
 
+void peer_moved(struct peer *p)
+{
+	p->moved_ns = os_clock_mono_ns();
+}
+
 void peer_close(struct peer *p)
 {
-	if (p->stream)
+	if (!p->conn)
+		return;
+	bool spoilt = !p->finished &&
+		      os_clock_mono_ns() - p->moved_ns > PEER_SPOILT_MS * NS_PER_MS;
+	/* With a live stream the pool closes it. */
+	if (!spoilt)
 		rpc_stream_end(p->stream);
-	p->stream = NULL;
-	if (p->conn)
-		rpc_pool_put(p->pool, p->conn);
-	p->conn = NULL;
+	rpc_pool_put(p->pool, p->conn);
+	*p = (struct peer){ 0 };
 }
 
 void peer_finished(struct call *call, struct peer *p, int64_t stall_ns)
@@ -44,6 +53,7 @@ void peer_finished(struct call *call, struct peer *p, int64_t stall_ns)
 	if (rpc_recv(call, p->stream, &rest) != OK)
 		call_clear_error(call);
 	call->deadline_ns = deadline;
+	p->finished = true;
 }
 
 int64_t peer_step(struct call *call, int64_t stall_ns)

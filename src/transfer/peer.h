@@ -5,15 +5,22 @@
 #include "order/order.h"
 #include "transfer/fanout.h"
 
+enum { PEER_SPOILT_MS = 500 };
+
 struct peer {
 	struct rpc_pool *pool;
 	struct rpc_conn *conn;
 	struct rpc_stream *stream;
+	int64_t moved_ns; /* when the node last took or gave something */
+	bool finished;
 };
 
 enum err peer_open(struct call *call, struct fanout *f, const struct addressed_limit *limit,
 		   const char *method, int64_t stall_ns, struct peer *ret) MUST_USE;
-/* Ends the stream and gives the connection back; an unfinished stream is cancelled. */
+/* A step succeeded. */
+void peer_moved(struct peer *p);
+/* Ends the stream and gives the connection back; an unfinished stream is cancelled.  A node that did
+ * not move for PEER_SPOILT_MS may still hang in it, so that connection is not used again. */
 void peer_close(struct peer *p);
 /* After the last message: takes the node's CloseSend too, so that the connection can be reused. */
 void peer_finished(struct call *call, struct peer *p, int64_t stall_ns);

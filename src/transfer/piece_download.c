@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/wire.h"
+#include "os/clock.h"
 #include "proto/proto.h"
 #include "transfer/peer.h"
 
@@ -191,6 +192,7 @@ enum err piece_download_read(struct call *call, struct piece_download *d, struct
 	enum err e = read_step(call, d, &data);
 	call->deadline_ns = deadline;
 	TRY_PLAIN(e);
+	peer_moved(&d->peer);
 	d->received += data.len;
 	*ret = data;
 	return OK;
@@ -203,10 +205,21 @@ void piece_download_origin(const struct piece_download *d, struct bytes *ret_has
 	*ret_limit = buf_bytes(&d->origin);
 }
 
+/* All is here: a plain end, so that the node sees no cancellation. */
+static void end_complete(struct piece_download *d)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+
+	os_call_limit(&call, NS_PER_SEC);
+	d->peer.finished = rpc_close_send(&call, d->peer.stream) == OK;
+}
+
 void piece_download_close(struct piece_download *d)
 {
 	if (!d)
 		return;
+	if (d->peer.stream && d->received == d->size)
+		end_complete(d);
 	peer_close(&d->peer);
 	buf_free(&d->hash);
 	buf_free(&d->origin);

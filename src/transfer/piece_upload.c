@@ -186,6 +186,8 @@ enum err piece_upload_write(struct call *call, struct piece_upload *u, const str
 	buf_clear(&u->head);
 	buf_clear(&u->tail);
 	u->sent += (int64_t)len;
+	if (!e)
+		peer_moved(&u->peer);
 	return e;
 }
 

@@ -174,7 +174,7 @@ static void piece_main(void *arg)
 {
 	struct piece *p = arg;
 	struct segment_download *d = p->d;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 
 	call_init(&call);
 	call.deadline_ns = d->deadline_ns;

@@ -251,7 +251,7 @@ static void piece_main(void *arg)
 {
 	struct piece *p = arg;
 	struct upload *up = p->up;
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 
 	call_init(&call);
 	call.deadline_ns = up->deadline_ns;

@@ -1,0 +1,468 @@
+/*
+ * Segments to and from a network of fake nodes, well-behaved ones and all kinds of others: what
+ * arrives is what was sent, and nobody is waited for longer than needed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "os/cancel.h"
+#include "os/clock.h"
+#include "os/random.h"
+#include "os/thread.h"
+#include "proto/proto.h"
+#include "transfer/segment_download.h"
+#include "transfer/segment_upload.h"
+#include "transfer/test/fake_nodes.h"
+
+static struct fake_network net;
+
+/* A segment on its way: deterministic bytes, where they are, how often was asked again. */
+struct segment {
+	struct scheme scheme;
+	uint64_t size, read_at, read_pause_ms;
+	struct arena arena;
+	struct fake_limits limits;
+	int nodes[FAKE_NODES_MAX];   /* of piece i */
+	unsigned next_node, renewals;
+	struct segment_upload_result result;
+};
+
+static uint8_t byte_at(uint64_t i)
+{
+	return (uint8_t)(i * 131 + (i >> 9) * 17 + (i >> 17));
+}
+
+static enum err source(struct call *call, void *arg, uint8_t *buf, size_t cap, size_t *ret_n)
+{
+	struct segment *s = arg;
+	size_t n = (size_t)MIN((uint64_t)cap, s->size - s->read_at);
+
+	if (s->read_pause_ms)
+		TRY_PLAIN(os_sleep(call, (int64_t)s->read_pause_ms * NS_PER_MS));
+	for (size_t i = 0; i < n; i++)
+		buf[i] = byte_at(s->read_at + i);
+	s->read_at += n;
+	*ret_n = n;
+	return OK;
+}
+
+static enum err renew(struct call *call, void *arg, const unsigned numbers[], size_t count,
+		      const Metainfo__AddressedOrderLimit *const **ret)
+{
+	struct segment *s = arg;
+	int64_t limit = (int64_t)scheme_piece_size(&s->scheme, s->size);
+
+	s->renewals++;
+	for (size_t i = 0; i < count; i++) {
+		if (s->next_node >= net.count)
+			return call_fail(call, ERR_PRECONDITION, "not enough nodes");
+		s->nodes[numbers[i]] = (int)s->next_node++;
+		s->limits.list[numbers[i]] =
+			fake_limit(&net, &s->arena, s->nodes[numbers[i]], numbers[i], limit,
+				   ORDERS__PIECE_ACTION__PUT, &s->limits);
+	}
+	*ret = (const Metainfo__AddressedOrderLimit *const *)s->limits.list;
+	return OK;
+}
+
+static struct segment *segment_new(const char *scheme, uint64_t size)
+{
+	struct segment *s = calloc(1, sizeof(*s));
+
+	assert_int_equal(scheme_parse(bytes_str(scheme), &s->scheme), OK);
+	s->size = size;
+	for (int i = 0; i < s->scheme.total; i++)
+		s->nodes[i] = i;
+	s->next_node = s->scheme.total;
+	fake_limits_make(&net, &s->arena, s->nodes, s->scheme.total,
+			 (int64_t)scheme_piece_size(&s->scheme, size), ORDERS__PIECE_ACTION__PUT,
+			 &s->limits);
+	return s;
+}
+
+static void segment_free(struct segment *s)
+{
+	arena_free(&s->arena);
+	free(s);
+}
+
+static enum err upload(struct call *call, struct segment *s)
+{
+	struct segment_upload p = {
+		.scheme = s->scheme,
+		.limits = (const Metainfo__AddressedOrderLimit *const *)s->limits.list,
+		.piece_key = s->limits.key,
+		.algorithm = HASH_BLAKE3,
+		.size_max = s->size,
+		.block_bytes = 7424,
+		.read = source,
+		.renew = renew,
+		.arg = s,
+		.memory_max = 2 << 20,
+		.stall_ns = 60 * NS_PER_SEC,
+	};
+
+	return segment_upload(call, net.fanout, &p, &s->arena, &s->result);
+}
+
+/* Downloads [offset, offset + length) and compares; the outcome of the first failure. */
+static enum err download(struct call *call, struct segment *s, uint64_t offset, uint64_t length,
+			 bool verify, unsigned *ret_liars)
+{
+	struct arena a AUTO(arena_free) = { 0 };
+	struct fake_limits limits;
+	struct segment_download *d;
+	struct bytes v;
+	uint64_t at = offset;
+	int nodes[FAKE_NODES_MAX];
+	struct node_id liars[8];
+	enum err e;
+
+	for (unsigned i = 0; i < s->scheme.total; i++)
+		nodes[i] = -1;
+	for (size_t i = 0; i < s->result.count; i++)
+		nodes[s->result.pieces[i].number] = s->nodes[s->result.pieces[i].number];
+	fake_limits_make(&net, &a, nodes, s->scheme.total,
+			 (int64_t)scheme_piece_size(&s->scheme, s->size), ORDERS__PIECE_ACTION__GET,
+			 &limits);
+	struct segment_download_params p = {
+		.scheme = s->scheme,
+		.limits = (const Metainfo__AddressedOrderLimit *const *)limits.list,
+		.piece_key = limits.key,
+		.encrypted_size = s->size,
+		.offset = offset,
+		.length = length,
+		.verify = verify,
+		.memory_max = 1 << 20,
+		.stall_ns = 5 * NS_PER_SEC,
+	};
+	TRY_PLAIN(segment_download_open(call, net.fanout, &p, &d));
+	while ((e = segment_download_read(call, d, &v)) == OK) {
+		for (size_t i = 0; i < v.len; i++)
+			if (v.data[i] != byte_at(at + i)) {
+				e = ERR_CRYPTO;
+				break;
+			}
+		if (e)
+			break;
+		at += v.len;
+	}
+	if (ret_liars)
+		*ret_liars = (unsigned)segment_download_liars(d, liars, 8);
+	segment_download_close(d);
+	if (e != ERR_EOF)
+		return e;
+	assert_true(at == offset + length);
+	return OK;
+}
+
+static int setup(void **state)
+{
+	fake_network_start(&net, 16);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_network_stop(&net);
+	return 0;
+}
+
+static void heal(void)
+{
+	for (unsigned i = 0; i < net.count; i++) {
+		net.nodes[i].fault = FAULT_NONE;
+		net.nodes[i].at = 0;
+		net.nodes[i].uploads = net.nodes[i].downloads = net.nodes[i].cancelled = 0;
+	}
+}
+
+static void expect_stored(struct segment *s)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+
+	assert_true(s->result.count >= s->scheme.success);
+	assert_true(s->result.encrypted_size == s->size);
+	for (size_t i = 0; i < s->result.count; i++) {
+		const struct segment_piece *p = &s->result.pieces[i];
+		assert_true(i == 0 || p->number > s->result.pieces[i - 1].number);
+		assert_true(p->hash->piece_size == (int64_t)scheme_piece_size(&s->scheme, s->size));
+	}
+	assert_int_equal(download(&call, s, 0, s->size, false, NULL), OK);
+}
+
+/* ---- */
+
+static void sizes(void **state)
+{
+	static const uint64_t list[] = { 1, 17, 7424, 14848, 1024 * 100, 7424 * 57, 3000001, 7424 * 1000 };
+	static const char *const schemes[] = { "1/1/1/1", "1/1/2/3", "2/3/4/5-64B", "4/6/8/10",
+					       "10/11/12/14-1024B" };
+
+	heal();
+	for (size_t k = 0; k < ARRAY_LEN(schemes); k++) {
+		for (size_t i = 0; i < ARRAY_LEN(list); i++) {
+			struct call call AUTO_CALL = CALL_INIT;
+			struct segment *s = segment_new(schemes[k], list[i]);
+			enum err e = upload(&call, s);
+			if (e)
+				fail_msg("%s size %llu: %s", schemes[k], (unsigned long long)list[i],
+					 call_error(&call, e));
+			expect_stored(s);
+			assert_int_equal(s->renewals, 0);
+			segment_free(s);
+		}
+	}
+}
+
+static void ranges(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct segment *s = segment_new("4/6/8/10", 7424 * 300);
+
+	heal();
+	assert_int_equal(upload(&call, s), OK);
+	for (int i = 0; i < 60; i++) {
+		uint64_t offset = os_random_below(s->size);
+		uint64_t length = 1 + os_random_below(s->size - offset);
+		if (i % 3 == 0)
+			length = MIN(length, (uint64_t)5000);
+		enum err e = download(&call, s, offset, length, i % 10 == 9, NULL);
+		if (e)
+			fail_msg("%llu+%llu: %s", (unsigned long long)offset,
+				 (unsigned long long)length, call_error(&call, e));
+	}
+	/* No more was signed for than was wanted. */
+	heal();
+	assert_int_equal(download(&call, s, 0, 7424, false, NULL), OK);
+	for (unsigned i = 0; i < 10; i++)
+		if (net.nodes[i].downloads)
+			assert_true(net.nodes[i].ordered <= 8 * 256);
+	segment_free(s);
+}
+
+/* Uploads with some nodes at fault; returns how long it took. */
+static int64_t upload_with(enum fault fault, size_t at, unsigned bad, unsigned expect_renewals,
+			   bool exact)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct segment *s = segment_new("4/6/8/10", 7424 * 900);
+
+	heal();
+	for (unsigned i = 0; i < bad; i++) {
+		net.nodes[i * 2].fault = fault;
+		net.nodes[i * 2].at = at;
+	}
+	int64_t start = os_clock_mono_ns();
+	enum err e = upload(&call, s);
+	int64_t took = os_clock_mono_ns() - start;
+	if (e)
+		fail_msg("fault %d: %s", fault, call_error(&call, e));
+	if (exact)
+		assert_int_equal(s->renewals, expect_renewals);
+	heal();
+	expect_stored(s);
+	segment_free(s);
+	return took;
+}
+
+static void few_bad_nodes_cost_nothing(void **state)
+{
+	assert_true(upload_with(FAULT_REFUSE, 0, 2, 0, true) < 20 * NS_PER_SEC);
+	assert_true(upload_with(FAULT_CLOSE, 300000, 2, 0, true) < 20 * NS_PER_SEC);
+	assert_true(upload_with(FAULT_STALL, 0, 2, 0, true) < 20 * NS_PER_SEC);
+	assert_true(upload_with(FAULT_STALL, 200000, 2, 0, true) < 20 * NS_PER_SEC);
+	assert_true(upload_with(FAULT_DEAF, 0, 2, 0, true) < 20 * NS_PER_SEC);
+	/* Now the same nodes are fine, but for the connections they hang in. */
+	assert_true(upload_with(FAULT_NONE, 0, 0, 0, true) < 20 * NS_PER_SEC);
+	assert_true(upload_with(FAULT_NO_ANSWER, 0, 2, 0, true) < 20 * NS_PER_SEC);
+	assert_true(upload_with(FAULT_WRONG_HASH, 0, 2, 0, true) < 20 * NS_PER_SEC);
+	assert_true(upload_with(FAULT_SLOW, 300, 2, 0, true) < 20 * NS_PER_SEC);
+}
+
+static void many_bad_nodes_are_replaced(void **state)
+{
+	assert_true(upload_with(FAULT_REFUSE, 0, 4, 1, false) < 20 * NS_PER_SEC);
+	assert_true(upload_with(FAULT_CLOSE, 300000, 4, 1, false) < 20 * NS_PER_SEC);
+	assert_true(upload_with(FAULT_FOREIGN_SIGNATURE, 0, 4, 1, false) < 20 * NS_PER_SEC);
+	/* Others are stored, so those that never answer are given up after ten seconds. */
+	assert_true(upload_with(FAULT_NO_ANSWER, 0, 3, 1, true) < 40 * NS_PER_SEC);
+}
+
+static void no_nodes_left(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct segment *s = segment_new("4/6/8/10", 7424 * 50);
+
+	heal();
+	for (unsigned i = 0; i < net.count; i++)
+		net.nodes[i].fault = FAULT_REFUSE;
+	assert_int_equal(upload(&call, s), ERR_UNAVAILABLE);
+	assert_non_null(strstr(call.error, "overloaded"));
+	segment_free(s);
+	heal();
+}
+
+static void slow_source(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct segment *s = segment_new("4/6/8/10", 7424 * 400);
+
+	heal();
+	s->read_pause_ms = 150;
+	assert_int_equal(upload(&call, s), OK);
+	expect_stored(s);
+	segment_free(s);
+}
+
+struct later {
+	struct os_cancel *cancel;
+	int64_t ns;
+};
+
+static void cancel_later(void *arg)
+{
+	struct later *l = arg;
+	struct call call AUTO_CALL = CALL_INIT;
+
+	assert_int_equal(os_sleep(&call, l->ns), OK);
+	os_cancel_set(l->cancel);
+}
+
+static void cancelled_upload(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct segment *s = segment_new("4/6/8/10", 7424 * 900);
+	struct os_cancel cancel;
+	struct os_thread *thread;
+	struct later later = { &cancel, 300 * NS_PER_MS };
+
+	heal();
+	for (unsigned i = 0; i < 10; i++)
+		net.nodes[i].fault = FAULT_STALL;
+	assert_int_equal(os_cancel_init(&call, &cancel, NULL), OK);
+	call.cancel = &cancel;
+	assert_int_equal(os_thread_start(&call, "later", cancel_later, &later, &thread), OK);
+	int64_t start = os_clock_mono_ns();
+	assert_int_equal(upload(&call, s), ERR_CANCELED);
+	assert_true(os_clock_mono_ns() - start < 5 * NS_PER_SEC);
+	os_thread_join(thread);
+	os_cancel_fini(&cancel);
+	segment_free(s);
+	heal();
+}
+
+static void download_around(enum fault fault, size_t at, unsigned bad, int64_t ns_max)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct segment *s = segment_new("4/6/8/10", 7424 * 700);
+
+	heal();
+	assert_int_equal(upload(&call, s), OK);
+	for (unsigned i = 0, done = 0; i < s->result.count && done < bad; i++, done++) {
+		struct fake_node *n = &net.nodes[s->nodes[s->result.pieces[i].number]];
+		n->fault = fault;
+		n->at = at;
+	}
+	int64_t start = os_clock_mono_ns();
+	enum err e = download(&call, s, 0, s->size, false, NULL);
+	if (e)
+		fail_msg("fault %d: %s", fault, call_error(&call, e));
+	assert_true(os_clock_mono_ns() - start < ns_max);
+	segment_free(s);
+	heal();
+}
+
+static void bad_nodes_are_passed_by(void **state)
+{
+	download_around(FAULT_REFUSE, 0, 4, 10 * NS_PER_SEC);
+	download_around(FAULT_CLOSE, 100000, 4, 10 * NS_PER_SEC);
+	download_around(FAULT_STALL, 0, 4, 15 * NS_PER_SEC);
+	download_around(FAULT_STALL, 100000, 4, 15 * NS_PER_SEC);
+	download_around(FAULT_SHORT, 0, 4, 10 * NS_PER_SEC);
+	download_around(FAULT_MORE, 0, 3, 10 * NS_PER_SEC);
+	download_around(FAULT_SLOW, 100, 4, 30 * NS_PER_SEC);
+}
+
+static void too_few_nodes(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct segment *s = segment_new("4/6/8/10", 7424 * 100);
+
+	heal();
+	assert_int_equal(upload(&call, s), OK);
+	for (unsigned i = 3; i < s->result.count; i++)
+		net.nodes[s->nodes[s->result.pieces[i].number]].fault = FAULT_REFUSE;
+	assert_int_equal(download(&call, s, 0, s->size, false, NULL), ERR_UNAVAILABLE);
+	assert_non_null(strstr(call.error, "piece not found"));
+	for (unsigned i = 3; i < s->result.count; i++)
+		net.nodes[s->nodes[s->result.pieces[i].number]].fault = FAULT_STALL;
+	int64_t start = os_clock_mono_ns();
+	assert_int_not_equal(download(&call, s, 0, s->size, false, NULL), OK);
+	assert_true(os_clock_mono_ns() - start < 20 * NS_PER_SEC);
+	segment_free(s);
+	heal();
+}
+
+static void liars_are_found(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct segment *s = segment_new("4/6/8/10", 7424 * 200);
+	unsigned liars = 0;
+
+	heal();
+	assert_int_equal(upload(&call, s), OK);
+	for (unsigned i = 0; i < 2; i++)
+		net.nodes[s->nodes[s->result.pieces[i].number]].fault = FAULT_LIE;
+	/* 8 pieces or more: two wrong ones can be told from the others (erasure.md 4). */
+	enum err e = download(&call, s, 0, s->size, true, &liars);
+	if (e)
+		fail_msg("%s", call_error(&call, e));
+	assert_int_equal(liars, 2);
+	for (unsigned i = 0; i < s->result.count; i++)
+		net.nodes[s->nodes[s->result.pieces[i].number]].fault = FAULT_LIE;
+	for (unsigned i = 0; i < 3; i++)
+		net.nodes[s->nodes[s->result.pieces[i].number]].fault = FAULT_NONE;
+	assert_int_not_equal(download(&call, s, 0, s->size, true, &liars), OK);
+	segment_free(s);
+	heal();
+}
+
+static void connections_are_used_again(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+
+	heal();
+	for (int i = 0; i < 5; i++) {
+		struct segment *s = segment_new("2/3/4/4", 20000);
+		assert_int_equal(upload(&call, s), OK);
+		expect_stored(s);
+		segment_free(s);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(ranges),
+		cmocka_unit_test(few_bad_nodes_cost_nothing),
+		cmocka_unit_test(many_bad_nodes_are_replaced),
+		cmocka_unit_test(no_nodes_left),
+		cmocka_unit_test(slow_source),
+		cmocka_unit_test(cancelled_upload),
+		cmocka_unit_test(bad_nodes_are_passed_by),
+		cmocka_unit_test(too_few_nodes),
+		cmocka_unit_test(liars_are_found),
+		cmocka_unit_test(connections_are_used_again),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
