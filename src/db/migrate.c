@@ -19,17 +19,24 @@ static enum err make_table(struct call *call, struct db_tx *tx, void *arg)
 				      " applied_at INTEGER NOT NULL)");
 }
 
-static enum err read_version(struct call *call, struct db_tx *tx, int64_t *ret)
+/* Steps done so far; the last one must be of this list, or the database is somebody else's. */
+static enum err read_version(struct call *call, struct db_tx *tx, const struct step *s, int64_t *ret)
 {
 	struct db_rows *rows = NULL;
 
-	TRY_PLAIN(db_query(call, tx, "SELECT CAST(COUNT(*) AS INTEGER) FROM schema_version", NULL, 0,
-			   &rows));
+	TRY_PLAIN(db_query(call, tx,
+			   "SELECT version, name FROM schema_version ORDER BY version DESC LIMIT 1", NULL,
+			   0, &rows));
 	enum err e = db_rows_next(call, rows);
-	if (!e)
-		*ret = db_int(rows, 0);
+	*ret = e ? 0 : db_int(rows, 0);
+	if (!e && *ret >= 1 && *ret <= (int64_t)s->count &&
+	    !bytes_equal(db_bytes(rows, 1), bytes_str(s->list[*ret - 1].name)))
+		e = call_fail(call, ERR_PRECONDITION,
+			      "the database is of another program: its step %lld is \"%.*s\", not \"%s\"",
+			      (long long)*ret, (int)db_bytes(rows, 1).len,
+			      (const char *)db_bytes(rows, 1).data, s->list[*ret - 1].name);
 	db_rows_free(rows);
-	return e;
+	return e == ERR_NOT_FOUND ? OK : e;
 }
 
 /* Does the next step, if there is one. */
@@ -39,7 +46,7 @@ static enum err migrate_one(struct call *call, struct db_tx *tx, void *arg)
 
 	s->did_one = false;
 	TRY_PLAIN(tx->db->driver->lock_schema(call, tx));
-	TRY_PLAIN(read_version(call, tx, &s->applied));
+	TRY_PLAIN(read_version(call, tx, s, &s->applied));
 	if (s->applied > (int64_t)s->count)
 		return call_fail(call, ERR_PRECONDITION,
 				 "the database is of a newer program (schema %lld, this one knows %zu); "

@@ -99,6 +99,10 @@ static void migrations(void **state)
 	assert_int_equal(db_migrate(&call, db, first_steps, ARRAY_LEN(first_steps)),
 			 ERR_PRECONDITION);
 	assert_non_null(strstr(call.error, "newer"));
+	const struct db_migration foreign[] = { all_steps[0], all_steps[1],
+						{ "other", "never run" } };
+	assert_int_equal(db_migrate(&call, db, foreign, ARRAY_LEN(foreign)), ERR_PRECONDITION);
+	assert_non_null(strstr(call.error, "another program"));
 	/* A step that fails changes nothing and can be repeated when it is repaired. */
 	const struct db_migration bad[] = { all_steps[0], all_steps[1], all_steps[2],
 					    { "bad", "CREATE TABLE half (n INTEGER); SELECT * FROM nowhere" } };
