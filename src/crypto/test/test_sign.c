@@ -137,6 +137,27 @@ static void damaged_keys_are_refused(void **state)
 	call_fini(&call);
 }
 
+/* Made with `openssl ec -conv_form compressed`: same key, point in the short form. */
+static void compressed_points_are_spread(void **state)
+{
+	static const char pem[] = 
+		"-----BEGIN EC PRIVATE KEY-----\n"
+		"MFcCAQEEIKFgQjzLYjXL6oRn+Fzx6KHhkZ2ko8XCE/7u0ne1XBBToAoGCCqGSM49\n"
+		"AwEHoSQDIgADB3pPEclkoz8acwti7Jff4kH7QqdK3gJszImAimVjlXc=\n"
+		"-----END EC PRIVATE KEY-----\n";
+	AUTO(private_key_auto) struct private_key *key = NULL;
+	AUTO(public_key_auto) struct public_key *public = NULL;
+	AUTO_BUF struct buf spki = BUF_INIT(4096);
+	struct call call;
+
+	call_init(&call);
+	assert_int_equal(private_key_from_pem(&call, bytes_str(pem), &key), OK);
+	assert_int_equal(private_key_public_der(&call, key, &spki), OK);
+	assert_int_equal(spki.len, 91);
+	assert_int_equal(public_key_from_der(&call, buf_bytes(&spki), &public), OK);
+	call_fini(&call);
+}
+
 /* Ed25519 is deterministic: the reference's order signatures are ours, byte for byte. */
 static void orders_of_the_reference(void **state)
 {
@@ -216,6 +237,7 @@ int main(void)
 		cmocka_unit_test_teardown(leaf_signatures_of_the_reference, no_openssl_errors),
 		cmocka_unit_test_teardown(ecdsa_refuses_the_rest, no_openssl_errors),
 		cmocka_unit_test_teardown(damaged_keys_are_refused, no_openssl_errors),
+		cmocka_unit_test_teardown(compressed_points_are_spread, no_openssl_errors),
 		cmocka_unit_test_teardown(orders_of_the_reference, no_openssl_errors),
 		cmocka_unit_test_teardown(ed25519_round_trip, no_openssl_errors),
 	};
