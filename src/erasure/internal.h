@@ -30,7 +30,8 @@ struct rs_rows {
 	const struct rs_kernel *kernel;
 	unsigned k;
 	unsigned rows;
-	void *tables;
+	uint8_t *tables;  /* of all rows together */
+	uint8_t *singles; /* of each row alone, one behind the other */
 };
 
 struct rs {
@@ -52,7 +53,7 @@ bool rs_numbers_ok(const struct rs *rs, const unsigned numbers[], unsigned count
 enum err rs_rows_new(const struct rs *rs, const unsigned from[], const unsigned to[], unsigned rows,
 		     struct rs_rows *ret) MUST_USE;
 void rs_rows_fini(struct rs_rows *r);
-/* out[i] = row i applied to in; len <= RS_STRIP_BYTES; no NULL. */
+/* out[i] = row i applied to in; len <= RS_STRIP_BYTES.  A NULL among out is skipped. */
 void rs_rows_apply(const struct rs_rows *r, size_t len, const uint8_t *const in[],
 		   uint8_t *const out[]);
 

@@ -11,7 +11,8 @@
 #include "base/num.h"
 #include "erasure/internal.h"
 
-enum { GENERATOR = 2 };
+/* A row alone costs about as much as four rows among many. */
+enum { GENERATOR = 2, SINGLES_SHARE = 4 };
 
 uint8_t rs_point(unsigned number)
 {
@@ -77,9 +78,10 @@ enum err rs_rows_new(const struct rs *rs, const unsigned from[], const unsigned 
 	}
 	uint8_t *matrix = calloc(rows, k);
 	r.tables = calloc((size_t)rows * k, r.kernel->table_bytes);
-	if (!matrix || !r.tables) {
+	r.singles = calloc((size_t)rows * k, r.kernel->table_bytes);
+	if (!matrix || !r.tables || !r.singles) {
 		free(matrix);
-		free(r.tables);
+		rs_rows_fini(&r);
 		return ERR_NO_MEMORY;
 	}
 	for (unsigned j = 0; j < k; j++)
@@ -88,6 +90,9 @@ enum err rs_rows_new(const struct rs *rs, const unsigned from[], const unsigned 
 	for (unsigned i = 0; i < rows; i++)
 		lagrange_row(x, weight, k, rs_point(to[i]), matrix + (size_t)i * k);
 	r.kernel->prepare(k, rows, matrix, r.tables);
+	for (unsigned i = 0; i < rows; i++)
+		r.kernel->prepare(k, 1, matrix + (size_t)i * k,
+				  r.singles + (size_t)i * k * r.kernel->table_bytes);
 	free(matrix);
 	*ret = r;
 	return OK;
@@ -96,14 +101,41 @@ enum err rs_rows_new(const struct rs *rs, const unsigned from[], const unsigned 
 void rs_rows_fini(struct rs_rows *r)
 {
 	free(r->tables);
-	r->tables = NULL;
+	free(r->singles);
+	r->tables = r->singles = NULL;
+}
+
+/* Some outputs are not wanted: few that are go one by one, otherwise the others are dropped. */
+static void apply_some(const struct rs_rows *r, unsigned wanted, size_t len,
+		       const uint8_t *const in[], uint8_t *const out[])
+{
+	uint8_t dropped[RS_STRIP_BYTES];
+	uint8_t *all[RS_TOTAL_MAX];
+
+	for (unsigned i = 0; i < r->rows; i++) {
+		const uint8_t *single = r->singles + (size_t)i * r->k * r->kernel->table_bytes;
+
+		all[i] = out[i] ? out[i] : dropped;
+		if (out[i] && wanted <= r->rows / SINGLES_SHARE)
+			r->kernel->apply(r->k, 1, single, len, in, &out[i]);
+	}
+	if (wanted > r->rows / SINGLES_SHARE)
+		r->kernel->apply(r->k, r->rows, r->tables, len, in, all);
 }
 
 void rs_rows_apply(const struct rs_rows *r, size_t len, const uint8_t *const in[],
 		   uint8_t *const out[])
 {
-	if (r->rows && len)
+	unsigned wanted = 0;
+
+	for (unsigned i = 0; i < r->rows; i++)
+		wanted += out[i] != NULL;
+	if (wanted == 0 || len == 0)
+		return;
+	if (wanted == r->rows)
 		r->kernel->apply(r->k, r->rows, r->tables, len, in, out);
+	else
+		apply_some(r, wanted, len, in, out);
 }
 
 enum err rs_new_with(const struct rs_kernel *kernel, unsigned k, unsigned n, struct rs **ret)
@@ -152,7 +184,6 @@ unsigned rs_total(const struct rs *rs)
 
 void rs_encode(const struct rs *rs, size_t len, uint8_t *const shares[])
 {
-	uint8_t dropped[RS_STRIP_BYTES];
 	const uint8_t *in[RS_TOTAL_MAX];
 	uint8_t *out[RS_TOTAL_MAX];
 
@@ -160,7 +191,7 @@ void rs_encode(const struct rs *rs, size_t len, uint8_t *const shares[])
 		for (unsigned j = 0; j < rs->k; j++)
 			in[j] = shares[j] + at;
 		for (unsigned i = rs->k; i < rs->n; i++)
-			out[i - rs->k] = shares[i] ? shares[i] + at : dropped;
+			out[i - rs->k] = shares[i] ? shares[i] + at : NULL;
 		rs_rows_apply(&rs->parity, MIN(len - at, (size_t)RS_STRIP_BYTES), in, out);
 	}
 }
@@ -205,7 +236,6 @@ void rs_decoder_free(struct rs_decoder *d)
 void rs_decode(const struct rs_decoder *d, size_t len, const uint8_t *const in[],
 	       uint8_t *const out[])
 {
-	uint8_t dropped[RS_STRIP_BYTES];
 	const uint8_t *from[RS_TOTAL_MAX];
 	uint8_t *to[RS_TOTAL_MAX];
 
@@ -213,7 +243,7 @@ void rs_decode(const struct rs_decoder *d, size_t len, const uint8_t *const in[]
 		for (unsigned j = 0; j < d->k; j++)
 			from[j] = in[j] + at;
 		for (unsigned i = 0; i < d->rows.rows; i++)
-			to[i] = out[d->missing[i]] ? out[d->missing[i]] + at : dropped;
+			to[i] = out[d->missing[i]] ? out[d->missing[i]] + at : NULL;
 		rs_rows_apply(&d->rows, MIN(len - at, (size_t)RS_STRIP_BYTES), from, to);
 	}
 	for (unsigned i = 0; i < d->present_count; i++) {

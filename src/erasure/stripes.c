@@ -5,21 +5,10 @@
 #include "base/num.h"
 #include "erasure/internal.h"
 
-/* One part, of a strip at most, of one stripe: at is its offset within the shares. */
-static void encode_part(const struct rs *rs, size_t share_size, const uint8_t *stripe, size_t at,
-			size_t len, uint8_t *const out[])
-{
-	const uint8_t *in[RS_TOTAL_MAX];
-
-	for (unsigned j = 0; j < rs->k; j++)
-		in[j] = stripe + j * share_size + at;
-	rs_rows_apply(&rs->parity, len, in, out);
-}
-
 void rs_encode_stripes(const struct rs *rs, size_t share_size, size_t stripes, const uint8_t *data,
 		       uint8_t *const pieces[])
 {
-	uint8_t dropped[RS_STRIP_BYTES];
+	const uint8_t *in[RS_TOTAL_MAX];
 	uint8_t *out[RS_TOTAL_MAX];
 
 	for (size_t s = 0; s < stripes; s++, data += rs->k * share_size) {
@@ -27,10 +16,12 @@ void rs_encode_stripes(const struct rs *rs, size_t share_size, size_t stripes, c
 			if (pieces[j])
 				memcpy(pieces[j] + s * share_size, data + j * share_size, share_size);
 		for (size_t at = 0; at < share_size; at += RS_STRIP_BYTES) {
+			for (unsigned j = 0; j < rs->k; j++)
+				in[j] = data + j * share_size + at;
 			for (unsigned i = rs->k; i < rs->n; i++)
-				out[i - rs->k] = pieces[i] ? pieces[i] + s * share_size + at : dropped;
-			encode_part(rs, share_size, data, at,
-				    MIN(share_size - at, (size_t)RS_STRIP_BYTES), out);
+				out[i - rs->k] = pieces[i] ? pieces[i] + s * share_size + at : NULL;
+			rs_rows_apply(&rs->parity, MIN(share_size - at, (size_t)RS_STRIP_BYTES), in,
+				      out);
 		}
 	}
 }

@@ -237,6 +237,12 @@ static void stripes_equal_shares(void **state)
 		rs_encode_stripes(rs, e, stripes, data, part);
 		for (unsigned j = 1; j < n; j += 2)
 			assert_memory_equal(fewer[j], pieces[j], e * stripes);
+		/* One alone is needed again. */
+		uint8_t *alone = shares_new(&a, 1, e * stripes, 0)[0];
+		memset(part, 0, sizeof(part));
+		part[n - 1] = alone;
+		rs_encode_stripes(rs, e, stripes, data, part);
+		assert_memory_equal(alone, pieces[n - 1], e * stripes);
 		arena_free(&a);
 	}
 }
