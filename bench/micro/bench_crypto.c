@@ -5,6 +5,7 @@
 #include "crypto/base58check.h"
 #include "crypto/blake3.h"
 #include "crypto/hash.h"
+#include "crypto/key_search.h"
 #include "crypto/sign.h"
 #include "crypto/x509.h"
 
@@ -144,6 +145,7 @@ struct sign_bench {
 	struct call call;
 	struct private_key *key;
 	struct public_key *public;
+	struct key_search *search;
 	struct ed25519_signer *signer;
 	struct ed25519_verifier *verifier;
 	struct buf spki, signature, certificate;
@@ -197,6 +199,14 @@ static void key_generate(void *arg)
 	private_key_free(k);
 }
 
+static void key_next(void *arg)
+{
+	struct sign_bench *b = arg;
+	struct bytes spki;
+
+	must(key_search_next(&b->call, b->search, &spki));
+}
+
 static void certificate_check(void *arg)
 {
 	struct sign_bench *b = arg;
@@ -237,6 +247,8 @@ static void add_signatures(void (*add)(struct bench))
 	add((struct bench){ "Ed25519 verify", 0, ed25519_verify_one, b });
 	add((struct bench){ "P-256 public key from DER", 0, key_parse, b });
 	add((struct bench){ "P-256 key generation", 0, key_generate, b });
+	must(key_search_new(&b->call, &b->search));
+	add((struct bench){ "P-256 key in a search for a node ID", 0, key_next, b });
 	add((struct bench){ "certificate: parse, key, signature", 0, certificate_check, b });
 }
 

@@ -18,15 +18,10 @@
 #include "crypto/der.h"
 #include "crypto/hash.h"
 #include "crypto/secret.h"
+#include "crypto/sign_internal.h"
 
 /* The exponent's limit is Go's; a long one would make verification as slow as signing. */
-enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, RSA_EXPONENT_BITS_MAX = 31, PEM_MAX = 64 << 10,
-       P256_POINT_BYTES = 65 };
-
-/* SubjectPublicKeyInfo of a P-256 key up to the uncompressed point. */
-static const struct bytes p256_spki_head =
-	BYTES("\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d"
-	      "\x03\x01\x07\x03\x42\x00", 26);
+enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, RSA_EXPONENT_BITS_MAX = 31, PEM_MAX = 64 << 10 };
 
 struct private_key {
 	EVP_PKEY *pkey; /* P-256, its point uncompressed */
@@ -50,8 +45,7 @@ static enum err openssl_fail(struct call *call, enum err e, const char *text)
 	return call_fail(call, e, "%s", text);
 }
 
-/* Takes the key over. */
-static enum err wrap_private(struct call *call, EVP_PKEY **pkey, struct private_key **ret)
+enum err private_key_wrap(struct call *call, EVP_PKEY **pkey, struct private_key **ret)
 {
 	/* A file may hold the point compressed; node IDs are made of the long form. */
 	if (EVP_PKEY_set_utf8_string_param(*pkey, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
@@ -71,7 +65,7 @@ enum err private_key_generate(struct call *call, struct private_key **ret)
 
 	if (!pkey)
 		return openssl_fail(call, ERR_INTERNAL, "cannot generate a P-256 key");
-	return wrap_private(call, &pkey, ret);
+	return private_key_wrap(call, &pkey, ret);
 }
 
 /* The decoded block: PKCS#8 or SEC1. */
@@ -121,7 +115,7 @@ enum err private_key_from_pem(struct call *call, struct bytes pem, struct privat
 	OPENSSL_free(label);
 	OPENSSL_free(header);
 	OPENSSL_clear_free(der, (size_t)len);
-	return e ? e : wrap_private(call, &pkey, ret);
+	return e ? e : private_key_wrap(call, &pkey, ret);
 }
 
 enum err private_key_to_pem(struct call *call, const struct private_key *k, struct buf *out)
@@ -155,7 +149,7 @@ enum err private_key_public_der(struct call *call, const struct private_key *k, 
 	if (EVP_PKEY_get_octet_string_param(k->pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point),
 					    &len) != 1 || len != sizeof(point))
 		return openssl_fail(call, ERR_INTERNAL, "cannot write the public key");
-	buf_add_bytes(out, p256_spki_head);
+	buf_add(out, p256_spki_head, sizeof(p256_spki_head));
 	buf_add(out, point, len);
 	return buf_status(out);
 }

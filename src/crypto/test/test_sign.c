@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "crypto/hash.h"
+#include "crypto/key_search.h"
 #include "crypto/sign.h"
 #include "vectors.h"
 
@@ -158,6 +159,47 @@ static void compressed_points_are_spread(void **state)
 	call_fini(&call);
 }
 
+/* Searched keys are good keys: they sign, differ, and belong to the points given. */
+static void searched_keys(void **state)
+{
+	struct key_search *search = NULL;
+	AUTO_BUF struct buf seen = BUF_INIT(1 << 20);
+	struct call call;
+
+	call_init(&call);
+	assert_int_equal(key_search_new(&call, &search), OK);
+	for (unsigned i = 0; i < 600; i++) { /* over the ends of batches */
+		AUTO(private_key_auto) struct private_key *key = NULL;
+		AUTO(public_key_auto) struct public_key *public = NULL;
+		AUTO_BUF struct buf der = BUF_INIT(4096), sig = BUF_INIT(4096);
+		struct bytes spki = BYTES_NONE;
+
+		assert_int_equal(key_search_next(&call, search, &spki), OK);
+		assert_int_equal(spki.len, 91);
+		assert_null(memmem(seen.data, seen.len, spki.data + 27, 32));
+		buf_add(&seen, spki.data + 27, 32);
+		if (i % 50 && i != 255 && i != 256 && i != 257)
+			continue;
+		assert_int_equal(public_key_from_der(&call, spki, &public), OK);
+		assert_int_equal(key_search_key(&call, search, &key), OK);
+		assert_int_equal(private_key_public_der(&call, key, &der), OK);
+		assert_bytes_equal(buf_bytes(&der), spki);
+		assert_int_equal(private_key_sign(&call, key, bytes_str("x"), &sig), OK);
+		assert_int_equal(public_key_verify(&call, public, bytes_str("x"), buf_bytes(&sig)), OK);
+		/* And so they do after a way through a file. */
+		AUTO(private_key_auto) struct private_key *again = NULL;
+		AUTO_SECRET_BUF struct buf pem = BUF_INIT(4096);
+		assert_int_equal(private_key_to_pem(&call, key, &pem), OK);
+		assert_int_equal(private_key_from_pem(&call, buf_bytes(&pem), &again), OK);
+		buf_clear(&sig);
+		assert_int_equal(private_key_sign(&call, again, bytes_str("y"), &sig), OK);
+		assert_int_equal(public_key_verify(&call, public, bytes_str("y"), buf_bytes(&sig)), OK);
+	}
+	key_search_free(search);
+	key_search_free(NULL);
+	call_fini(&call);
+}
+
 /* Ed25519 is deterministic: the reference's order signatures are ours, byte for byte. */
 static void orders_of_the_reference(void **state)
 {
@@ -238,6 +280,7 @@ int main(void)
 		cmocka_unit_test_teardown(ecdsa_refuses_the_rest, no_openssl_errors),
 		cmocka_unit_test_teardown(damaged_keys_are_refused, no_openssl_errors),
 		cmocka_unit_test_teardown(compressed_points_are_spread, no_openssl_errors),
+		cmocka_unit_test_teardown(searched_keys, no_openssl_errors),
 		cmocka_unit_test_teardown(orders_of_the_reference, no_openssl_errors),
 		cmocka_unit_test_teardown(ed25519_round_trip, no_openssl_errors),
 	};
