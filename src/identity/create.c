@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "crypto/hash.h"
+#include "crypto/key_search.h"
 #include "identity/internal.h"
 #include "identity/pem.h"
 #include "os/clock.h"
@@ -28,41 +29,37 @@ struct search {
 };
 
 DEFINE_AUTO_PTR(struct private_key, private_key_auto, private_key_free)
+DEFINE_AUTO_PTR(struct key_search, key_search_auto, key_search_free)
 
-static enum err try_key(struct call *call, struct buf *spki, unsigned *ret_difficulty,
-			struct private_key **ret)
+static unsigned difficulty_of(struct bytes spki)
 {
-	AUTO(private_key_auto) struct private_key *key = NULL;
 	uint8_t once[HASH_BYTES];
 	struct node_id id;
 
-	buf_clear(spki);
-	TRY_PLAIN(private_key_generate(call, &key));
-	TRY_PLAIN(private_key_public_der(call, key, spki));
-	hash_sha256(buf_bytes(spki), once);
+	hash_sha256(spki, once);
 	hash_sha256(BYTES_OF(once), id.b);
 	id.b[NODE_ID_BYTES - 1] = 0;
-	*ret_difficulty = node_id_difficulty(&id);
-	*ret = take(&key);
-	return OK;
+	return node_id_difficulty(&id);
 }
 
 static void search_main(void *arg)
 {
 	AUTO_CALL struct call call = CALL_INIT;
-	AUTO_BUF struct buf spki = BUF_INIT(PRIVATE_KEY_DER_MAX);
+	AUTO(key_search_auto) struct key_search *keys = NULL;
 	AUTO(private_key_auto) struct private_key *key = NULL;
 	struct search *s = arg;
-	enum err e = OK;
 
 	call_init(&call);
-	while (!s->stop) {
-		unsigned difficulty = 0;
-		e = try_key(&call, &spki, &difficulty, &key);
+	enum err e = key_search_new(&call, &keys);
+	while (!e && !s->stop) {
+		struct bytes spki = BYTES_NONE;
+
+		e = key_search_next(&call, keys, &spki);
 		s->tried++;
-		if (e || difficulty >= s->difficulty)
+		if (!e && difficulty_of(spki) >= s->difficulty) {
+			e = key_search_key(&call, keys, &key);
 			break;
-		private_key_free(take(&key));
+		}
 	}
 	os_mutex_lock(&s->lock);
 	if (e && !s->failed) {
