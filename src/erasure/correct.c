@@ -242,7 +242,7 @@ static void differences(const struct corrector *c, size_t at, size_t len, uint8_
 }
 
 /* Positions from .. to - 1 are explained: the suspects get what the others say. */
-static void accept(const struct corrector *c, size_t at, size_t from, size_t to)
+static void adopt(const struct corrector *c, size_t at, size_t from, size_t to)
 {
 	for (unsigned o = 0; o < c->count - c->k && from < to; o++)
 		if (c->suspect[c->others[o]])
@@ -272,7 +272,7 @@ static enum err correct_strip(struct corrector *c, size_t at, size_t len)
 		}
 		while (i < len && !differs[i])
 			i++;
-		accept(c, at, from, i);
+		adopt(c, at, from, i);
 		if (i == len)
 			return OK;
 		TRY_PLAIN(correct_position(c, at + i, &fresh));
