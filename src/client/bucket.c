@@ -28,7 +28,7 @@ enum err bucket_stat(struct call *call, struct project *p, struct arena *a, stru
 	get.name = proto_view(name);
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_BUCKET_GET;
 	item.bucket_get = &get;
-	enum err e = metainfo_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT, a, &answers);
+	enum err e = metainfo_send_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT, a, &answers);
 	e = outcome_of_satellite(call, e, name, BYTES_NONE);
 	/* Any NotFound here means the bucket (metainfo.md 3.3). */
 	if (e == ERR_NOT_FOUND && call->status == err_status(ERR_NOT_FOUND))

@@ -223,7 +223,7 @@ static enum err ask_object(struct call *call, struct download *d, int64_t offset
 	request.encrypted_object_key = proto_view(encrypted);
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_OBJECT_DOWNLOAD;
 	item.object_download = &request;
-	enum err e = metainfo_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT,
+	enum err e = metainfo_send_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT,
 				    &d->segment_arena, &answers);
 	e = outcome_of_satellite(call, e, d->bucket, d->key);
 	if (e == ERR_NOT_FOUND && call->status == err_status(ERR_NOT_FOUND))
@@ -304,7 +304,7 @@ static enum err ask_segment(struct call *call, struct download *d, const struct 
 	request.desired_nodes = all ? INT32_MAX : 0;
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_SEGMENT_DOWNLOAD;
 	item.segment_download = &request;
-	enum err e = metainfo_batch(call, &d->child.project->satellite, items, 1, METAINFO_IDEMPOTENT,
+	enum err e = metainfo_send_batch(call, &d->child.project->satellite, items, 1, METAINFO_IDEMPOTENT,
 				    &d->segment_arena, &answers);
 	TRY_PLAIN(outcome_of_satellite(call, e, d->bucket, d->key));
 	d->answer = answers[0]->segment_download;

@@ -119,7 +119,7 @@ static enum err ask_objects(struct call *call, struct listing *l, Metainfo__Obje
 		list.status = METAINFO__OBJECT__STATUS__UPLOADING;
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_OBJECT_LIST;
 	item.object_list = &list;
-	TRY_PLAIN(metainfo_batch(call, &l->project->satellite, items, 1, METAINFO_IDEMPOTENT,
+	TRY_PLAIN(metainfo_send_batch(call, &l->project->satellite, items, 1, METAINFO_IDEMPOTENT,
 				 &l->page, &answers));
 	*ret = answers[0]->object_list->items;
 	*ret_count = answers[0]->object_list->n_items;

@@ -121,7 +121,7 @@ static enum err check_answers(struct call *call, Metainfo__BatchRequestItem *con
 	return OK;
 }
 
-enum err metainfo_batch(struct call *call, struct satellite *s,
+enum err metainfo_send_batch(struct call *call, struct satellite *s,
 			Metainfo__BatchRequestItem *const items[], size_t count,
 			enum metainfo_retry retry, struct arena *a,
 			Metainfo__BatchResponseItem ***ret_answers)

@@ -18,7 +18,7 @@ enum err metainfo_ask(struct call *call, struct satellite *s, const char *method
 		      enum metainfo_retry retry, struct arena *a,
 		      const ProtobufCMessageDescriptor *type, void *ret_reply) MUST_USE;
 /* All items in one CompressedBatch; as many answers, each of the item's kind, or an error. */
-enum err metainfo_batch(struct call *call, struct satellite *s,
+enum err metainfo_send_batch(struct call *call, struct satellite *s,
 			Metainfo__BatchRequestItem *const items[], size_t count,
 			enum metainfo_retry retry, struct arena *a,
 			Metainfo__BatchResponseItem ***ret_answers) MUST_USE;

@@ -79,7 +79,7 @@ static enum err get_object(struct call *call, struct project *p, struct arena *a
 	get.redundancy_scheme_per_segment = true;
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_OBJECT_GET;
 	item.object_get = &get;
-	enum err e = metainfo_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT, a, &answers);
+	enum err e = metainfo_send_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT, a, &answers);
 	TRY_PLAIN(object_missing(call, e, bucket, key));
 	*ret = answers[0]->object_get->object;
 	return OK;

@@ -143,7 +143,7 @@ static enum err put_renew(struct call *call, void *arg, const unsigned numbers[]
 	retry.retry_piece_numbers = list;
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_SEGMENT_BEGIN_RETRY_PIECES;
 	item.segment_begin_retry_pieces = &retry;
-	TRY_PLAIN(metainfo_batch(call, p->satellite, items, 1, METAINFO_ONCE, &p->arena, &answers));
+	TRY_PLAIN(metainfo_send_batch(call, p->satellite, items, 1, METAINFO_ONCE, &p->arena, &answers));
 	const Metainfo__RetryBeginSegmentPiecesResponse *r = answers[0]->segment_begin_retry_pieces;
 	if (r->n_addressed_limits != p->begun->n_addressed_limits || !r->segment_id.len)
 		return call_fail(call, ERR_PROTOCOL, "satellite %s gave %zu order limits of %zu",

@@ -324,7 +324,7 @@ enum err upload_flush(struct call *call, struct upload *u, bool all,
 	for (size_t i = 0; i < count; i++)
 		batch[n++] = items[i];
 	if (n)
-		TRY_PLAIN(metainfo_batch(call, &u->child.project->satellite, batch, n, METAINFO_ONCE,
+		TRY_PLAIN(metainfo_send_batch(call, &u->child.project->satellite, batch, n, METAINFO_ONCE,
 					 a, &answers));
 	*ret_answers = answers + (n - count);
 	return OK;

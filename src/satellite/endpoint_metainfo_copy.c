@@ -237,7 +237,7 @@ METAINFO_METHOD(finish_move_object, FinishMoveObject)
 
 static enum err run_update(struct call *call, struct db_tx *tx, void *arg)
 {
-	return object_update_metadata(call, tx, arg);
+	return object_set_metadata(call, tx, arg);
 }
 
 METAINFO_METHOD(update_object_metadata, UpdateObjectMetadata)

@@ -48,7 +48,7 @@ static enum err run_delete(struct call *call, struct db_tx *tx, void *arg)
 		return OK;
 	}
 	TRY_PLAIN(e);
-	return object_delete(call, tx, &bucket, &q->d);
+	return object_remove(call, tx, &bucket, &q->d);
 }
 
 static enum err delete_one(struct call *call, struct mcall *mc,
@@ -180,7 +180,7 @@ static enum err delete_item(struct call *call, struct db_tx *tx, const struct bu
 		item->status = METAINFO__DELETE_OBJECTS_RESPONSE_ITEM__STATUS__OK;
 		return OK;
 	}
-	enum err e = object_delete(call, tx, bucket, &item->d);
+	enum err e = object_remove(call, tx, bucket, &item->d);
 	if (e == ERR_NOT_FOUND) {
 		call_clear_error(call);
 		return OK;

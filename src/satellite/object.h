@@ -74,7 +74,7 @@ struct delete_object {
 };
 /* The bucket was read in the same transaction.  Nothing there is no failure (but in a suspended
  * bucket); locked is. */
-enum err object_delete(struct call *call, struct db_tx *tx, const struct bucket *bucket,
+enum err object_remove(struct call *call, struct db_tx *tx, const struct bucket *bucket,
 		       struct delete_object *d) MUST_USE;
 /* Gives an upload up; its row and segments go at once. */
 enum err object_abort(struct call *call, struct db_tx *tx, const struct stream *s) MUST_USE;
@@ -126,7 +126,7 @@ struct update_metadata {
 	struct user_data data;
 	int64_t now_ns;
 };
-enum err object_update_metadata(struct call *call, struct db_tx *tx,
+enum err object_set_metadata(struct call *call, struct db_tx *tx,
 				const struct update_metadata *u) MUST_USE;
 
 /* Latest, or the version asked for; a marker is NotFound or MethodNotAllowed (metainfo.md 5.8). */

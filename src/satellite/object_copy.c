@@ -212,7 +212,7 @@ enum err object_finish_move(struct call *call, struct db_tx *tx, struct finish_c
 	return OK;
 }
 
-enum err object_update_metadata(struct call *call, struct db_tx *tx,
+enum err object_set_metadata(struct call *call, struct db_tx *tx,
 				const struct update_metadata *u)
 {
 	struct find_object f = {

@@ -93,7 +93,7 @@ static enum err delete_suspended(struct call *call, struct db_tx *tx, const stru
 	return put_marker(call, tx, bucket, d, MARKER_UNVERSIONED, highest.version + 1);
 }
 
-enum err object_delete(struct call *call, struct db_tx *tx, const struct bucket *bucket,
+enum err object_remove(struct call *call, struct db_tx *tx, const struct bucket *bucket,
 		       struct delete_object *d)
 {
 	d->was_removed = false;

@@ -340,7 +340,7 @@ static void test_segments(void **state)
 
 static enum err run_delete(struct call *call, struct db_tx *tx, struct step *s)
 {
-	return object_delete(call, tx, &s->found, s->arg);
+	return object_remove(call, tx, &s->found, s->arg);
 }
 
 static enum err delete(struct world *w, const char *bucket, struct delete_object *d)

@@ -1,0 +1,154 @@
+/* A satellite and nodes as their programs start them, without the programs. */
+#include "sim/network.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "node/node.h"
+#include "node/settings.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "satellite/auth.h"
+#include "satellite/overlay.h"
+#include "satellite/satellite.h"
+
+enum { NODES_MAX = 64, CHORE_THREADS = 4, URL_MAX = NODE_URL_MAX, KEY_TEXT_MAX = 4096 };
+
+#define WAIT_NS_MAX (600 * NS_PER_SEC)
+#define STOP_NS (3 * NS_PER_SEC)
+
+struct sim_net {
+	struct arena arena; /* settings and their strings */
+	struct satellite *satellite;
+	struct rpc_method *methods;
+	struct rpc_server *server;
+	struct chores *chores;
+	struct node *nodes[NODES_MAX];
+	unsigned nodes_count;
+	char *url, *api_key;
+};
+
+static enum err start_satellite(struct call *call, struct sim_net *net, const char *rs)
+{
+	struct satellite_config config = { 0 };
+	struct param_set set = { satellite_params, satellite_params_count };
+	struct identity_search search = { .difficulty = 8, .threads = 1 };
+	struct rpc_server_config server = { .address = "127.0.0.1:0" };
+	struct node_url url = { .has_id = true };
+	AUTO_BUF struct buf text = BUF_INIT(URL_MAX);
+
+	TRY_PLAIN(os_dir_make(call, "satellite", true));
+	TRY_PLAIN(identity_create(call, "satellite", &search, &url.id));
+	TRY_PLAIN(param_defaults(call, &net->arena, set, &config));
+	TRY_PLAIN(satellite_config_development(call, &net->arena, set, &config));
+	config.dir = "satellite";
+	config.rs = rs;
+	config.database = "sqlite:satellite/satellite.db";
+	TRY_PLAIN(satellite_config_complete(call, &net->arena, &config, "satellite"));
+	TRY_PLAIN(satellite_open(call, &config, &net->satellite));
+	TRY_PLAIN(satellite_methods(call, &net->methods, &server.methods_count));
+	server.methods = net->methods;
+	server.tls = net->satellite->tls;
+	server.service = net->satellite;
+	TRY_PLAIN(rpc_server_start(call, &server, &net->server));
+	url.address = rpc_server_address(net->server);
+	node_url_add(&text, &url);
+	net->url = arena_str(&net->arena, buf_bytes(&text));
+	return net->url ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
+}
+
+static enum err make_key(struct call *call, struct sim_net *net)
+{
+	AUTO_BUF struct buf text = BUF_INIT(KEY_TEXT_MAX);
+	struct project project;
+	struct macaroon key;
+
+	TRY_PLAIN(project_create(call, net->satellite->db, bytes_str("sim"), &project));
+	TRY_PLAIN(api_key_create(call, net->satellite->db, &net->arena, &project.id, bytes_str("sim"),
+				 &key));
+	TRY_PLAIN(macaroon_add_text(&text, &key));
+	net->api_key = arena_str(&net->arena, buf_bytes(&text));
+	return net->api_key ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
+}
+
+static enum err start_node(struct call *call, struct sim_net *net)
+{
+	struct settings settings = { 0 };
+	struct node_setup setup = { .difficulty = 8 };
+	struct node_id id;
+	const char **urls = arena_array(&net->arena, 1, sizeof(*urls));
+	const char *dir = arena_printf(&net->arena, "node%u", net->nodes_count + 1);
+
+	if (!urls || !dir)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	urls[0] = net->url;
+	TRY_PLAIN(param_defaults(call, &net->arena, settings_all(), &settings));
+	settings.node.satellites = (struct param_list){ urls, 1 };
+	settings.node.address = "127.0.0.1:0";
+	settings.node.space = 100 * GIB;
+	settings.node.development = true;
+	TRY_PLAIN(os_dir_make(call, dir, true));
+	TRY_PLAIN(node_create(call, dir, &settings.node, &setup, &id));
+	struct node **n = &net->nodes[net->nodes_count];
+	TRY_PLAIN(node_open(call, dir, &settings.node, net->chores, n));
+	net->nodes_count++;
+	return node_start(call, *n);
+}
+
+static enum err start_all(struct call *call, struct sim_net *net, unsigned nodes, const char *rs)
+{
+	int64_t end = os_clock_mono_ns() + WAIT_NS_MAX;
+
+	TRY(start_satellite(call, net, rs), "satellite");
+	TRY(make_key(call, net), "API key");
+	TRY_PLAIN(chores_new(call, CHORE_THREADS, &net->chores));
+	for (unsigned i = 0; i < nodes; i++)
+		TRY(start_node(call, net), "node %u", i + 1);
+	while (overlay_count(net->satellite).online < nodes) {
+		if (os_clock_mono_ns() > end)
+			return call_fail(call, ERR_DEADLINE, "the nodes do not come up");
+		TRY_PLAIN(os_sleep(call, NS_PER_SEC / 10));
+	}
+	return OK;
+}
+
+enum err sim_net_start(struct call *call, unsigned nodes, const char *rs, struct sim_net **ret)
+{
+	struct sim_net *net = calloc(1, sizeof(*net));
+
+	if (!net || nodes > NODES_MAX) {
+		free(net);
+		return call_fail(call, ERR_INVALID, "too many nodes");
+	}
+	enum err e = start_all(call, net, nodes, rs);
+	if (e)
+		sim_net_stop(net);
+	else
+		*ret = net;
+	return e;
+}
+
+void sim_net_stop(struct sim_net *net)
+{
+	for (unsigned i = 0; i < net->nodes_count; i++)
+		node_stop(net->nodes[i]);
+	chores_free(net->chores);
+	if (net->server)
+		rpc_server_stop(net->server, STOP_NS);
+	if (net->satellite)
+		satellite_close(net->satellite);
+	free(net->methods);
+	arena_free(&net->arena);
+	free(net);
+}
+
+const char *sim_net_url(const struct sim_net *net)
+{
+	return net->url;
+}
+
+const char *sim_net_api_key(const struct sim_net *net)
+{
+	return net->api_key;
+}
