@@ -81,7 +81,9 @@ static void add_keys(void (*add)(struct bench), unsigned caveats)
 	must(macaroon_new(&b->call, &b->arena, &b->secret, &b->key));
 	for (unsigned i = 0; i < caveats; i++) {
 		struct allowed_path path = { bytes_str(bucket), bytes_str("encrypted prefix/") };
-		struct caveat c = { .disallow_deletes = true, .paths = &path, .paths_count = 1,
+		struct caveat c = { .disallow_deletes = true,
+				    .paths = &path,
+				    .paths_count = 1,
 				    .nonce = bytes_str("nonc") };
 		struct buf wire = BUF_INIT(4096);
 
@@ -92,7 +94,8 @@ static void add_keys(void (*add)(struct bench), unsigned caveats)
 	}
 	macaroon_add_binary(&binary, &b->key);
 	b->binary = buf_bytes(&binary);
-	b->action = (struct action){ .op = ACTION_READ, .bucket = bytes_str(bucket),
+	b->action = (struct action){ .op = ACTION_READ,
+				     .bucket = bytes_str(bucket),
 				     .path = bytes_str("encrypted prefix/encrypted name"),
 				     .now_unix_ns = INT64_C(1764131201000000000) };
 	add((struct bench){ name_of("API key check, %u caveats", caveats), 0, key_check, b });

@@ -65,7 +65,8 @@ static void add_aead(void (*add)(struct bench))
 	fill(b->plain, BLOCKS * BLOCK);
 	seal(b);
 	add((struct bench){ "encrypt AES-256-GCM, blocks of 7408+16", BLOCKS * BLOCK, seal, b });
-	add((struct bench){ "decrypt AES-256-GCM, blocks of 7408+16", BLOCKS * BLOCK, open_blocks, b });
+	add((struct bench){ "decrypt AES-256-GCM, blocks of 7408+16", BLOCKS * BLOCK, open_blocks,
+			    b });
 	/* After the sealed blocks were measured: it overwrites one of its own. */
 	struct aead_bench *s = must_alloc(sizeof(*s));
 	*s = *b;
@@ -127,8 +128,9 @@ static void add_hashes(void (*add)(struct bench))
 			b = hash_bench(updates[u]);
 			blake3_init(&b->blake3);
 			blake3_use_kernel(&b->blake3, k);
-			add((struct bench){ name_of("BLAKE3 %s, %zu KiB updates", blake3_kernel_name(k),
-						    b->len >> 10), b->len, blake3, b });
+			add((struct bench){ name_of("BLAKE3 %s, %zu KiB updates",
+						    blake3_kernel_name(k), b->len >> 10),
+					    b->len, blake3, b });
 		}
 	}
 }
@@ -164,7 +166,8 @@ static void ecdsa_verify(void *arg)
 {
 	struct sign_bench *b = arg;
 
-	must(public_key_verify(&b->call, b->public, BYTES_OF(b->message), buf_bytes(&b->signature)));
+	must(public_key_verify(&b->call, b->public, BYTES_OF(b->message),
+			       buf_bytes(&b->signature)));
 }
 
 static void ed25519_sign_one(void *arg)

@@ -113,15 +113,15 @@ void bench_erasure(void (*add)(struct bench))
 		size_t bytes = SEGMENT_PART / (k * SHARE) * k * SHARE;
 
 		for (size_t x = 0; x < rs_kernel_count(); x++)
-			add((struct bench){ name_of("erasure encode %u/%u, stripes of 256, %s", k, n,
-						    rs_kernel_get(x)->name), bytes, encode,
-					    rs_bench_with(rs_kernel_get(x), k, n) });
+			add((struct bench){ name_of("erasure encode %u/%u, stripes of 256, %s", k,
+						    n, rs_kernel_get(x)->name),
+					    bytes, encode, rs_bench_with(rs_kernel_get(x), k, n) });
 		add((struct bench){ name_of("erasure encode %u/%u, long shares", k, n), bytes,
 				    encode_long, rs_bench(k, n) });
 		add_decode(add, k, n, true);
 		add_decode(add, k, n, false);
-		add((struct bench){ name_of("erasure correct %u/%u, nothing wrong", k, n), bytes, correct,
-				    rs_bench(k, n) });
+		add((struct bench){ name_of("erasure correct %u/%u, nothing wrong", k, n), bytes,
+				    correct, rs_bench(k, n) });
 		struct rs_bench *c = rs_bench(k, n);
 		c->wrong = 2;
 		add((struct bench){ name_of("erasure correct %u/%u, two shares wrong", k, n), bytes,

@@ -23,7 +23,9 @@ static void write_packets(struct frame_bench *b)
 		for (size_t at = 0; at < b->packet_bytes; at += b->frame_bytes) {
 			size_t n = b->packet_bytes - at < b->frame_bytes ? b->packet_bytes - at
 									 : b->frame_bytes;
-			struct frame_header h = { .stream = b->stream, .message = p + 1, .length = n,
+			struct frame_header h = { .stream = b->stream,
+						  .message = p + 1,
+						  .length = n,
 						  .kind = PACKET_MESSAGE,
 						  .done = at + n == b->packet_bytes };
 			uint8_t head[FRAME_HEADER_MAX];

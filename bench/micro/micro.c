@@ -1,6 +1,6 @@
 /*
- * Micro benchmarks: one thread, CPU time of that thread, so that what else runs on the machine disturbs
- * little.  Prints the median and the best of the rounds.
+ * Micro benchmarks: one thread, CPU time of that thread, so that what else runs on the machine
+ * disturbs little.  Prints the median and the best of the rounds.
  *
  *	micro [--json] [--seconds S] [NAME...]     only benches whose name contains one of NAME
  */
@@ -101,7 +101,8 @@ static void print(const struct bench *b, const double rounds[ROUNDS], bool json,
 	double median = rounds[ROUNDS / 2], best = rounds[0];
 
 	if (json) {
-		printf("%s\n {\"name\": \"%s\", \"bytes\": %zu, \"ns_median\": %.1f, \"ns_best\": %.1f",
+		printf("%s\n {\"name\": \"%s\", \"bytes\": %zu, \"ns_median\": %.1f, "
+		       "\"ns_best\": %.1f",
 		       first ? "[" : ",", b->name, b->bytes, median * 1e9, best * 1e9);
 		if (b->bytes)
 			printf(", \"gb_per_s\": %.3f", (double)b->bytes / median / 1e9);
@@ -110,8 +111,8 @@ static void print(const struct bench *b, const double rounds[ROUNDS], bool json,
 		printf("%-58s %8.2f GB/s  (best %.2f)\n", b->name, (double)b->bytes / median / 1e9,
 		       (double)b->bytes / best / 1e9);
 	} else {
-		printf("%-58s %8.2f us    (best %.2f), %.0f /s\n", b->name, median * 1e6, best * 1e6,
-		       1 / median);
+		printf("%-58s %8.2f us    (best %.2f), %.0f /s\n", b->name, median * 1e6,
+		       best * 1e6, 1 / median);
 	}
 	fflush(stdout);
 }

@@ -23,7 +23,8 @@ struct aead *aead_new(const struct secret_key *key, bool seal)
 		return NULL;
 	a->seal = seal;
 	a->ctx = EVP_CIPHER_CTX_new();
-	if (!a->ctx || EVP_CipherInit_ex2(a->ctx, alg->aes_256_gcm, key->b, NULL, seal, NULL) != 1) {
+	if (!a->ctx ||
+	    EVP_CipherInit_ex2(a->ctx, alg->aes_256_gcm, key->b, NULL, seal, NULL) != 1) {
 		aead_free(a);
 		return NULL;
 	}
@@ -50,8 +51,8 @@ enum err aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], struct
 	if (plain.len && EVP_EncryptUpdate(a->ctx, out, &n, plain.data, (int)plain.len) != 1)
 		return ERR_INTERNAL;
 	if (EVP_EncryptFinal_ex(a->ctx, out + plain.len, &n) != 1 ||
-	    EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_BYTES,
-				out + plain.len) != 1)
+	    EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_BYTES, out + plain.len) !=
+		    1)
 		return ERR_INTERNAL;
 	return OK;
 }
@@ -89,7 +90,7 @@ enum err secretbox_seal(const struct secret_key *key, const uint8_t nonce[SECRET
 	if (plain.len > SIZE_MAX - AEAD_TAG_BYTES)
 		return ERR_INVALID;
 	return crypto_secretbox_easy(out, plain.data, plain.len, nonce, key->b) == 0 ? OK
-										      : ERR_INTERNAL;
+										     : ERR_INTERNAL;
 }
 
 enum err secretbox_open(const struct secret_key *key, const uint8_t nonce[SECRETBOX_NONCE_BYTES],

@@ -10,7 +10,11 @@
 #include "base/num.h"
 #include "crypto/blake3_kernel.h"
 
-enum { RUN_CHUNKS_MAX = 64, RUN_LEVELS_MAX = 7, BLOCKS_PER_CHUNK = BLAKE3_CHUNK_BYTES / BLAKE3_BLOCK_BYTES };
+enum {
+	RUN_CHUNKS_MAX = 64,
+	RUN_LEVELS_MAX = 7,
+	BLOCKS_PER_CHUNK = BLAKE3_CHUNK_BYTES / BLAKE3_BLOCK_BYTES
+};
 
 /* The last compression below the root, not yet done. */
 struct node {

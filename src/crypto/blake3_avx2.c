@@ -1,4 +1,5 @@
-/* BLAKE3 with AVX2: eight inputs at a time.  Built with -mavx2, run only where the processor has it. */
+/* BLAKE3 with AVX2: eight inputs at a time.  Built with -mavx2, run only where the processor has
+ * it. */
 #include <immintrin.h>
 
 #include <stdint.h>
@@ -18,14 +19,14 @@
 
 static inline __m256i rotate_16(void)
 {
-	return _mm256_setr_epi8(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13,
-				2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+	return _mm256_setr_epi8(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13, 2, 3, 0, 1, 6,
+				7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
 }
 
 static inline __m256i rotate_8(void)
 {
-	return _mm256_setr_epi8(1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12,
-				1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12);
+	return _mm256_setr_epi8(1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12, 1, 2, 3, 0, 5,
+				6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12);
 }
 
 static inline __m256i load_words(const uint32_t *p)

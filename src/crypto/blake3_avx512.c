@@ -1,5 +1,5 @@
-/* BLAKE3 with AVX-512: sixteen inputs at a time.  Built with -mavx512f -mavx512vl, run only where the
- * processor has them. */
+/* BLAKE3 with AVX-512: sixteen inputs at a time.  Built with -mavx512f -mavx512vl, run only where
+ * the processor has them. */
 #include <immintrin.h>
 
 #include <stdint.h>
@@ -36,7 +36,8 @@ static inline void transpose(__m512i r[16])
 		b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
 		b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
 	}
-	/* b[4g + c] holds column c of rows 4g .. 4g+3 in lane 0, column 4 + c in lane 1, and so on. */
+	/* b[4g + c] holds column c of rows 4g .. 4g+3 in lane 0, column 4 + c in lane 1, and so on.
+	 */
 	for (int c = 0; c < 4; c++) {
 		a[c] = _mm512_shuffle_i32x4(b[c], b[c + 4], 0x88);
 		a[c + 4] = _mm512_shuffle_i32x4(b[c], b[c + 4], 0xdd);

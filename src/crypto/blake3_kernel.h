@@ -16,9 +16,11 @@ enum {
 	BLAKE3_DERIVE_KEY_MATERIAL = 1 << 6,
 };
 
+/* clang-format off */
 #define BLAKE3_IV                                                                                  \
 	{ 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,                                          \
 	  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 }
+/* clang-format on */
 
 /* The seven rounds: which message words each takes, in order (the permutation of table 2 applied
  * again and again). */

@@ -10,8 +10,8 @@
  */
 #include "crypto/blake3_kernel.h"
 
-/* One step of a quarter round; column i meets the rows b, c and d turned by 0 (columns) or by 1, 2 and 3
- * (diagonals). */
+/* One step of a quarter round; column i meets the rows b, c and d turned by 0 (columns) or by 1, 2
+ * and 3 (diagonals). */
 #define ROW_B(i) v[4 + ((i) + TURN) % 4]
 #define ROW_C(i) v[8 + ((i) + 2 * TURN) % 4]
 #define ROW_D(i) v[12 + ((i) + 3 * TURN) % 4]
@@ -26,9 +26,11 @@
 #define FOUR(step) step(0) step(1) step(2) step(3)
 #if REGISTERS >= 32
 /* The four quarter rounds side by side: more is in flight, and it all fits. */
+/* clang-format off */
 #define QUARTERS                                                                                   \
 	FOUR(STEP_A1) FOUR(STEP_D16) FOUR(STEP_C) FOUR(STEP_B12)                                   \
 	FOUR(STEP_A2) FOUR(STEP_D8) FOUR(STEP_C) FOUR(STEP_B7)
+/* clang-format on */
 #else
 #define QUARTER(i)                                                                                 \
 	STEP_A1(i) STEP_D16(i) STEP_C(i) STEP_B12(i) STEP_A2(i) STEP_D8(i) STEP_C(i) STEP_B7(i)
@@ -48,8 +50,8 @@
 
 /* Exactly LANES inputs. */
 static inline void hash_lanes(const uint8_t *const inputs[], size_t blocks, const uint32_t key[8],
-			      uint64_t counter, uint64_t step, uint32_t flags,
-			      uint32_t flags_start, uint32_t flags_end, uint32_t (*out)[8])
+			      uint64_t counter, uint64_t step, uint32_t flags, uint32_t flags_start,
+			      uint32_t flags_end, uint32_t (*out)[8])
 {
 	static const uint32_t iv[4] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a };
 	uint32_t counters[2][LANES];
@@ -65,11 +67,13 @@ static inline void hash_lanes(const uint8_t *const inputs[], size_t blocks, cons
 		uint32_t f = flags | (block == 0 ? flags_start : 0) |
 			     (block == blocks - 1 ? flags_end : 0);
 		VEC m[16];
+		/* clang-format off */
 		VEC v[16] = {
 			h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7],
 			SET1(iv[0]), SET1(iv[1]), SET1(iv[2]), SET1(iv[3]),
 			load_words(counters[0]), load_words(counters[1]), SET1(64), SET1(f),
 		};
+		/* clang-format on */
 
 		load_block(inputs, 64 * block, m);
 		BLAKE3_ROUNDS(ROUND)

@@ -38,8 +38,8 @@ static inline void load_block(const uint8_t *const inputs[], size_t offset, uint
 {
 	for (int q = 0; q < 4; q++) {
 		for (int i = 0; i < 4; i++)
-			m[4 * q + i] = vreinterpretq_u32_u8(
-				vld1q_u8(inputs[i] + offset + 16 * (size_t)q));
+			m[4 * q + i] =
+				vreinterpretq_u32_u8(vld1q_u8(inputs[i] + offset + 16 * (size_t)q));
 		transpose(m + 4 * q);
 	}
 }

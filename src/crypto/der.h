@@ -21,8 +21,8 @@ enum der_tag {
 	DER_CONTEXT_3_EXPLICIT = 0xa3,
 };
 
-/* The next element must have this tag: its content, and in *ret_whole (may be NULL) the element with
- * tag and length.  Lengths must be minimal.  Otherwise empty, and the sticky failure. */
+/* The next element must have this tag: its content, and in *ret_whole (may be NULL) the element
+ * with tag and length.  Lengths must be minimal.  Otherwise empty, and the sticky failure. */
 struct bytes der_take(struct wire *w, uint8_t tag, struct bytes *ret_whole);
 /* True, with the content, if the next element has this tag; false (no failure) if it has not. */
 bool der_take_optional(struct wire *w, uint8_t tag, struct bytes *ret);

@@ -46,7 +46,8 @@ enum err ed25519_signer_new(struct call *call, const struct ed25519_private *key
 	bool same = secret_equal(private, key->b, sizeof(private));
 	secret_wipe(private, sizeof(private));
 	if (!same)
-		return call_fail(call, ERR_INVALID, "the two halves of the piece key do not belong "
+		return call_fail(call, ERR_INVALID,
+				 "the two halves of the piece key do not belong "
 				 "together");
 	struct ed25519_signer *s = secret_alloc(sizeof(*s));
 	if (!s)

@@ -80,7 +80,12 @@ void hash_blake3(struct bytes data, uint8_t out[HASH_BYTES])
 	blake3_sum(&b, out, HASH_BYTES);
 }
 
-enum { SHA256_BLOCK = SHA256_CBLOCK, SHA512_BLOCK = SHA512_CBLOCK, INNER_PAD = 0x36, OUTER_PAD = 0x5c };
+enum {
+	SHA256_BLOCK = SHA256_CBLOCK,
+	SHA512_BLOCK = SHA512_CBLOCK,
+	INNER_PAD = 0x36,
+	OUTER_PAD = 0x5c
+};
 
 /* HMAC's first block (RFC 2104): the key, hashed when too long, exclusive-or pad. */
 static void pad_key(uint8_t *block, size_t len, uint8_t pad)

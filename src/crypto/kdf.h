@@ -7,7 +7,7 @@
 #include "crypto/secret.h"
 
 /* 1 iteration, 65,536 KiB, `lanes` lanes (part of the result, not of the machine). */
-enum err kdf_argon2id(struct call *call, struct bytes passphrase, struct bytes salt,
-		      uint32_t lanes, struct secret_key *ret) MUST_USE;
+enum err kdf_argon2id(struct call *call, struct bytes passphrase, struct bytes salt, uint32_t lanes,
+		      struct secret_key *ret) MUST_USE;
 
 #endif

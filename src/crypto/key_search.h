@@ -1,7 +1,8 @@
 /*
  * Many P-256 keys quickly, for the search of a node ID (transport.md 4.2).  The first key is random
- * and each next one is its predecessor plus one, so a key costs an addition on the curve and a share
- * of one inversion: a tenth of generating it.  Whoever knows none of them learns nothing from that.
+ * and each next one is its predecessor plus one, so a key costs an addition on the curve and a
+ * share of one inversion: a tenth of generating it.  Whoever knows none of them learns nothing from
+ * that.
  */
 #ifndef ACRE_CRYPTO_KEY_SEARCH_H
 #define ACRE_CRYPTO_KEY_SEARCH_H

@@ -37,8 +37,8 @@ DEFINE_AUTO_PTR(EVP_PKEY_CTX, pkey_ctx_auto, EVP_PKEY_CTX_free)
 DEFINE_AUTO_PTR(BIO, bio_auto, BIO_free_all)
 DEFINE_AUTO_PTR(PKCS8_PRIV_KEY_INFO, pkcs8_auto, PKCS8_PRIV_KEY_INFO_free)
 
-/* As call_fail, and leaves none of OpenSSL's own errors in the thread's queue, where the next TLS call
- * would find them. */
+/* As call_fail, and leaves none of OpenSSL's own errors in the thread's queue, where the next TLS
+ * call would find them. */
 static enum err openssl_fail(struct call *call, enum err e, const char *text)
 {
 	ERR_clear_error();
@@ -105,9 +105,10 @@ enum err private_key_from_pem(struct call *call, struct bytes pem, struct privat
 	AUTO(pkey_auto) EVP_PKEY *pkey = known && plain ? private_from_der(label, der, len) : NULL;
 	enum err e = OK;
 	if (!known || !plain)
-		e = call_fail(call, ERR_FORMAT, "PEM block \"%.40s\"%s is no key of ours (want an "
-			      "unencrypted PRIVATE KEY or EC PRIVATE KEY)", label,
-			      plain ? "" : " (encrypted)");
+		e = call_fail(call, ERR_FORMAT,
+			      "PEM block \"%.40s\"%s is no key of ours (want an "
+			      "unencrypted PRIVATE KEY or EC PRIVATE KEY)",
+			      label, plain ? "" : " (encrypted)");
 	else if (!pkey)
 		e = openssl_fail(call, ERR_FORMAT, "the private key is damaged");
 	else if (!is_p256(pkey))
@@ -147,7 +148,8 @@ enum err private_key_public_der(struct call *call, const struct private_key *k, 
 
 	/* By hand: OpenSSL 3.0's encoder takes longer than three signatures. */
 	if (EVP_PKEY_get_octet_string_param(k->pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point),
-					    &len) != 1 || len != sizeof(point))
+					    &len) != 1 ||
+	    len != sizeof(point))
 		return openssl_fail(call, ERR_INTERNAL, "cannot write the public key");
 	buf_add(out, p256_spki_head, sizeof(p256_spki_head));
 	buf_add(out, point, len);

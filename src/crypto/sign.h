@@ -11,14 +11,21 @@
 struct private_key; /* ECDSA P-256; owned */
 struct public_key;  /* ECDSA of any curve OpenSSL knows, or RSA; owned; usable by many threads */
 
-enum { SIGNATURE_MAX = 512, ED25519_PUBLIC_BYTES = 32, ED25519_PRIVATE_BYTES = 64,
-       ED25519_SIGNATURE_BYTES = 64, PRIVATE_KEY_DER_MAX = 4096 };
+enum {
+	SIGNATURE_MAX = 512,
+	ED25519_PUBLIC_BYTES = 32,
+	ED25519_PRIVATE_BYTES = 64,
+	ED25519_SIGNATURE_BYTES = 64,
+	PRIVATE_KEY_DER_MAX = 4096
+};
 
 enum err private_key_generate(struct call *call, struct private_key **ret) MUST_USE;
 /* PEM "PRIVATE KEY" (PKCS#8) or "EC PRIVATE KEY" (SEC1); only the first block is looked at. */
-enum err private_key_from_pem(struct call *call, struct bytes pem, struct private_key **ret) MUST_USE;
+enum err private_key_from_pem(struct call *call, struct bytes pem,
+			      struct private_key **ret) MUST_USE;
 /* PKCS#8 PEM; `out` should be a buffer freed with buf_free_secret. */
-enum err private_key_to_pem(struct call *call, const struct private_key *k, struct buf *out) MUST_USE;
+enum err private_key_to_pem(struct call *call, const struct private_key *k,
+			    struct buf *out) MUST_USE;
 void private_key_free(struct private_key *k);
 /* SubjectPublicKeyInfo DER of the public half. */
 enum err private_key_public_der(struct call *call, const struct private_key *k,
@@ -28,7 +35,8 @@ enum err private_key_sign(struct call *call, const struct private_key *k, struct
 			  struct buf *out) MUST_USE;
 
 /* From SubjectPublicKeyInfo DER. */
-enum err public_key_from_der(struct call *call, struct bytes spki, struct public_key **ret) MUST_USE;
+enum err public_key_from_der(struct call *call, struct bytes spki,
+			     struct public_key **ret) MUST_USE;
 void public_key_free(struct public_key *k);
 /* ERR_CRYPTO if the signature is not good.  ECDSA DER, or RSA-PSS when the key is RSA. */
 enum err public_key_verify(struct call *call, const struct public_key *k, struct bytes message,

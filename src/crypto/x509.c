@@ -52,9 +52,9 @@ static bool parse_extension(struct wire *list, struct x509 *c)
 	struct bytes value = der_take(&w, DER_OCTET_STRING, NULL);
 	if (!wire_ok(list) || !wire_ok(&w) || wire_left(&w))
 		return false;
-	bool *seen = bytes_equal(oid, oid_key_usage)           ? &c->has_key_usage
+	bool *seen = bytes_equal(oid, oid_key_usage)	       ? &c->has_key_usage
 		     : bytes_equal(oid, oid_basic_constraints) ? &c->has_constraints
-		     : bytes_equal(oid, oid_version)           ? &c->has_version
+		     : bytes_equal(oid, oid_version)	       ? &c->has_version
 							       : NULL;
 	if (!seen)
 		return true;
@@ -166,34 +166,36 @@ bool x509_may_sign(const struct x509 *ca)
 {
 	if (ca->has_constraints ? !ca->is_ca : ca->edition == 3)
 		return false;
-	return !ca->has_key_usage || ca->key_usage == 0 ||
-	       (ca->key_usage & X509_USAGE_CERT_SIGN);
+	return !ca->has_key_usage || ca->key_usage == 0 || (ca->key_usage & X509_USAGE_CERT_SIGN);
 }
 
 /* ---- writing ---- */
 
 #define RAW(text) BYTES(text, sizeof(text) - 1)
 
-static const struct bytes ecdsa_with_sha256 = RAW("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02");
+static const struct bytes ecdsa_with_sha256 =
+	RAW("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02");
 /* O=Storj, for subject and issuer alike. */
 static const struct bytes name_storj =
 	RAW("\x30\x10\x31\x0e\x30\x0c\x06\x03\x55\x04\x0a\x13\x05Storj");
 /* The reference leaves Go's zero times in its templates. */
-static const struct bytes validity_year_1 =
-	RAW("\x30\x22\x18\x0f" "00010101000000Z" "\x18\x0f" "00010101000000Z");
+static const struct bytes validity_year_1 = RAW("\x30\x22\x18\x0f"
+						"00010101000000Z"
+						"\x18\x0f"
+						"00010101000000Z");
 
 /* Extensions, in the reference's order.  CA: key usage certSign, basic constraints CA:TRUE. */
-static const struct bytes ca_extensions =
-	RAW("\x30\x0e\x06\x03\x55\x1d\x0f\x01\x01\xff\x04\x04\x03\x02\x02\x04"
-	    "\x30\x0f\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x05\x30\x03\x01\x01\xff");
+static const struct bytes ca_extensions = RAW(
+	"\x30\x0e\x06\x03\x55\x1d\x0f\x01\x01\xff\x04\x04\x03\x02\x02\x04"
+	"\x30\x0f\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x05\x30\x03\x01\x01\xff");
 static const struct bytes ski_head = RAW("\x30\x1d\x06\x03\x55\x1d\x0e\x04\x16\x04\x14");
 static const struct bytes version_head = RAW("\x30\x09\x06\x04\x88\x37\x02\x01\x04\x01");
 /* Leaf: digitalSignature and keyEncipherment, serverAuth and clientAuth, CA:FALSE. */
-static const struct bytes leaf_extensions =
-	RAW("\x30\x0e\x06\x03\x55\x1d\x0f\x01\x01\xff\x04\x04\x03\x02\x05\xa0"
-	    "\x30\x1d\x06\x03\x55\x1d\x25\x04\x16\x30\x14\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01"
-	    "\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02"
-	    "\x30\x0c\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x02\x30\x00");
+static const struct bytes leaf_extensions = RAW(
+	"\x30\x0e\x06\x03\x55\x1d\x0f\x01\x01\xff\x04\x04\x03\x02\x05\xa0"
+	"\x30\x1d\x06\x03\x55\x1d\x25\x04\x16\x30\x14\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01"
+	"\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02"
+	"\x30\x0c\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x02\x30\x00");
 
 /* Random, below 2^128, as the shortest positive DER integer. */
 static void add_serial(struct buf *out)

@@ -21,12 +21,12 @@ enum {
 
 /* A parsed certificate: views into the DER it was parsed from, which must outlive it. */
 struct x509 {
-	struct bytes der;       /* this certificate alone */
-	struct bytes tbs;       /* what is signed, tag and length included */
+	struct bytes der;	/* this certificate alone */
+	struct bytes tbs;	/* what is signed, tag and length included */
 	struct bytes signature; /* content of the bit string */
-	struct bytes spki;      /* SubjectPublicKeyInfo, tag and length included */
-	unsigned edition;       /* X.509 version: 1, 2 or 3 */
-	bool has_constraints;   /* basic constraints present */
+	struct bytes spki;	/* SubjectPublicKeyInfo, tag and length included */
+	unsigned edition;	/* X.509 version: 1, 2 or 3 */
+	bool has_constraints;	/* basic constraints present */
 	bool is_ca;
 	bool has_key_usage;
 	uint16_t key_usage;

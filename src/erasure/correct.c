@@ -3,10 +3,10 @@
  * errors; the Berlekamp-Welch equations for it are solved with Euclid's algorithm, which takes n^2
  * steps where elimination takes n^3, and works for any points, zero included.
  *
- * That is done only where it must be.  Shares are usually wrong as a whole: once a position has shown
- * which, the next positions are rebuilt from the other shares, a strip at a time.  When all shares
- * but at most e = (count - k) / 2 agree, what they agree on is the one codeword within reach, so both
- * ways give the same bytes.
+ * That is done only where it must be.  Shares are usually wrong as a whole: once a position has
+ * shown which, the next positions are rebuilt from the other shares, a strip at a time.  When all
+ * shares but at most e = (count - k) / 2 agree, what they agree on is the one codeword within
+ * reach, so both ways give the same bytes.
  */
 #include "erasure/rs.h"
 
@@ -32,13 +32,13 @@ struct corrector {
 	uint8_t *const *shares;
 	uint8_t x[RS_TOTAL_MAX];      /* points of the shares */
 	uint8_t weight[RS_TOTAL_MAX]; /* of interpolation through all of them */
-	struct poly all;              /* product of (x - x_j) */
+	struct poly all;	      /* product of (x - x_j) */
 	bool suspect[RS_TOTAL_MAX];   /* at most errors_max shares; not among the trusted */
 	unsigned suspects;
 	unsigned trusted[RS_TOTAL_MAX]; /* k indexes */
-	unsigned others[RS_TOTAL_MAX];  /* the count - k remaining indexes, suspects included */
-	struct rs_rows rows;            /* others from trusted */
-	uint8_t *expected;              /* count - k strips */
+	unsigned others[RS_TOTAL_MAX];	/* the count - k remaining indexes, suspects included */
+	struct rs_rows rows;		/* others from trusted */
+	uint8_t *expected;		/* count - k strips */
 	bool write;
 	bool *bad;
 };
@@ -108,9 +108,9 @@ static void interpolate(const struct corrector *c, const uint8_t value[], struct
 }
 
 /*
- * The values that all shares should have at one position, given those they have.  Euclid on `all` and
- * the received polynomial R keeps r = v * R (mod all); stopped at degree (count + k) / 2, r / v is the
- * message when at most errors_max values are wrong.  False otherwise.
+ * The values that all shares should have at one position, given those they have.  Euclid on `all`
+ * and the received polynomial R keeps r = v * R (mod all); stopped at degree (count + k) / 2, r / v
+ * is the message when at most errors_max values are wrong.  False otherwise.
  */
 static bool solve(const struct corrector *c, const uint8_t value[], uint8_t ret[])
 {
@@ -326,9 +326,14 @@ enum err rs_correct(const struct rs *rs, const unsigned numbers[], unsigned coun
 	uint8_t *expected = calloc(count - rs->k, STRIP);
 	enum err e = c && expected ? OK : ERR_NO_MEMORY;
 	if (!e) {
-		*c = (struct corrector){ .rs = rs, .k = rs->k, .count = count, .numbers = numbers,
-					 .errors_max = (count - rs->k) / 2, .shares = shares,
-					 .expected = expected, .bad = found };
+		*c = (struct corrector){ .rs = rs,
+					 .k = rs->k,
+					 .count = count,
+					 .numbers = numbers,
+					 .errors_max = (count - rs->k) / 2,
+					 .shares = shares,
+					 .expected = expected,
+					 .bad = found };
 		set_up_points(c);
 		/* First without writing, so that shares beyond repair stay as they are. */
 		e = correct_all(c, len, false);

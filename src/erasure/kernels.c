@@ -1,4 +1,5 @@
-/* The kernels: ISA-L everywhere, and our own where the processor has what ISA-L 2.30 does not use. */
+/* The kernels: ISA-L everywhere, and our own where the processor has what ISA-L 2.30 does not use.
+ */
 #include <isa-l/erasure_code.h>
 
 #include "base/cleanup.h"

@@ -22,19 +22,21 @@ unsigned rs_total(const struct rs *rs);
  * the outputs is skipped.  Long lengths are cut into cache-sized strips inside. */
 void rs_encode(const struct rs *rs, size_t len, uint8_t *const shares[]);
 
-/* The hot call of upload: `stripes` stripes of k * share_size bytes each, one behind the other as the
- * encrypted segment is, to n pieces of stripes * share_size bytes.  A NULL piece is skipped. */
+/* The hot call of upload: `stripes` stripes of k * share_size bytes each, one behind the other as
+ * the encrypted segment is, to n pieces of stripes * share_size bytes.  A NULL piece is skipped. */
 void rs_encode_stripes(const struct rs *rs, size_t share_size, size_t stripes, const uint8_t *data,
 		       uint8_t *const pieces[]);
 
 /* Decoder for one set of k available share numbers; made once per set, used for many stripes. */
 struct rs_decoder;
 /* The k numbers must be distinct and below n, in any order, else ERR_INVALID. */
-enum err rs_decoder_new(const struct rs *rs, const unsigned numbers[], struct rs_decoder **ret) MUST_USE;
+enum err rs_decoder_new(const struct rs *rs, const unsigned numbers[],
+			struct rs_decoder **ret) MUST_USE;
 void rs_decoder_free(struct rs_decoder *d);
 /* in[j] is the share numbers[j] (len bytes); out[0..k-1] receive the data blocks.  out[i] may be
  * NULL when not wanted, or equal to the input that already is data block i. */
-void rs_decode(const struct rs_decoder *d, size_t len, const uint8_t *const in[], uint8_t *const out[]);
+void rs_decode(const struct rs_decoder *d, size_t len, const uint8_t *const in[],
+	       uint8_t *const out[]);
 
 /* The hot call of download, the reverse of rs_encode_stripes: in[j] is a part of piece numbers[j]
  * (stripes * share_size bytes), out receives stripes * k * share_size bytes. */

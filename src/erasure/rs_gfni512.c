@@ -1,12 +1,15 @@
 /*
- * Multiplication in GF(2^8) with GFNI: one instruction multiplies 64 bytes with a coefficient, given as
- * the 8 x 8 bit matrix of the multiplication (the instruction's own product has another polynomial).
- * Up to ROWS_MAX sums are kept in registers while the inputs stream by, so each output byte is written
- * once and no output is read.  Built with -mgfni -mavx512bw, run only where the processor has both.
+ * Multiplication in GF(2^8) with GFNI: one instruction multiplies 64 bytes with a coefficient,
+ * given as the 8 x 8 bit matrix of the multiplication (the instruction's own product has another
+ * polynomial).  Up to ROWS_MAX sums are kept in registers while the inputs stream by, so each
+ * output byte is written once and no output is read.  Built with -mgfni -mavx512bw, run only where
+ * the processor has both.
  */
 #include <immintrin.h>
 
 #include "erasure/internal.h"
+
+#define INLINE static inline __attribute__((always_inline))
 
 enum { ROWS_MAX = 13, POLYNOMIAL = 0x11d, VECTOR = 64, XOR3 = 0x96 };
 
@@ -68,9 +71,8 @@ static inline __m512i multiply(__m512i data, uint64_t matrix)
 }
 
 /* rows is a constant wherever this is called, so that sum[] becomes registers. */
-static inline __attribute__((always_inline)) void
-apply_vector(const unsigned rows, unsigned k, const uint64_t *t, size_t at, __mmask64 mask,
-	     const uint8_t *const in[], uint8_t *const out[])
+INLINE void apply_vector(const unsigned rows, unsigned k, const uint64_t *t, size_t at,
+			 __mmask64 mask, const uint8_t *const in[], uint8_t *const out[])
 {
 	__m512i sum[ROWS_MAX];
 	unsigned j = 0;
@@ -96,9 +98,8 @@ apply_vector(const unsigned rows, unsigned k, const uint64_t *t, size_t at, __mm
 		_mm512_mask_storeu_epi8(out[r] + at, mask, sum[r]);
 }
 
-static inline __attribute__((always_inline)) void
-apply_rows(const unsigned rows, unsigned k, const uint64_t *t, size_t len,
-	   const uint8_t *const in[], uint8_t *const out[])
+INLINE void apply_rows(const unsigned rows, unsigned k, const uint64_t *t, size_t len,
+		       const uint8_t *const in[], uint8_t *const out[])
 {
 	size_t at = 0;
 
@@ -116,8 +117,10 @@ static void apply_group(unsigned rows, unsigned k, const uint64_t *t, size_t len
 	case n:                                                                                    \
 		apply_rows(n, k, t, len, in, out);                                                 \
 		break;
+		/* clang-format off */
 	CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
 	CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13)
+		/* clang-format on */
 #undef CASE
 	}
 }

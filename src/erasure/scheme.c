@@ -6,8 +6,12 @@
 #include "base/text.h"
 #include "erasure/rs.h"
 
-enum { SHARE_SIZE_DEFAULT = 256, SHARE_SIZE_MAX = (1 << 24) - 1, PAD_COUNT_BYTES = 4,
-       TYPE_REED_SOLOMON = 1 };
+enum {
+	SHARE_SIZE_DEFAULT = 256,
+	SHARE_SIZE_MAX = (1 << 24) - 1,
+	PAD_COUNT_BYTES = 4,
+	TYPE_REED_SOLOMON = 1
+};
 
 enum err scheme_check(struct scheme *s)
 {

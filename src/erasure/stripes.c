@@ -1,6 +1,6 @@
 /*
- * Segment bytes to pieces and back, stripe by stripe in place: the code runs at full speed on shares
- * of 256 bytes, so nothing is transposed into a buffer first.
+ * Segment bytes to pieces and back, stripe by stripe in place: the code runs at full speed on
+ * shares of 256 bytes, so nothing is transposed into a buffer first.
  */
 #include "base/num.h"
 #include "erasure/internal.h"
@@ -14,7 +14,8 @@ void rs_encode_stripes(const struct rs *rs, size_t share_size, size_t stripes, c
 	for (size_t s = 0; s < stripes; s++, data += rs->k * share_size) {
 		for (unsigned j = 0; j < rs->k; j++)
 			if (pieces[j])
-				memcpy(pieces[j] + s * share_size, data + j * share_size, share_size);
+				memcpy(pieces[j] + s * share_size, data + j * share_size,
+				       share_size);
 		for (size_t at = 0; at < share_size; at += RS_STRIP_BYTES) {
 			for (unsigned j = 0; j < rs->k; j++)
 				in[j] = data + j * share_size + at;

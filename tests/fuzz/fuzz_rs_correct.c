@@ -10,8 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { TOTAL_MAX = 24, LEN_MAX = 64 };
 
-static void check_consistent(struct rs *rs, unsigned count, size_t len,
-			     uint8_t (*share)[LEN_MAX])
+static void check_consistent(struct rs *rs, unsigned count, size_t len, uint8_t (*share)[LEN_MAX])
 {
 	unsigned numbers[TOTAL_MAX];
 	const uint8_t *in[TOTAL_MAX];

@@ -1,4 +1,5 @@
-/* Certificate chains as peers send them: parse, take the key, check the signature against itself. */
+/* Certificate chains as peers send them: parse, take the key, check the signature against itself.
+ */
 #include <stdlib.h>
 
 #include "crypto/x509.h"

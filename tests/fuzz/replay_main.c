@@ -1,7 +1,7 @@
 /*
- * A plain main for the fuzz targets: runs every file given, and every file in the directories given,
- * through LLVMFuzzerTestOneInput.  Without arguments, or with none but empty directories, it fails:
- * a corpus that went missing must not look like a pass.
+ * A plain main for the fuzz targets: runs every file given, and every file in the directories
+ * given, through LLVMFuzzerTestOneInput.  Without arguments, or with none but empty directories, it
+ * fails: a corpus that went missing must not look like a pass.
  */
 #include <dirent.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
-/* Segments to pieces and back across rooms, against the reference: padding, shares, piece hashes. */
+/* Segments to pieces and back across rooms, against the reference: padding, shares, piece hashes.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,30 +7,14 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "base/num.h"
 #include "crypto/hash.h"
 #include "erasure/rs.h"
 #include "erasure/scheme.h"
 #include "vectors.h"
+#include "vectors_stream.h"
 
 DEFINE_AUTO_PTR(struct rs, rs_auto, rs_free)
 DEFINE_AUTO_PTR(struct rs_decoder, decoder_auto, rs_decoder_free)
-
-/* The README beside the vectors: SHA-256(label || counter), counter as 8 bytes big endian. */
-static struct bytes label_stream(struct arena *a, const char *label, size_t len)
-{
-	uint8_t *out = arena_alloc(a, len + HASH_BYTES);
-	size_t n = strlen(label);
-	uint8_t in[128];
-
-	assert_true(n + 8 <= sizeof(in));
-	memcpy(in, label, n);
-	for (uint64_t c = 0; c * HASH_BYTES < len; c++) {
-		put_be64(in + n, c);
-		hash_sha256(BYTES(in, n + 8), out + c * HASH_BYTES);
-	}
-	return BYTES(out, len);
-}
 
 static void assert_hash(struct bytes data, const char *hex, void (*hash)(struct bytes, uint8_t *))
 {
@@ -58,11 +43,13 @@ static void shares_by_hash(void **state)
 	size_t i, cases = 0;
 	json_t *v;
 
-	json_array_foreach(json_object_get(root, "encode"), i, v) {
+	json_array_foreach(json_object_get(root, "encode"), i, v)
+	{
 		unsigned k = (unsigned)vector_int(v, "k"), n = (unsigned)vector_int(v, "n");
 		size_t len = (size_t)vector_int(v, "share_size");
 		AUTO(rs_auto) struct rs *rs = NULL;
-		struct bytes data = label_stream(&a, vector_text(v, "input_stream_label"), k * len);
+		struct bytes data = vector_stream(&a, vector_text(v, "input_stream_label"),
+						  k * len);
 		uint8_t **pieces = pieces_new(&a, n, len);
 		const json_t *hashes = json_object_get(v, "share_sha256");
 
@@ -70,8 +57,8 @@ static void shares_by_hash(void **state)
 		assert_int_equal(rs_new(k, n, &rs), OK);
 		rs_encode_stripes(rs, len, 1, data.data, pieces);
 		/* pieces_new laid them one behind the other. */
-		assert_hash(BYTES(pieces[0], n * len), vector_text(v, "all_shares_concatenated_sha256"),
-			    hash_sha256);
+		assert_hash(BYTES(pieces[0], n * len),
+			    vector_text(v, "all_shares_concatenated_sha256"), hash_sha256);
 		for (unsigned j = 0; hashes && j < n; j++)
 			assert_hash(BYTES(pieces[j], len),
 				    json_string_value(json_array_get(hashes, j)), hash_sha256);
@@ -89,7 +76,8 @@ static void segment_to_pieces(void **state)
 	size_t i, cases = 0;
 	json_t *v;
 
-	json_array_foreach(json_object_get(root, "segment_to_pieces"), i, v) {
+	json_array_foreach(json_object_get(root, "segment_to_pieces"), i, v)
+	{
 		uint16_t k = (uint16_t)vector_int(v, "k"), n = (uint16_t)vector_int(v, "n");
 		struct scheme s = { k, 0, 0, n, (uint32_t)vector_int(v, "share_size") };
 		struct bytes segment = vector_hex(&a, v, "encrypted_segment_hex");
@@ -112,12 +100,17 @@ static void segment_to_pieces(void **state)
 		rs_encode_stripes(rs, s.share_size, padded.len / stripe, padded.data, pieces);
 		for (unsigned j = 0; j < n; j++) {
 			struct bytes piece = BYTES(pieces[j], size);
-			assert_bytes_equal(piece, vector_unhex(&a, json_string_value(
-				json_array_get(vector_get(v, "pieces_hex"), j))));
-			assert_hash(piece, json_string_value(
-				json_array_get(vector_get(v, "piece_sha256"), j)), hash_sha256);
-			assert_hash(piece, json_string_value(
-				json_array_get(vector_get(v, "piece_blake3"), j)), hash_blake3);
+			assert_bytes_equal(
+				piece, vector_unhex(&a, json_string_value(json_array_get(
+								vector_get(v, "pieces_hex"), j))));
+			assert_hash(
+				piece,
+				json_string_value(json_array_get(vector_get(v, "piece_sha256"), j)),
+				hash_sha256);
+			assert_hash(
+				piece,
+				json_string_value(json_array_get(vector_get(v, "piece_blake3"), j)),
+				hash_blake3);
 		}
 		/* Back from the last k pieces. */
 		AUTO(decoder_auto) struct rs_decoder *d = NULL;

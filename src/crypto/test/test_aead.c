@@ -30,7 +30,8 @@ static void content_vectors_seal_and_open(void **state)
 	AUTO(aead_auto) struct aead *open = aead_new(&key, false);
 	assert_non_null(seal);
 	assert_non_null(open);
-	json_array_foreach(json_object_get(root, "inline"), i, v) {
+	json_array_foreach(json_object_get(root, "inline"), i, v)
+	{
 		if (!json_object_get(v, "plain_hex") || !json_object_get(v, "encrypted_hex"))
 			continue; /* the long ones are hashes only; access tests those */
 		struct bytes plain = vector_hex(&a, v, "plain_hex");

@@ -41,7 +41,8 @@ static void official_vectors(void **state)
 	json_t *v;
 
 	assert_int_equal(key.len, BLAKE3_KEY_BYTES);
-	json_array_foreach(json_object_get(root, "cases"), i, v) {
+	json_array_foreach(json_object_get(root, "cases"), i, v)
+	{
 		size_t len = (size_t)vector_int(v, "input_len");
 		struct bytes plain = vector_hex(&a, v, "hash");
 		struct bytes keyed = vector_hex(&a, v, "keyed_hash");
@@ -69,8 +70,8 @@ static void official_vectors(void **state)
 	json_decref(root);
 }
 
-/* Lengths and cuts of every kind, with a sum taken in the middle: all implementations agree with the
- * portable one fed at once. */
+/* Lengths and cuts of every kind, with a sum taken in the middle: all implementations agree with
+ * the portable one fed at once. */
 static void all_kernels_agree(void **state)
 {
 	unsigned seed = 1;
@@ -93,7 +94,8 @@ static void all_kernels_agree(void **state)
 			blake3_init(&b);
 			blake3_use_kernel(&b, k);
 			while (at < len) {
-				size_t part = (size_t)rand_r(&seed) % (rand_r(&seed) % 3 ? 70000 : 2000);
+				size_t part = (size_t)rand_r(&seed) %
+					      (rand_r(&seed) % 3 ? 70000 : 2000);
 
 				if (part > len - at)
 					part = len - at;

@@ -8,27 +8,11 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "base/num.h"
 #include "crypto/hash.h"
 #include "vectors.h"
+#include "vectors_stream.h"
 
 DEFINE_AUTO_PTR(struct hasher, hasher_auto, hasher_free)
-
-/* The README beside the vectors: SHA-256(label || counter), counter as 8 bytes big endian. */
-static struct bytes label_stream(struct arena *a, const char *label, size_t len)
-{
-	uint8_t *out = arena_alloc(a, len + HASH_BYTES);
-	size_t n = strlen(label);
-	uint8_t in[128];
-
-	assert_true(n + 8 <= sizeof(in));
-	memcpy(in, label, n);
-	for (uint64_t c = 0; c * HASH_BYTES < len; c++) {
-		put_be64(in + n, c);
-		hash_sha256(BYTES(in, n + 8), out + c * HASH_BYTES);
-	}
-	return BYTES(out, len);
-}
 
 static void piece_hashes_of_the_reference(void **state)
 {
@@ -37,9 +21,10 @@ static void piece_hashes_of_the_reference(void **state)
 	size_t i, cases = 0;
 	json_t *v;
 
-	json_array_foreach(json_object_get(root, "hashes"), i, v) {
-		struct bytes data = label_stream(&a, vector_text(v, "stream_label"),
-						 (size_t)vector_int(v, "size"));
+	json_array_foreach(json_object_get(root, "hashes"), i, v)
+	{
+		struct bytes data = vector_stream(&a, vector_text(v, "stream_label"),
+						  (size_t)vector_int(v, "size"));
 		uint8_t out[HASH_BYTES];
 
 		hash_sha256(data, out);
@@ -133,12 +118,16 @@ static void hmac_hashes_long_keys(void **state)
 
 	memset(key, 0xaa, sizeof(key));
 	hmac_sha256(BYTES_OF(key), text, out);
-	assert_bytes_equal(BYTES(out, 32), vector_unhex(&a,
-		"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"));
+	assert_bytes_equal(
+		BYTES(out, 32),
+		vector_unhex(&a,
+			     "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"));
 	hmac_sha512(BYTES_OF(key), text, out);
-	assert_bytes_equal(BYTES(out, 64), vector_unhex(&a,
-		"80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f352"
-		"6b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598"));
+	assert_bytes_equal(
+		BYTES(out, 64),
+		vector_unhex(&a,
+			     "80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f352"
+			     "6b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598"));
 	arena_free(&a);
 }
 

@@ -28,7 +28,8 @@ static void leaf_signatures_of_the_reference(void **state)
 	json_t *v;
 
 	call_init(&call);
-	json_array_foreach(json_object_get(root, "identities"), i, v) {
+	json_array_foreach(json_object_get(root, "identities"), i, v)
+	{
 		const json_t *sample = vector_get(v, "signature_sample");
 		struct bytes message = vector_hex(&a, sample, "message_hex");
 		struct bytes signature = vector_hex(&a, sample, "ecdsa_der_signature_by_leaf_hex");
@@ -130,10 +131,18 @@ static void damaged_keys_are_refused(void **state)
 	struct private_key *k = NULL;
 	assert_int_equal(private_key_from_pem(&call, BYTES_NONE, &k), ERR_FORMAT);
 	assert_int_equal(private_key_from_pem(&call, bytes_str("hello"), &k), ERR_FORMAT);
-	assert_int_equal(private_key_from_pem(&call, bytes_str(
-		"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), &k), ERR_FORMAT);
-	assert_int_equal(private_key_from_pem(&call, bytes_str(
-		"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), &k), ERR_FORMAT);
+	assert_int_equal(
+		private_key_from_pem(
+			&call,
+			bytes_str("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+			&k),
+		ERR_FORMAT);
+	assert_int_equal(
+		private_key_from_pem(
+			&call,
+			bytes_str("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+			&k),
+		ERR_FORMAT);
 	assert_null(k);
 	call_fini(&call);
 }
@@ -141,7 +150,7 @@ static void damaged_keys_are_refused(void **state)
 /* Made with `openssl ec -conv_form compressed`: same key, point in the short form. */
 static void compressed_points_are_spread(void **state)
 {
-	static const char pem[] = 
+	static const char pem[] =
 		"-----BEGIN EC PRIVATE KEY-----\n"
 		"MFcCAQEEIKFgQjzLYjXL6oRn+Fzx6KHhkZ2ko8XCE/7u0ne1XBBToAoGCCqGSM49\n"
 		"AwEHoSQDIgADB3pPEclkoz8acwti7Jff4kH7QqdK3gJszImAimVjlXc=\n"
@@ -185,7 +194,8 @@ static void searched_keys(void **state)
 		assert_int_equal(private_key_public_der(&call, key, &der), OK);
 		assert_bytes_equal(buf_bytes(&der), spki);
 		assert_int_equal(private_key_sign(&call, key, bytes_str("x"), &sig), OK);
-		assert_int_equal(public_key_verify(&call, public, bytes_str("x"), buf_bytes(&sig)), OK);
+		assert_int_equal(public_key_verify(&call, public, bytes_str("x"), buf_bytes(&sig)),
+				 OK);
 		/* And so they do after a way through a file. */
 		AUTO(private_key_auto) struct private_key *again = NULL;
 		AUTO_SECRET_BUF struct buf pem = BUF_INIT(4096);
@@ -193,7 +203,8 @@ static void searched_keys(void **state)
 		assert_int_equal(private_key_from_pem(&call, buf_bytes(&pem), &again), OK);
 		buf_clear(&sig);
 		assert_int_equal(private_key_sign(&call, again, bytes_str("y"), &sig), OK);
-		assert_int_equal(public_key_verify(&call, public, bytes_str("y"), buf_bytes(&sig)), OK);
+		assert_int_equal(public_key_verify(&call, public, bytes_str("y"), buf_bytes(&sig)),
+				 OK);
 	}
 	key_search_free(search);
 	key_search_free(NULL);
@@ -219,9 +230,11 @@ static void orders_of_the_reference(void **state)
 	assert_int_equal(private.len, sizeof(key.b));
 	memcpy(key.b, private.data, sizeof(key.b));
 	assert_int_equal(ed25519_signer_new(&call, &key, &signer), OK);
-	assert_int_equal(ed25519_verifier_new(&call, vector_hex(&a, piece_key, "public_hex"),
-					      &verifier), OK);
-	json_array_foreach(json_object_get(root, "orders"), i, v) {
+	assert_int_equal(
+		ed25519_verifier_new(&call, vector_hex(&a, piece_key, "public_hex"), &verifier),
+		OK);
+	json_array_foreach(json_object_get(root, "orders"), i, v)
+	{
 		struct bytes message = vector_hex(&a, v, "signing_bytes_hex");
 		struct bytes want = vector_hex(&a, v, "uplink_signature_hex");
 		uint8_t out[ED25519_SIGNATURE_BYTES];
@@ -230,7 +243,8 @@ static void orders_of_the_reference(void **state)
 		assert_bytes_equal(BYTES_OF(out), want);
 		assert_int_equal(ed25519_verify(&call, verifier, message, want), OK);
 		out[i] ^= 1;
-		assert_int_equal(ed25519_verify(&call, verifier, message, BYTES_OF(out)), ERR_CRYPTO);
+		assert_int_equal(ed25519_verify(&call, verifier, message, BYTES_OF(out)),
+				 ERR_CRYPTO);
 		cases++;
 	}
 	assert_true(cases >= 4);

@@ -18,13 +18,15 @@ static void base58check_vectors(void **state)
 	size_t i, cases = 0;
 	json_t *v;
 
-	json_array_foreach(json_object_get(root, "base58check"), i, v) {
+	json_array_foreach(json_object_get(root, "base58check"), i, v)
+	{
 		struct bytes payload = vector_hex(&a, v, "payload_hex");
 		const char *text = vector_text(v, "base58check");
 		AUTO_BUF struct buf out = BUF_INIT(4096), back = BUF_INIT(4096);
 		uint8_t version = 99;
 
-		assert_int_equal(base58check_add(&out, (uint8_t)vector_int(v, "version"), payload), OK);
+		assert_int_equal(base58check_add(&out, (uint8_t)vector_int(v, "version"), payload),
+				 OK);
 		assert_string_equal(buf_cstr(&out), text);
 		assert_int_equal(base58check_decode(bytes_str(text), &version, &back), OK);
 		assert_int_equal(version, vector_int(v, "version"));
@@ -36,9 +38,11 @@ static void base58check_vectors(void **state)
 		AUTO_BUF struct buf changed = BUF_INIT(4096);
 		buf_add_str(&changed, text);
 		changed.data[changed.len / 2] = changed.data[changed.len / 2] == 'z' ? 'y' : 'z';
-		assert_int_equal(base58check_decode(buf_bytes(&changed), &version, &back), ERR_FORMAT);
+		assert_int_equal(base58check_decode(buf_bytes(&changed), &version, &back),
+				 ERR_FORMAT);
 		changed.data[changed.len / 2] = '0';
-		assert_int_equal(base58check_decode(buf_bytes(&changed), &version, &back), ERR_FORMAT);
+		assert_int_equal(base58check_decode(buf_bytes(&changed), &version, &back),
+				 ERR_FORMAT);
 		cases++;
 	}
 	assert_true(cases >= 10);
@@ -69,7 +73,8 @@ static void root_keys_of_the_reference(void **state)
 	json_t *v;
 
 	call_init(&call);
-	json_array_foreach(json_object_get(root, "root_keys"), i, v) {
+	json_array_foreach(json_object_get(root, "root_keys"), i, v)
+	{
 		struct bytes passphrase = vector_hex(&a, v, "passphrase_hex");
 		struct secret_key key;
 		uint8_t salt[HASH_BYTES];
@@ -78,7 +83,8 @@ static void root_keys_of_the_reference(void **state)
 		hmac_sha256(passphrase, vector_hex(&a, v, "salt_hex"), salt);
 		hmac_sha256(BYTES_OF(salt), bytes_str(vector_text(v, "path")), salt);
 		assert_int_equal(kdf_argon2id(&call, passphrase, BYTES_OF(salt),
-					      (uint32_t)vector_int(v, "argon2_parallelism"), &key), OK);
+					      (uint32_t)vector_int(v, "argon2_parallelism"), &key),
+				 OK);
 		assert_bytes_equal(BYTES_OF(key.b), vector_hex(&a, v, "key_hex"));
 		cases++;
 	}

@@ -1,6 +1,6 @@
 /*
- * With crypto_use_os_random, everything that is random comes from os_random: here a counter that the
- * test resets, so keys, signatures and a whole TLS handshake repeat byte for byte.
+ * With crypto_use_os_random, everything that is random comes from os_random: here a counter that
+ * the test resets, so keys, signatures and a whole TLS handshake repeat byte for byte.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -51,7 +51,8 @@ static void chains_of_the_reference(void **state)
 	size_t i, cases = 0;
 	json_t *v;
 
-	json_array_foreach(json_object_get(root, "identities"), i, v) {
+	json_array_foreach(json_object_get(root, "identities"), i, v)
+	{
 		struct chain c;
 
 		chain_parse(&c, vector_hex(&a, v, "peer_certchain_blob_hex"));
@@ -61,8 +62,9 @@ static void chains_of_the_reference(void **state)
 			/* Each is signed by the next, the last by itself, and by no other. */
 			size_t signer = j + 1 < c.count ? j + 1 : j;
 			for (size_t k = 0; k < c.count; k++)
-				assert_int_equal(x509_check_signature(&c.call, &c.certs[j], c.keys[k]),
-						 k == signer ? OK : ERR_CRYPTO);
+				assert_int_equal(
+					x509_check_signature(&c.call, &c.certs[j], c.keys[k]),
+					k == signer ? OK : ERR_CRYPTO);
 			assert_int_equal(c.certs[j].edition, 3);
 			assert_int_equal(c.certs[j].is_ca, j > 0);
 			assert_int_equal(x509_may_sign(&c.certs[j]), j > 0);
@@ -93,7 +95,8 @@ static void kinds_of_keys(void **state)
 	json_t *v;
 
 	call_init(&call);
-	json_array_foreach(json_object_get(root, "certificates"), i, v) {
+	json_array_foreach(json_object_get(root, "certificates"), i, v)
+	{
 		AUTO(public_key_auto) struct public_key *key = NULL;
 		struct x509 x;
 
@@ -134,7 +137,8 @@ static void ours(void **state)
 		assert_int_equal(c.count, 3);
 		for (size_t i = 0; i < 3; i++)
 			assert_int_equal(x509_check_signature(&c.call, &c.certs[i],
-							      c.keys[i < 2 ? i + 1 : 2]), OK);
+							      c.keys[i < 2 ? i + 1 : 2]),
+					 OK);
 		assert_int_equal(x509_check_signature(&c.call, &c.certs[0], c.keys[0]), ERR_CRYPTO);
 		assert_int_equal(c.certs[1].version, 7);
 		assert_true(x509_may_sign(&c.certs[1]));

@@ -42,7 +42,8 @@ static void cases_of_the_reference(void **state)
 	size_t i, corrected = 0, refused = 0;
 	json_t *v;
 
-	json_array_foreach(json_object_get(root, "correct"), i, v) {
+	json_array_foreach(json_object_get(root, "correct"), i, v)
+	{
 		unsigned k = (unsigned)vector_int(v, "k"), n = (unsigned)vector_int(v, "n");
 		const json_t *list = vector_get(v, "shares");
 		unsigned count = (unsigned)json_array_size(list), numbers[RS_TOTAL_MAX];
@@ -108,7 +109,8 @@ static void trial_init(struct trial *t, struct arena *a, struct rs *rs, unsigned
 
 static const struct {
 	unsigned k, n;
-} codes[] = { { 1, 3 }, { 2, 4 }, { 4, 10 }, { 5, 6 }, { 1, 256 }, { 29, 80 }, { 29, 110 }, { 200, 256 } };
+} codes[] = { { 1, 3 },	  { 2, 4 },   { 4, 10 },   { 5, 6 },
+	      { 1, 256 }, { 29, 80 }, { 29, 110 }, { 200, 256 } };
 
 /* Whole shares wrong, up to the limit: corrected, and the right ones are named. */
 static void whole_shares(void **state)
@@ -133,7 +135,8 @@ static void whole_shares(void **state)
 				for (size_t b = 0; b < t.len; b++)
 					t.shares[wrong[i]][b] ^= (uint8_t)(1 + below(255));
 			}
-			assert_int_equal(rs_correct(rs, t.numbers, count, t.len, t.shares, bad), OK);
+			assert_int_equal(rs_correct(rs, t.numbers, count, t.len, t.shares, bad),
+					 OK);
 			for (unsigned j = 0; j < count; j++) {
 				assert_memory_equal(t.shares[j], t.right[j], t.len);
 				assert_int_equal(bad[j], is_wrong[j]);
@@ -175,7 +178,8 @@ static void too_many(void **state)
 		AUTO(rs_auto) struct rs *rs = NULL;
 
 		assert_int_equal(rs_new(codes[c].k, codes[c].n, &rs), OK);
-		for (unsigned count = codes[c].k + 1; count <= codes[c].n; count += 1 + count / 10) {
+		for (unsigned count = codes[c].k + 1; count <= codes[c].n;
+		     count += 1 + count / 10) {
 			struct arena a = { 0 };
 			struct trial t;
 			unsigned wrong[RS_TOTAL_MAX], errors = (count - codes[c].k) / 2 + 1;
@@ -222,8 +226,10 @@ static void wrong_arguments(void **state)
 
 	assert_int_equal(rs_new(4, 5, &rs), OK);
 	assert_int_equal(rs_correct(rs, (unsigned[]){ 0, 1, 2 }, 3, 1, shares, bad), ERR_INVALID);
-	assert_int_equal(rs_correct(rs, (unsigned[]){ 0, 1, 2, 2 }, 4, 1, shares, bad), ERR_INVALID);
-	assert_int_equal(rs_correct(rs, (unsigned[]){ 0, 1, 2, 5 }, 4, 1, shares, bad), ERR_INVALID);
+	assert_int_equal(rs_correct(rs, (unsigned[]){ 0, 1, 2, 2 }, 4, 1, shares, bad),
+			 ERR_INVALID);
+	assert_int_equal(rs_correct(rs, (unsigned[]){ 0, 1, 2, 5 }, 4, 1, shares, bad),
+			 ERR_INVALID);
 	assert_true(bad[0]);
 	/* With k shares there is nothing to find. */
 	assert_int_equal(rs_correct(rs, (unsigned[]){ 0, 1, 2, 3 }, 4, 1, shares, bad), OK);
@@ -233,10 +239,8 @@ static void wrong_arguments(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(cases_of_the_reference),
-		cmocka_unit_test(whole_shares),
-		cmocka_unit_test(scattered_bytes),
-		cmocka_unit_test(too_many),
+		cmocka_unit_test(cases_of_the_reference), cmocka_unit_test(whole_shares),
+		cmocka_unit_test(scattered_bytes),	  cmocka_unit_test(too_many),
 		cmocka_unit_test(wrong_arguments),
 	};
 

@@ -53,7 +53,8 @@ static void parity_matrices(void **state)
 	size_t i, cases = 0;
 	json_t *v;
 
-	json_array_foreach(json_object_get(root, "matrices"), i, v) {
+	json_array_foreach(json_object_get(root, "matrices"), i, v)
+	{
 		unsigned k = (unsigned)vector_int(v, "k"), n = (unsigned)vector_int(v, "n");
 		const json_t *rows = vector_get(v, "parity_rows_hex");
 		AUTO(rs_auto) struct rs *rs = NULL;
@@ -66,8 +67,9 @@ static void parity_matrices(void **state)
 		rs_encode(rs, k, s);
 		assert_int_equal(json_array_size(rows), n - k);
 		for (unsigned r = k; r < n; r++)
-			assert_bytes_equal(BYTES(s[r], k), vector_unhex(&a, json_string_value(
-						   json_array_get(rows, r - k))));
+			assert_bytes_equal(
+				BYTES(s[r], k),
+				vector_unhex(&a, json_string_value(json_array_get(rows, r - k))));
 		cases++;
 	}
 	assert_true(cases >= 4);
@@ -82,7 +84,8 @@ static void shares_of_the_reference(void **state)
 	size_t i, cases = 0;
 	json_t *v;
 
-	json_array_foreach(json_object_get(root, "encode"), i, v) {
+	json_array_foreach(json_object_get(root, "encode"), i, v)
+	{
 		unsigned k = (unsigned)vector_int(v, "k"), n = (unsigned)vector_int(v, "n");
 		size_t len = (size_t)vector_int(v, "share_size");
 		AUTO(rs_auto) struct rs *rs = NULL;
@@ -95,8 +98,10 @@ static void shares_of_the_reference(void **state)
 		assert_int_equal(rs_new(k, n, &rs), OK);
 		rs_encode_stripes(rs, len, 1, data.data, s);
 		for (unsigned j = 0; j < n; j++)
-			assert_bytes_equal(BYTES(s[j], len), vector_unhex(&a, json_string_value(
-				json_array_get(vector_get(v, "shares_hex"), j))));
+			assert_bytes_equal(
+				BYTES(s[j], len),
+				vector_unhex(&a, json_string_value(json_array_get(
+							 vector_get(v, "shares_hex"), j))));
 		/* And back, from the last k. */
 		AUTO(decoder_auto) struct rs_decoder *d = NULL;
 		unsigned numbers[RS_TOTAL_MAX];
@@ -120,8 +125,10 @@ static void any_k_decode(void **state)
 {
 	static const struct {
 		unsigned k, n;
-	} codes[] = { { 1, 1 }, { 1, 2 }, { 1, 256 }, { 2, 4 }, { 4, 10 }, { 5, 5 }, { 16, 37 },
-		      { 29, 80 }, { 29, 110 }, { 64, 128 }, { 255, 256 }, { 256, 256 } };
+	} codes[] = {
+		{ 1, 1 },   { 1, 2 },	{ 1, 256 },  { 2, 4 },	  { 4, 10 },	{ 5, 5 },
+		{ 16, 37 }, { 29, 80 }, { 29, 110 }, { 64, 128 }, { 255, 256 }, { 256, 256 }
+	};
 	static const size_t lengths[] = { 0, 1, 7, 31, 63, 64, 65, 256, 300, 4096, 5000 };
 
 	for (size_t c = 0; c < ARRAY_LEN(codes); c++) {
@@ -195,8 +202,9 @@ static void stripes_equal_shares(void **state)
 	static const struct {
 		unsigned k, n;
 		size_t share_size, stripes;
-	} cases[] = { { 2, 4, 4, 3 }, { 4, 10, 256, 50 }, { 29, 80, 256, 33 }, { 29, 110, 256, 3 },
-		      { 1, 3, 100, 9 }, { 4, 6, 10000, 4 }, { 3, 3, 17, 5 }, { 4, 10, 256, 0 } };
+	} cases[] = { { 2, 4, 4, 3 },	   { 4, 10, 256, 50 }, { 29, 80, 256, 33 },
+		      { 29, 110, 256, 3 }, { 1, 3, 100, 9 },   { 4, 6, 10000, 4 },
+		      { 3, 3, 17, 5 },	   { 4, 10, 256, 0 } };
 
 	for (size_t c = 0; c < ARRAY_LEN(cases); c++) {
 		unsigned k = cases[c].k, n = cases[c].n;
@@ -252,8 +260,8 @@ static void kernels_agree(void **state)
 {
 	static const struct {
 		unsigned k, n;
-	} codes[] = { { 1, 2 }, { 1, 256 }, { 2, 4 }, { 3, 16 }, { 3, 17 }, { 4, 10 }, { 29, 80 },
-		      { 29, 110 }, { 100, 256 }, { 255, 256 } };
+	} codes[] = { { 1, 2 },	 { 1, 256 }, { 2, 4 },	  { 3, 16 },	{ 3, 17 },
+		      { 4, 10 }, { 29, 80 }, { 29, 110 }, { 100, 256 }, { 255, 256 } };
 
 	for (size_t kernel = 0; kernel < rs_kernel_count(); kernel++) {
 		print_message("kernel: %s\n", rs_kernel_get(kernel)->name);
@@ -304,7 +312,8 @@ static void products_of_all_kernels(void **state)
 			x->apply(1, 1, table, sizeof(all), in, &to);
 			for (unsigned i = 0; i < 256; i++) {
 				unsigned product = 0, a = i;
-				for (unsigned b = c; b; b >>= 1, a = a << 1 ^ (a & 0x80 ? 0x11d : 0))
+				for (unsigned b = c; b;
+				     b >>= 1, a = a << 1 ^ (a & 0x80 ? 0x11d : 0))
 					product ^= b & 1 ? a : 0;
 				want[i] = (uint8_t)product;
 			}
@@ -342,7 +351,8 @@ static void sizes_of_the_reference(void **state)
 	size_t i, cases = 0;
 	json_t *v;
 
-	json_array_foreach(json_object_get(root, "padding"), i, v) {
+	json_array_foreach(json_object_get(root, "padding"), i, v)
+	{
 		uint16_t k = (uint16_t)vector_int(v, "k");
 		struct scheme s = { k, k, k, k, (uint32_t)vector_int(v, "share_size") };
 		uint64_t size = (uint64_t)vector_int(v, "encrypted_size");
@@ -354,7 +364,8 @@ static void sizes_of_the_reference(void **state)
 			assert_int_equal(pad_length(size, scheme_stripe_size(&s)),
 					 vector_int(v, "padding_length"));
 		assert_int_equal((size + pad_length(size, scheme_stripe_size(&s))) %
-					 scheme_stripe_size(&s), 0);
+					 scheme_stripe_size(&s),
+				 0);
 		cases++;
 	}
 	assert_true(cases >= 14);
@@ -392,9 +403,10 @@ static void schemes(void **state)
 	assert_memory_equal(&back, &s, sizeof(s));
 
 	static const char *const wrong[] = {
-		"", "4", "4/6/8", "4/6/8/10/12", "4/6/8/x", "4/6/8/", "/6/8/10", "0/6/8/10",
-		"4/3/8/10", "4/6/5/10", "4/6/8/7", "4/6/8/257", "4/6/8/10-", "4/6/8/10-0B",
-		"4/6/8/10-32MiB", "-256B", "4/6/8/-10", " 4/6/8/10", "4/6/8/10-256B-256B",
+		"",	   "4",		"4/6/8",     "4/6/8/10/12",	   "4/6/8/x",
+		"4/6/8/",  "/6/8/10",	"0/6/8/10",  "4/3/8/10",	   "4/6/5/10",
+		"4/6/8/7", "4/6/8/257", "4/6/8/10-", "4/6/8/10-0B",	   "4/6/8/10-32MiB",
+		"-256B",   "4/6/8/-10", " 4/6/8/10", "4/6/8/10-256B-256B",
 	};
 	s.required = 99;
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
