@@ -121,10 +121,15 @@ void *message_new(struct arena *a, const ProtobufCMessageDescriptor *type)
 /* What a database or a bug has to say is for our log, not for the peer. */
 static enum err hide_internal(struct call *call, const char *method, enum err e)
 {
-	if (e == OK || err_status(e) != err_status(ERR_INTERNAL) || call->status)
+	bool internal = err_status(e) == err_status(ERR_INTERNAL);
+
+	if (e == OK || call->status || (!internal && err_status(e) != err_status(ERR_UNAVAILABLE)))
 		return e;
-	log_error("metainfo request failed", F_STR("method", method), F_STR("error", call_error(call, e)));
-	return call_fail(call, ERR_INTERNAL, "internal error");
+	log_error("metainfo request failed", F_STR("method", method),
+		  F_STR("error", call_error(call, e)));
+	if (internal)
+		return call_fail(call, ERR_INTERNAL, "internal error");
+	return call_fail(call, ERR_UNAVAILABLE, "the satellite's database is busy, try again");
 }
 
 static enum err serve_in(struct call *call, struct mcall *mc, const struct metainfo_method *m,
@@ -159,6 +164,8 @@ static enum err serve(struct call *call, void *service, struct rpc_stream *strea
 	};
 	ProtobufCMessage *request = NULL;
 
+	/* Requests are decoded before anybody knows who sent them. */
+	call->scratch.max = METAINFO_MEMORY_MAX;
 	TRY_PLAIN(rpc_request(call, stream, &call->scratch, m->request, &request));
 	return hide_internal(call, m->name, serve_in(call, &mc, m, request));
 }

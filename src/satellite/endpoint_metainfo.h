@@ -18,7 +18,7 @@
 
 struct metainfo; /* what the service keeps in memory */
 
-enum { WORK_GROUP_MAX = 32, BATCH_ITEMS_MAX = 1000 };
+enum { WORK_GROUP_MAX = 32, BATCH_ITEMS_MAX = 1000, METAINFO_MEMORY_MAX = 64 << 20 };
 
 enum work_kind { WORK_BEGIN, WORK_INLINE, WORK_SEGMENT, WORK_COMMIT };
 

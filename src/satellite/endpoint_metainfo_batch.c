@@ -5,7 +5,7 @@
 #include "satellite/endpoint_metainfo.h"
 
 enum {
-	BATCH_DECODED_MAX = 16 << 20, /* requests; none of real size comes near */
+	BATCH_DECODED_MAX = PROTO_MESSAGE_MAX, /* as much as may come without compression */
 	COMPRESS_MIN = 1 << 10,       /* smaller answers go as they are: every client takes that */
 };
 

@@ -72,7 +72,8 @@ METAINFO_METHOD(create_bucket, CreateBucket)
 		.created_ns = time_us(mc->now_ns),
 		.versioning = req->object_lock_enabled ? VERSIONING_ON : VERSIONING_OFF,
 		.lock_enabled = req->object_lock_enabled,
-		.user_agent = mc->user_agent,
+		.user_agent = BYTES(mc->user_agent.data,
+				    MIN(mc->user_agent.len, (size_t)LIMIT_USER_AGENT_BYTES)),
 	};
 	enum err e = db_write(call, mc->sat->db, create, &q);
 	if (e == ERR_EXISTS)

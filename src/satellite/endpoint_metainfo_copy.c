@@ -137,9 +137,9 @@ static enum err read_keys(struct call *call, struct arena *a,
 		return call_fail(call, ERR_NO_MEMORY, "no room for segment keys");
 	for (size_t i = 0; i < count; i++) {
 		const Metainfo__SegmentPosition *p = list[i]->position;
-		if (!list[i]->encrypted_key.len ||
-		    list[i]->encrypted_key_nonce.len != METAINFO_NONCE_BYTES)
-			return call_fail(call, ERR_INVALID, "EncryptedKey missing");
+		TRY_PLAIN(check_segment_key(call, list[i]->encrypted_key,
+					    list[i]->encrypted_key_nonce,
+					    (ProtobufCBinaryData){ 0, NULL }));
 		f->keys[i] = (struct segment_key){
 			.position = p ? segment_position(p->part_number, p->index) : 0,
 			.key = proto_bytes(list[i]->encrypted_key),
@@ -150,7 +150,7 @@ static enum err read_keys(struct call *call, struct arena *a,
 	return OK;
 }
 
-/* Rights on the target; the source's id says that Begin allowed it. */
+/* Rights on the target. */
 static enum err allow_finish(struct call *call, struct mcall *mc, const struct finish_copy *f)
 {
 	TRY_PLAIN(check_bucket_length(call, f->new_bucket));
@@ -200,6 +200,8 @@ METAINFO_METHOD(finish_copy_object, FinishCopyObject)
 	TRY_PLAIN(read_if_none_match(call, req->if_none_match, req->n_if_none_match,
 				     &f.if_none_match));
 	TRY_PLAIN(metainfo_stream(call, mc, RATE_PUT, req->stream_id, &source));
+	/* Begin asked for it, but stream ids are also given to keys that may only list. */
+	TRY_PLAIN(auth_check(call, &mc->auth, ACTION_READ, source->bucket, source->key));
 	TRY_PLAIN(read_keys(call, mc->a, req->new_segment_keys, req->n_new_segment_keys, &f));
 	f.source = *source;
 	stream_uuid_new(&f.new_uuid);
@@ -228,6 +230,8 @@ METAINFO_METHOD(finish_move_object, FinishMoveObject)
 	TRY_PLAIN(allow_finish(call, mc, &f));
 	f.may_delete = auth_allows(&mc->auth, ACTION_DELETE, f.new_bucket, f.new_key);
 	TRY_PLAIN(metainfo_stream(call, mc, RATE_PUT, req->stream_id, &source));
+	TRY_PLAIN(auth_check(call, &mc->auth, ACTION_READ, source->bucket, source->key));
+	TRY_PLAIN(auth_check(call, &mc->auth, ACTION_DELETE, source->bucket, source->key));
 	TRY_PLAIN(read_keys(call, mc->a, req->new_segment_keys, req->n_new_segment_keys, &f));
 	f.source = *source;
 	return db_write(call, mc->sat->db, run_move, &f);

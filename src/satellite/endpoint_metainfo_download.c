@@ -503,13 +503,15 @@ static enum err collect_pieces(struct call *call, struct arena *a, const struct 
 static enum err answer_ips(struct call *call, struct mcall *mc, const struct piece *all, size_t n,
 			   Metainfo__GetObjectIPsResponse *resp)
 {
-	struct piece *nodes = arena_array(mc->a, n, sizeof(*nodes));
-	uint32_t *held = arena_array(mc->a, n, sizeof(*held));
-	struct node_id *ids = arena_array(mc->a, n, sizeof(*ids));
 	struct node_place *places = NULL;
-	size_t count = 0;
+	size_t distinct = 0, count = 0;
 
-	resp->ips = arena_array(mc->a, n, sizeof(*resp->ips));
+	for (size_t i = 0; i < n; i++)
+		distinct += i == 0 || all[i - 1].alias != all[i].alias;
+	struct piece *nodes = arena_array(mc->a, distinct, sizeof(*nodes));
+	uint32_t *held = arena_array(mc->a, distinct, sizeof(*held));
+	struct node_id *ids = arena_array(mc->a, distinct, sizeof(*ids));
+	resp->ips = arena_array(mc->a, distinct, sizeof(*resp->ips));
 	if (n && (!nodes || !held || !ids || !resp->ips))
 		return call_fail(call, ERR_NO_MEMORY, "no room for an answer");
 	for (size_t i = 0; i < n; i++) {

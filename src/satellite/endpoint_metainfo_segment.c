@@ -157,7 +157,7 @@ static enum err select_fresh(struct call *call, struct mcall *mc, const struct s
 	*ret_count = want;
 	while (e == ERR_PRECONDITION && *ret_count > 1) {
 		/* The text of the first failure stays, should there be none at all. */
-		AUTO_CALL struct call less;
+		AUTO_CALL struct call less = CALL_INIT;
 		call_init_child(&less, call);
 		e = satellite_select_nodes(&less, mc->sat, mc->a, --*ret_count, t->nodes,
 					   t->redundancy.total, ret);
@@ -232,10 +232,8 @@ METAINFO_METHOD(commit_segment, CommitSegment)
 	TRY_PLAIN(check_no_checksum(call, 0, false, req->encrypted_checksum));
 	TRY_PLAIN(check_pieces(call, mc, req, t, s));
 	TRY_PLAIN(metainfo_check_upload(call, mc, 1, 1));
-	if (!req->encrypted_key.len)
-		return call_fail(call, ERR_INVALID, "EncryptedKey missing");
-	if (req->encrypted_key_nonce.len != METAINFO_NONCE_BYTES)
-		return call_fail(call, ERR_INVALID, "EncryptedKeyNonce missing");
+	TRY_PLAIN(check_segment_key(call, req->encrypted_key, req->encrypted_key_nonce,
+				    req->encrypted_e_tag));
 	if (req->size_encrypted_data <= 0)
 		return call_fail(call, ERR_INVALID, "EncryptedSize negative or zero");
 	s->stream = &t->stream;
@@ -246,6 +244,7 @@ METAINFO_METHOD(commit_segment, CommitSegment)
 		.nonce = proto_bytes(req->encrypted_key_nonce),
 		.encrypted_size = req->size_encrypted_data,
 		.plain_size = req->plain_size,
+		.plain_offset = likely_offset(mc, segment_position(t->part, t->index)),
 		.etag = proto_bytes(req->encrypted_e_tag),
 		.root = t->orders.root,
 		.redundancy = t->redundancy,

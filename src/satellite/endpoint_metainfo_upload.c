@@ -248,6 +248,29 @@ METAINFO_METHOD(begin_object, BeginObject)
 
 /* ---- MakeInlineSegment ---- */
 
+enum err check_segment_key(struct call *call, ProtobufCBinaryData key, ProtobufCBinaryData nonce,
+			   ProtobufCBinaryData etag)
+{
+	if (!key.len)
+		return call_fail(call, ERR_INVALID, "EncryptedKey missing");
+	if (key.len > LIMIT_SEGMENT_KEY_BYTES)
+		return call_fail(call, ERR_INVALID, "EncryptedKey is too large");
+	if (nonce.len != METAINFO_NONCE_BYTES)
+		return call_fail(call, ERR_INVALID, "EncryptedKeyNonce missing");
+	if (etag.len > LIMIT_METADATA_BYTES)
+		return call_fail(call, ERR_INVALID, "EncryptedETag is too large");
+	return OK;
+}
+
+/* Where the segment will lie if all before it are full, as they are in uploads that begin at the
+ * first; CommitObject corrects it otherwise. */
+int64_t likely_offset(const struct mcall *mc, int64_t position)
+{
+	if (position_part(position))
+		return 0;
+	return position * (int64_t)mc->sat->config.max_segment_size;
+}
+
 METAINFO_METHOD(make_inline_segment, MakeInlineSegment)
 {
 	struct put_segment *s = arena_alloc(mc->a, sizeof(*s));
@@ -266,10 +289,8 @@ METAINFO_METHOD(make_inline_segment, MakeInlineSegment)
 	if (data.len > LIMIT_INLINE_CIPHER_BYTES)
 		return call_fail(call, ERR_INVALID, "inline segment size cannot be larger than %llu B",
 				 (unsigned long long)mc->sat->config.max_inline_size);
-	if (!req->encrypted_key.len)
-		return call_fail(call, ERR_INVALID, "EncryptedKey missing");
-	if (req->encrypted_key_nonce.len != METAINFO_NONCE_BYTES)
-		return call_fail(call, ERR_INVALID, "EncryptedKeyNonce missing");
+	TRY_PLAIN(check_segment_key(call, req->encrypted_key, req->encrypted_key_nonce,
+				    req->encrypted_e_tag));
 	if (req->plain_size < 0 || req->plain_size > (int64_t)mc->sat->config.max_segment_size)
 		return call_fail(call, ERR_INVALID, "PlainSize is out of range");
 	TRY_PLAIN(metainfo_check_upload(call, mc, 1, 1));
@@ -280,6 +301,7 @@ METAINFO_METHOD(make_inline_segment, MakeInlineSegment)
 		.nonce = proto_bytes(req->encrypted_key_nonce),
 		.encrypted_size = (int64_t)data.len,
 		.plain_size = req->plain_size,
+		.plain_offset = likely_offset(mc, segment_position(part, index)),
 		.etag = proto_bytes(req->encrypted_e_tag),
 		.is_inline = true,
 		.inline_data = data,

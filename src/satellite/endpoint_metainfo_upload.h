@@ -10,6 +10,10 @@ enum err metainfo_check_upload(struct call *call, struct mcall *mc, int64_t byte
 			       int64_t segments) MUST_USE;
 /* Not empty, not too long. */
 enum err check_object_key(struct call *call, const struct mcall *mc, struct bytes key) MUST_USE;
+/* What a segment row keeps: key, nonce, ETag. */
+enum err check_segment_key(struct call *call, ProtobufCBinaryData key, ProtobufCBinaryData nonce,
+			   ProtobufCBinaryData etag) MUST_USE;
+int64_t likely_offset(const struct mcall *mc, int64_t position);
 enum err read_if_none_match(struct call *call, char *const *list, size_t count, bool *ret) MUST_USE;
 
 #endif

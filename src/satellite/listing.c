@@ -8,6 +8,7 @@ enum {
 	SKIP_MAX = 8,         /* rows of a folded prefix or of one key passed by before a new seek */
 	CHUNK_AFTER_SKIP = 32, /* rows asked for behind a seek; doubles while they are of use */
 	CHUNK_FOLDED = 64,
+	ITEMS_MIN = 64,
 };
 
 struct bytes listing_after_prefix(struct bytes prefix, uint8_t *out)
@@ -43,7 +44,7 @@ struct walk {
 	const struct listing *l;
 	struct arena *a;
 	struct listing_item *items;
-	size_t count;
+	size_t count, cap;
 	bool more;
 	enum seek seek;
 	struct bytes key; /* absolute, a copy */
@@ -119,12 +120,22 @@ static bool copy(struct arena *a, struct bytes v, struct bytes *ret)
 	return true;
 }
 
-/* The next item, or `more` when the page is full. */
+/* The next item; NULL and `more` when the page is full, or NULL without memory. */
 static struct listing_item *emit(struct walk *w)
 {
 	if (w->count == w->l->limit) {
 		w->more = true;
 		return NULL;
+	}
+	if (w->count == w->cap) {
+		size_t cap = MIN(w->cap ? w->cap * 4 : (size_t)ITEMS_MIN, w->l->limit);
+		struct listing_item *bigger = arena_array(w->a, cap, sizeof(*bigger));
+		if (!bigger)
+			return NULL;
+		if (w->count)
+			memcpy(bigger, w->items, w->count * sizeof(*bigger));
+		w->items = bigger;
+		w->cap = cap;
 	}
 	return &w->items[w->count++];
 }
@@ -149,7 +160,7 @@ static enum step take_prefix(struct walk *w, struct bytes prefix)
 	}
 	struct listing_item *item = emit(w);
 	if (!item)
-		return STEP_STOP;
+		return w->more ? STEP_STOP : STEP_NO_MEMORY;
 	if (!copy(w->a, prefix, &w->last_prefix))
 		return STEP_NO_MEMORY;
 	w->has_last_prefix = true;
@@ -195,7 +206,7 @@ static enum err take_row(struct call *call, struct walk *w, const struct db_rows
 	struct listing_item *item = emit(w);
 	if (!item) {
 		*ret = STEP_STOP;
-		return OK;
+		return w->more ? OK : no_memory(call);
 	}
 	TRY_PLAIN(store_object_read(call, rows, w->a, &item->object));
 	item->object.key = bytes_from(w->last_key, l->prefix.len);
@@ -318,9 +329,8 @@ enum err listing_read(struct call *call, struct db_tx *tx, const struct listing 
 	struct walk w = { .l = l, .a = &call->scratch };
 	size_t most = l->limit + 1, chunk = l->recursive ? most : MIN(most, (size_t)CHUNK_FOLDED);
 
-	w.items = arena_array(w.a, l->limit, sizeof(*w.items));
 	uint8_t *stop = arena_alloc(w.a, l->prefix.len + 1);
-	if (!w.items || !stop)
+	if (!stop)
 		return no_memory(call);
 	w.stop = listing_after_prefix(l->prefix, stop);
 	TRY_PLAIN(start(call, tx, &w));

@@ -17,6 +17,8 @@ enum {
 	STREAM_UUID_BYTES = 16,
 	OBJECT_VERSION_BYTES = 16,
 	METAINFO_NONCE_BYTES = 24,
+	LIMIT_SEGMENT_KEY_BYTES = 256, /* wrapped content keys have 48 */
+	LIMIT_USER_AGENT_BYTES = 200,
 };
 
 struct stream_uuid {

@@ -257,7 +257,7 @@ enum err object_make_room(struct call *call, struct db_tx *tx, const struct obje
 }
 
 /* Parts but the last have a least size; sums go into the object (metainfo.md 5.6). */
-static enum err check_parts(struct call *call, const struct segment *list, size_t count,
+static enum err check_parts(struct call *call, const struct segment_size *list, size_t count,
 			    uint64_t min_part_size)
 {
 	size_t parts = 0;
@@ -281,7 +281,7 @@ static enum err check_parts(struct call *call, const struct segment *list, size_
 }
 
 /* Equal sizes in part 0 without gaps, but for the last segment: then offsets can be computed. */
-static int64_t fixed_segment_size(const struct segment *list, size_t count)
+static int64_t fixed_segment_size(const struct segment_size *list, size_t count)
 {
 	if (!count)
 		return -1;
@@ -297,12 +297,11 @@ static int64_t fixed_segment_size(const struct segment *list, size_t count)
 static enum err sum_segments(struct call *call, struct db_tx *tx, struct commit_object *c,
 			     struct object *o)
 {
-	struct segment *list = NULL;
+	struct segment_size *list = NULL;
 	size_t count = 0;
 	int64_t offset = 0;
 
-	TRY(store_segment_list(call, tx, &o->stream, 0, NULL, false, INT64_MAX, &list, &count),
-	    "read the segments");
+	TRY(store_segment_sizes(call, tx, &o->stream, &list, &count), "read the segments");
 	TRY_PLAIN(check_parts(call, list, count, c->min_part_size));
 	o->encrypted_size = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -391,7 +390,8 @@ enum err object_put_inline(struct call *call, struct db_tx *tx, struct begin_obj
 	o.segment_count = 1;
 	o.plain_size = segment.plain_size;
 	o.encrypted_size = segment.encrypted_size;
-	o.fixed_segment_size = fixed_segment_size(&segment, 1);
+	o.fixed_segment_size = segment.position == 0 ? segment.plain_size : -1;
+	segment.plain_offset = 0;
 	TRY(store_object_insert(call, tx, &o), "store an object");
 	TRY(store_segment_put(call, tx, &segment), "store a segment");
 	c->result = o;

@@ -107,6 +107,12 @@ struct plain_range {
 enum err store_segment_list(struct call *call, struct db_tx *tx, const struct stream_uuid *stream,
 			    int64_t position, const struct plain_range *range, bool data,
 			    int64_t limit, struct segment **ret, size_t *ret_count) MUST_USE;
+/* All of a stream, sizes only: a 10 TB object has 160,000 segments. */
+struct segment_size {
+	int64_t position, encrypted_size, plain_size, plain_offset;
+};
+enum err store_segment_sizes(struct call *call, struct db_tx *tx, const struct stream_uuid *stream,
+			     struct segment_size **ret, size_t *ret_count) MUST_USE;
 enum err store_segment_set_offset(struct call *call, struct db_tx *tx,
 				  const struct stream_uuid *stream, int64_t position,
 				  int64_t plain_offset) MUST_USE;

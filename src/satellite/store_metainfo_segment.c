@@ -142,20 +142,17 @@ enum err store_segment_last(struct call *call, struct db_tx *tx, const struct st
 	return read_one(call, rows, ret);
 }
 
-/* Room for the rows to come; doubled, since most streams have few segments. */
-static bool list_grow(struct arena *a, struct segment **list, size_t *cap, size_t n)
+/* Room for row n; doubled, since most streams have few segments.  NULL without memory. */
+static void *list_grow(struct arena *a, void *list, size_t *cap, size_t n, size_t size)
 {
 	if (n < *cap)
-		return true;
+		return list;
 	size_t more = *cap ? *cap * 2 : 4;
-	struct segment *bigger = arena_array(a, more, sizeof(*bigger));
-	if (!bigger)
-		return false;
-	if (n)
-		memcpy(bigger, *list, n * sizeof(*bigger));
-	*list = bigger;
+	void *bigger = arena_array(a, more, size);
+	if (bigger && n)
+		memcpy(bigger, list, n * size);
 	*cap = more;
-	return true;
+	return bigger;
 }
 
 static enum err read_many(struct call *call, struct db_rows *rows, bool data,
@@ -166,7 +163,8 @@ static enum err read_many(struct call *call, struct db_rows *rows, bool data,
 	enum err e;
 
 	while (!(e = db_rows_next(call, rows))) {
-		if (!list_grow(&call->scratch, &list, &cap, n))
+		list = list_grow(&call->scratch, list, &cap, n, sizeof(*list));
+		if (!list)
 			e = call_fail(call, ERR_NO_MEMORY, "no room for a list of segments");
 		else
 			e = read_segment(call, rows, data, &list[n]);
@@ -199,6 +197,35 @@ enum err store_segment_list(struct call *call, struct db_tx *tx, const struct st
 			   DB_V_INT(range ? range->limit : INT64_MAX),
 			   DB_V_INT(range ? range->start : -1), DB_V_INT(limit)));
 	return read_many(call, rows, data, ret, ret_count);
+}
+
+enum err store_segment_sizes(struct call *call, struct db_tx *tx, const struct stream_uuid *stream,
+			     struct segment_size **ret, size_t *ret_count)
+{
+	struct segment_size *list = NULL;
+	struct db_rows *rows = NULL;
+	size_t n = 0, cap = 0;
+	enum err e;
+
+	TRY_PLAIN(DB_QUERY(call, tx,
+			   "SELECT position, encrypted_size, plain_size, plain_offset FROM segments "
+			   "WHERE stream_id = $1 ORDER BY position",
+			   &rows, DB_V_BLOB(uuid_bytes(stream))));
+	while (!(e = db_rows_next(call, rows))) {
+		list = list_grow(&call->scratch, list, &cap, n, sizeof(*list));
+		if (!list) {
+			e = call_fail(call, ERR_NO_MEMORY, "no room for a list of segments");
+			break;
+		}
+		list[n++] = (struct segment_size){ db_int(rows, 0), db_int(rows, 1),
+						   db_int(rows, 2), db_int(rows, 3) };
+	}
+	db_rows_free(rows);
+	if (e && e != ERR_NOT_FOUND)
+		return e;
+	*ret = list;
+	*ret_count = n;
+	return OK;
 }
 
 enum err store_segment_set_offset(struct call *call, struct db_tx *tx,
