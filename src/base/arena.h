@@ -32,7 +32,8 @@ struct bytes arena_bytes(struct arena *a, struct bytes v);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Frees everything; the arena can be used again. */
 void arena_free(struct arena *a);
-/* Forgets everything but keeps the newest chunk, for a loop that serves one message after another. */
+/* Forgets everything but keeps the newest chunk, for a loop that serves one message after another.
+ */
 void arena_reset(struct arena *a);
 
 #endif

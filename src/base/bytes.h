@@ -57,8 +57,8 @@ struct buf {
 	uint8_t *data;
 	size_t len;
 	size_t cap;
-	size_t max;   /* never grows beyond */
-	bool failed;  /* an append did not fit or memory ran out; sticky, data is then incomplete */
+	size_t max;  /* never grows beyond */
+	bool failed; /* an append did not fit or memory ran out; sticky, data is then incomplete */
 };
 
 /* A buffer that may hold up to max bytes.  Free with buf_free; AUTO_BUF does it at scope end. */

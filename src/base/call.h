@@ -20,15 +20,18 @@ enum { CALL_ERROR_MAX = 512 };
 #define CALL_NO_DEADLINE INT64_MAX
 
 struct call {
-	int64_t deadline_ns;      /* monotonic clock of os/clock.h; CALL_NO_DEADLINE = none */
+	int64_t deadline_ns;	  /* monotonic clock of os/clock.h; CALL_NO_DEADLINE = none */
 	struct os_cancel *cancel; /* borrowed; NULL = cannot be cancelled */
-	struct arena scratch;     /* freed by call_fini */
-	uint64_t status;          /* DRPC status a peer gave or shall be given; 0 = follows from err */
+	struct arena scratch;	  /* freed by call_fini */
+	uint64_t status; /* DRPC status a peer gave or shall be given; 0 = follows from err */
 	char error[CALL_ERROR_MAX]; /* text of the newest failure, cut when too long; "" = none */
 };
 
 /* For declarations: struct call c = CALL_INIT; */
-#define CALL_INIT { .deadline_ns = CALL_NO_DEADLINE }
+#define CALL_INIT                                                                                  \
+	{                                                                                          \
+		.deadline_ns = CALL_NO_DEADLINE                                                    \
+	}
 
 /* A call without deadline or cancel. */
 void call_init(struct call *call);

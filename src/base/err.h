@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* clang-format off */
 /*      name                     text                        status  retry  */
 #define ERR_TABLE(X)                                                                              \
 	X(OK,                    "ok",                            1, false)                       \
@@ -42,6 +43,7 @@
 	X(ERR_BUSY,              "busy, try again",              14, true)                        \
 	X(ERR_UNCERTAIN,         "outcome unknown",              13, false)                       \
 	X(ERR_CONFIG,            "bad configuration",             3, false)
+/* clang-format on */
 
 enum err {
 #define X(name, text, status, retry) name,

@@ -62,24 +62,27 @@ static enum err unknown(struct call *call, struct param_set set, struct bytes na
 		}
 	}
 	if (nearest)
-		return call_fail(call, ERR_CONFIG, "unknown setting \"%.*s\" (did you mean \"%s\"?)",
+		return call_fail(call, ERR_CONFIG,
+				 "unknown setting \"%.*s\" (did you mean \"%s\"?)",
 				 (int)MIN(name.len, (size_t)LINE_NAME_MAX), (const char *)name.data,
 				 nearest);
 	return call_fail(call, ERR_CONFIG, "unknown setting \"%.*s\" (see --help)",
 			 (int)MIN(name.len, (size_t)LINE_NAME_MAX), (const char *)name.data);
 }
 
-static enum err wrong(struct call *call, const struct param *p, struct bytes value, const char *want)
+static enum err wrong(struct call *call, const struct param *p, struct bytes value,
+		      const char *want)
 {
 	return call_fail(call, ERR_CONFIG, "%s: \"%.*s\" is not %s", p->name,
-			 (int)MIN(value.len, (size_t)LINE_NAME_MAX), (const char *)value.data, want);
+			 (int)MIN(value.len, (size_t)LINE_NAME_MAX), (const char *)value.data,
+			 want);
 }
 
 static enum err check_range(struct call *call, const struct param *p, uint64_t v)
 {
 	if (v < p->min || (p->max && v > p->max))
-		return call_fail(call, ERR_CONFIG, "%s: %llu is out of range (%llu to %llu)", p->name,
-				 (unsigned long long)v, (unsigned long long)p->min,
+		return call_fail(call, ERR_CONFIG, "%s: %llu is out of range (%llu to %llu)",
+				 p->name, (unsigned long long)v, (unsigned long long)p->min,
 				 (unsigned long long)(p->max ? p->max : UINT64_MAX));
 	return OK;
 }
@@ -183,8 +186,8 @@ static struct bytes trim(struct bytes v)
 {
 	while (v.len && (v.data[0] == ' ' || v.data[0] == '\t'))
 		v = bytes_from(v, 1);
-	while (v.len && (v.data[v.len - 1] == ' ' || v.data[v.len - 1] == '\t' ||
-			 v.data[v.len - 1] == '\r'))
+	while (v.len &&
+	       (v.data[v.len - 1] == ' ' || v.data[v.len - 1] == '\t' || v.data[v.len - 1] == '\r'))
 		v.len--;
 	return v;
 }
@@ -254,7 +257,8 @@ static enum err read_flag(struct call *call, struct arena *a, struct param_set s
 
 	if (arg[1] == '-') {
 		const char *equals = strchr(arg, '=');
-		struct bytes name = BYTES(arg + 2, equals ? (size_t)(equals - arg - 2) : strlen(arg + 2));
+		struct bytes name = BYTES(arg + 2,
+					  equals ? (size_t)(equals - arg - 2) : strlen(arg + 2));
 		p = find(set, name);
 		if (!p)
 			return unknown(call, set, name);
@@ -307,8 +311,9 @@ enum err param_read_args(struct call *call, struct arena *a, struct param_set se
 void param_add_help(struct buf *out, struct param_set set)
 {
 	static const char *const values[] = {
-		[PARAM_STR] = " TEXT", [PARAM_BOOL] = "", [PARAM_CHOICE] = "", [PARAM_U64] = " N",
-		[PARAM_SIZE] = " SIZE", [PARAM_DURATION] = " DURATION", [PARAM_LIST] = " TEXT",
+		[PARAM_STR] = " TEXT",	[PARAM_BOOL] = "",	[PARAM_CHOICE] = "",
+		[PARAM_U64] = " N",	[PARAM_SIZE] = " SIZE", [PARAM_DURATION] = " DURATION",
+		[PARAM_LIST] = " TEXT",
 	};
 
 	for (size_t i = 0; i < set.count; i++) {

@@ -13,13 +13,13 @@
 #include "base/call.h"
 
 enum param_type {
-	PARAM_STR,      /* const char * */
-	PARAM_BOOL,     /* bool; as a flag needs no value */
-	PARAM_CHOICE,   /* enum param_choice: a bool that may also be left open */
-	PARAM_U64,      /* uint64_t */
-	PARAM_SIZE,     /* uint64_t bytes: "2GiB" */
+	PARAM_STR,	/* const char * */
+	PARAM_BOOL,	/* bool; as a flag needs no value */
+	PARAM_CHOICE,	/* enum param_choice: a bool that may also be left open */
+	PARAM_U64,	/* uint64_t */
+	PARAM_SIZE,	/* uint64_t bytes: "2GiB" */
 	PARAM_DURATION, /* int64_t nanoseconds: "10s" */
-	PARAM_LIST,     /* struct param_list: a flag may repeat; in a file, comma separated */
+	PARAM_LIST,	/* struct param_list: a flag may repeat; in a file, comma separated */
 };
 
 enum param_choice { PARAM_OPEN = 0, PARAM_YES, PARAM_NO };
@@ -30,14 +30,14 @@ struct param_list {
 };
 
 struct param {
-	const char *name;         /* "external-address": flag --external-address, file key the same */
-	const char *alias;        /* another accepted name, or NULL */
-	char letter;              /* short flag, or 0 */
+	const char *name;  /* "external-address": flag --external-address, file key the same */
+	const char *alias; /* another accepted name, or NULL */
+	char letter;	   /* short flag, or 0 */
 	enum param_type type;
-	size_t offset;            /* of the field in the options struct */
+	size_t offset;		  /* of the field in the options struct */
 	const char *default_text; /* parsed like input; NULL = zero/absent */
-	uint64_t min, max;        /* for numbers; max 0 = no bound */
-	const char *doc;          /* one line or more, for help and config file */
+	uint64_t min, max;	  /* for numbers; max 0 = no bound */
+	const char *doc;	  /* one line or more, for help and config file */
 };
 
 #define PARAM_NAMED(text, struct_type, field, letter_, type_, default_, doc_)                      \

@@ -308,12 +308,12 @@ enum err text_size(struct bytes text, uint64_t *ret)
 		const char *name;
 		uint64_t unit;
 	} units[] = {
-		{ "", 1 }, { "B", 1 },
-		{ "KB", 1000 }, { "K", 1024 }, { "KiB", 1024 },
-		{ "MB", 1000000 }, { "M", MIB }, { "MiB", MIB },
-		{ "GB", 1000000000 }, { "G", GIB }, { "GiB", GIB },
-		{ "TB", UINT64_C(1000000000000) }, { "T", GIB << 10 }, { "TiB", GIB << 10 },
-		{ "PB", UINT64_C(1000000000000000) }, { "P", GIB << 20 }, { "PiB", GIB << 20 },
+		{ "", 1 },	    { "B", 1 },		  { "KB", 1000 },
+		{ "K", 1024 },	    { "KiB", 1024 },	  { "MB", 1000000 },
+		{ "M", MIB },	    { "MiB", MIB },	  { "GB", 1000000000 },
+		{ "G", GIB },	    { "GiB", GIB },	  { "TB", UINT64_C(1000000000000) },
+		{ "T", GIB << 10 }, { "TiB", GIB << 10 }, { "PB", UINT64_C(1000000000000000) },
+		{ "P", GIB << 20 }, { "PiB", GIB << 20 },
 	};
 	uint64_t whole;
 	double fraction;
@@ -335,8 +335,9 @@ enum err text_duration(struct bytes text, int64_t *ret_ns)
 		const char *name;
 		int64_t unit;
 	} units[] = {
-		{ "ms", NS_PER_MS }, { "us", 1000 }, { "ns", 1 }, { "s", NS_PER_SEC },
-		{ "m", 60 * NS_PER_SEC }, { "h", 3600 * NS_PER_SEC }, { "d", 86400 * NS_PER_SEC },
+		{ "ms", NS_PER_MS },	     { "us", 1000 },	       { "ns", 1 },
+		{ "s", NS_PER_SEC },	     { "m", 60 * NS_PER_SEC }, { "h", 3600 * NS_PER_SEC },
+		{ "d", 86400 * NS_PER_SEC },
 	};
 	int64_t total = 0;
 
@@ -366,7 +367,8 @@ enum err text_duration(struct bytes text, int64_t *ret_ns)
 	return OK;
 }
 
-/* Days since 1970-01-01 of a proleptic Gregorian date (H. Hinnant, "chrono-compatible date algorithms"). */
+/* Days since 1970-01-01 of a proleptic Gregorian date (H. Hinnant, "chrono-compatible date
+ * algorithms"). */
 static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
 {
 	y -= m <= 2;

@@ -10,10 +10,10 @@
 #include "base/bytes.h"
 
 void text_hex(struct buf *b, struct bytes v);
-void text_base32(struct buf *b, struct bytes v);       /* upper case */
+void text_base32(struct buf *b, struct bytes v); /* upper case */
 void text_base32_lower(struct buf *b, struct bytes v);
-void text_base64(struct buf *b, struct bytes v);       /* with padding */
-void text_base64url(struct buf *b, struct bytes v);    /* with padding, - and _ */
+void text_base64(struct buf *b, struct bytes v);    /* with padding */
+void text_base64url(struct buf *b, struct bytes v); /* with padding, - and _ */
 /* Quadratic in the length; inputs above TEXT_BASE58_MAX are refused. */
 enum { TEXT_BASE58_MAX = 16384 };
 enum err text_base58(struct buf *b, struct bytes v) MUST_USE;

@@ -46,7 +46,7 @@ enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32
 struct wire_field {
 	uint32_t number;
 	enum wire_type type;
-	uint64_t value;     /* VARINT, FIXED64, FIXED32 */
+	uint64_t value;	    /* VARINT, FIXED64, FIXED32 */
 	struct bytes bytes; /* BYTES: view into the input */
 };
 bool wire_field(struct wire *w, struct wire_field *ret);

@@ -29,8 +29,9 @@ static enum err config_dir(struct cli *cli, const char **ret)
 		else if (home && home[0])
 			dir = os_path_join(&cli->call, home, ".config/acre");
 		else
-			return call_fail(&cli->call, ERR_CONFIG,
-					 "no place for the configuration: set HOME or give --config-dir");
+			return call_fail(
+				&cli->call, ERR_CONFIG,
+				"no place for the configuration: set HOME or give --config-dir");
 	}
 	*ret = dir;
 	return OK;
@@ -54,9 +55,10 @@ static enum err load(struct cli *cli, json_t **ret)
 	json_t *root = json_loadb((const char *)text.data, text.len, 0, &problem);
 	if (!json_is_object(json_object_get(root, "accesses"))) {
 		json_decref(root);
-		return call_fail(&cli->call, ERR_FORMAT,
-				 "%s is damaged (line %d: %s); move it away and import the accesses again",
-				 path, problem.line, root ? "no \"accesses\"" : problem.text);
+		return call_fail(
+			&cli->call, ERR_FORMAT,
+			"%s is damaged (line %d: %s); move it away and import the accesses again",
+			path, problem.line, root ? "no \"accesses\"" : problem.text);
 	}
 	*ret = root;
 	return OK;
@@ -83,10 +85,12 @@ static enum err check_name(struct cli *cli, const char *name)
 {
 	size_t n = strlen(name);
 
-	if (n == 0 || n > NAME_MAX_BYTES || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN"
-							  "OPQRSTUVWXYZ0123456789-_.") != n)
+	if (n == 0 || n > NAME_MAX_BYTES ||
+	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN"
+			 "OPQRSTUVWXYZ0123456789-_.") != n)
 		return call_fail(&cli->call, ERR_CONFIG,
-				 "\"%s\" is no name for an access (letters, digits, - _ . only)", name);
+				 "\"%s\" is no name for an access (letters, digits, - _ . only)",
+				 name);
 	return OK;
 }
 
@@ -98,19 +102,21 @@ enum err access_store_get(struct cli *cli, const char *name, const char **ret_gr
 	if (!name)
 		name = json_string_value(json_object_get(root, "default"));
 	if (!name || !name[0])
-		return call_fail(&cli->call, ERR_NOT_FOUND,
-				 "no access: give --access, set ACRE_ACCESS, or run \"acre setup\"");
+		return call_fail(
+			&cli->call, ERR_NOT_FOUND,
+			"no access: give --access, set ACRE_ACCESS, or run \"acre setup\"");
 	const char *grant =
 		json_string_value(json_object_get(json_object_get(root, "accesses"), name));
 	if (!grant)
-		return call_fail(&cli->call, ERR_NOT_FOUND,
-				 "no access is stored as \"%s\" (\"acre access list\" shows what is)",
-				 name);
+		return call_fail(
+			&cli->call, ERR_NOT_FOUND,
+			"no access is stored as \"%s\" (\"acre access list\" shows what is)", name);
 	*ret_grant = arena_str(&cli->call.scratch, bytes_str(grant));
 	return *ret_grant ? OK : call_fail(&cli->call, ERR_NO_MEMORY, "out of memory");
 }
 
-enum err access_store_put(struct cli *cli, const char *name, const char *grant, bool force, bool use)
+enum err access_store_put(struct cli *cli, const char *name, const char *grant, bool force,
+			  bool use)
 {
 	AUTO(json_auto) json_t *root = NULL;
 
@@ -118,9 +124,10 @@ enum err access_store_put(struct cli *cli, const char *name, const char *grant, 
 	TRY_PLAIN(load(cli, &root));
 	json_t *accesses = json_object_get(root, "accesses");
 	if (json_object_get(accesses, name) && !force)
-		return call_fail(&cli->call, ERR_EXISTS,
-				 "an access is stored as \"%s\" already: choose another name, or --force",
-				 name);
+		return call_fail(
+			&cli->call, ERR_EXISTS,
+			"an access is stored as \"%s\" already: choose another name, or --force",
+			name);
 	const char *used = json_string_value(json_object_get(root, "default"));
 	json_object_set_new(accesses, name, json_string(grant));
 	if (use || !used || !used[0])
@@ -167,7 +174,8 @@ enum err access_store_list(struct cli *cli, struct access_store_list *ret)
 	ret->grants = arena_array(a, count + 1, sizeof(*ret->grants));
 	if (!ret->names || !ret->grants)
 		return call_fail(&cli->call, ERR_NO_MEMORY, "out of memory");
-	json_object_foreach(accesses, name, value) {
+	json_object_foreach(accesses, name, value)
+	{
 		const char *grant = json_string_value(value);
 		ret->names[i] = arena_str(a, bytes_str(name));
 		ret->grants[i] = arena_str(a, bytes_str(grant ? grant : ""));

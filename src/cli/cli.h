@@ -137,11 +137,13 @@ void progress_end(struct progress *p, bool done);
 	PARAM_NAMED(text, struct cli_options, field, letter, type, default_, doc)
 #define OPTIONS_COMMON                                                                             \
 	OPTION("access", access, 0, PARAM_STR, NULL,                                               \
-	       "access grant, or the name of a stored one (else $ACRE_ACCESS, $UPLINK_ACCESS, the default)"), \
-	OPTION("config-dir", config_dir, 0, PARAM_STR, NULL,                                       \
-	       "where accesses are stored (else $ACRE_CONFIG_DIR, ~/.config/acre)"),               \
-	OPTION("output", output, 'o', PARAM_STR, "tab", "output format: tab or json"),             \
-	OPTION("log-level", log_level, 0, PARAM_STR, "none", "debug, info, warn, error or none"),  \
-	OPTION("help", help, 'h', PARAM_BOOL, NULL, "this text")
+	       "access grant, or the name of a stored one (else $ACRE_ACCESS, $UPLINK_ACCESS, "    \
+	       "the default)"),                                                                    \
+		OPTION("config-dir", config_dir, 0, PARAM_STR, NULL,                               \
+		       "where accesses are stored (else $ACRE_CONFIG_DIR, ~/.config/acre)"),       \
+		OPTION("output", output, 'o', PARAM_STR, "tab", "output format: tab or json"),     \
+		OPTION("log-level", log_level, 0, PARAM_STR, "none",                               \
+		       "debug, info, warn, error or none"),                                        \
+		OPTION("help", help, 'h', PARAM_BOOL, NULL, "this text")
 
 #endif

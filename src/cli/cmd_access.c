@@ -59,10 +59,11 @@ enum err cli_access(struct cli *cli, UplinkAccess **ret)
 	enum err e = access_store_get(cli, given, &grant);
 	if (e == ERR_NOT_FOUND && given) {
 		/* Neither a name nor long enough for a grant: say both, it may be a cut one. */
-		return call_fail(&cli->call, ERR_NOT_FOUND,
-				 "\"%.40s%s\" is neither the name of a stored access nor a whole access "
-				 "grant (was it cut short?)",
-				 given, strlen(given) > 40 ? "..." : "");
+		return call_fail(
+			&cli->call, ERR_NOT_FOUND,
+			"\"%.40s%s\" is neither the name of a stored access nor a whole access "
+			"grant (was it cut short?)",
+			given, strlen(given) > 40 ? "..." : "");
 	}
 	TRY_PLAIN(e);
 	CLI_TRY(parse_grant(cli, grant, ret), "stored access \"%s\"", given ? given : "default");
@@ -115,7 +116,9 @@ static enum err read_passphrase(struct cli *cli, struct buf *ret)
 	} else if (env) {
 		buf_add_str(ret, env);
 	} else {
-		TRY_PLAIN(os_ask_secret(&cli->call, "Passphrase (it encrypts your files; nobody can reset it)", ret));
+		TRY_PLAIN(os_ask_secret(&cli->call,
+					"Passphrase (it encrypts your files; nobody can reset it)",
+					ret));
 		TRY_PLAIN(os_ask_secret(&cli->call, "The same again", &again));
 		if (!bytes_equal(buf_bytes(ret), buf_bytes(&again)))
 			return call_fail(&cli->call, ERR_INVALID, "the passphrases differ");
@@ -173,12 +176,13 @@ static enum err make_grant(struct cli *cli, const char **ret)
 	if (!cli->o.api_key && (env = os_getenv("ACRE_API_KEY")))
 		cli->o.api_key = env;
 	if (!cli->o.satellite_address)
-		TRY_PLAIN(ask_line(cli, "Satellite address (id@host:port)", &cli->o.satellite_address));
+		TRY_PLAIN(ask_line(cli, "Satellite address (id@host:port)",
+				   &cli->o.satellite_address));
 	if (!cli->o.api_key)
 		TRY_PLAIN(ask_line(cli, "API key", &cli->o.api_key));
 	TRY_PLAIN(read_passphrase(cli, &passphrase));
-	UplinkAccessResult r = acre_request_access(&config, cli->o.satellite_address, cli->o.api_key,
-						   buf_cstr(&passphrase));
+	UplinkAccessResult r = acre_request_access(&config, cli->o.satellite_address,
+						   cli->o.api_key, buf_cstr(&passphrase));
 	TRY_PLAIN(cli_error(cli, r.error));
 	access = r.access;
 	return serialize(cli, access, ret);
@@ -212,13 +216,14 @@ static enum err cmd_access_import(struct cli *cli)
 	if (strcmp(grant, "-") == 0) {
 		size_t n = 1;
 		while (n && buf_reserve(&text, 4096)) {
-			TRY_PLAIN(os_file_read(&cli->call, os_stdin(), text.data + text.len, 4096, &n));
+			TRY_PLAIN(os_file_read(&cli->call, os_stdin(), text.data + text.len, 4096,
+					       &n));
 			text.len += n;
 		}
 		grant = NULL;
 	} else if (!looks_like_grant(grant)) {
 		CLI_TRY(os_file_read_all(&cli->call, grant, &text),
-		    "\"%.40s\" is no whole access grant, and as a file", grant);
+			"\"%.40s\" is no whole access grant, and as a file", grant);
 		grant = NULL;
 	}
 	if (!grant) {
@@ -324,8 +329,10 @@ static bool disallowed(enum param_choice said, bool implied)
 static enum err permission(struct cli *cli, AcrePermission *ret)
 {
 	const struct cli_options *o = &cli->o;
-	/* Shares are read-only unless told otherwise; --writeonly alone tells otherwise for uploads. */
-	bool no_writes = disallowed(o->readonly, !o->writeonly), no_deletes = disallowed(o->readonly, true);
+	/* Shares are read-only unless told otherwise; --writeonly alone tells otherwise for
+	 * uploads. */
+	bool no_writes = disallowed(o->readonly, !o->writeonly),
+	     no_deletes = disallowed(o->readonly, true);
 
 	*ret = (AcrePermission){
 		.uplink = {
@@ -337,7 +344,8 @@ static enum err permission(struct cli *cli, AcrePermission *ret)
 		.max_object_ttl_seconds = o->max_object_ttl / NS_PER_SEC,
 	};
 	if (o->not_before)
-		TRY_PLAIN(cli_parse_time(cli, "not-before", o->not_before, &ret->uplink.not_before));
+		TRY_PLAIN(
+			cli_parse_time(cli, "not-before", o->not_before, &ret->uplink.not_before));
 	if (o->not_after)
 		TRY_PLAIN(cli_parse_time(cli, "not-after", o->not_after, &ret->uplink.not_after));
 	return OK;
@@ -393,7 +401,8 @@ static void describe(struct cli *cli, const AcrePermission *p)
 		cli_add_time(out, p->uplink.not_after);
 		buf_add_byte(out, '\n');
 	}
-	buf_add_str(out, "Whoever has it can do this and no more.  Made on this machine; no one was asked.\n\n");
+	buf_add_str(out, "Whoever has it can do this and no more.  Made on this machine; no one "
+			 "was asked.\n\n");
 }
 
 static enum err cmd_share(struct cli *cli)
@@ -412,35 +421,45 @@ static enum err cmd_share(struct cli *cli)
 }
 
 #define OPTIONS_KEEP                                                                               \
-	OPTION("import-as", import_as, 0, PARAM_STR, NULL, "store the access under this name"),     \
-	OPTION("export-to", export_to, 0, PARAM_STR, NULL, "write the access to this file (mode 0600)"), \
-	OPTION("force", force, 'f', PARAM_BOOL, NULL, "replace a stored access of that name")
+	OPTION("import-as", import_as, 0, PARAM_STR, NULL, "store the access under this name"),    \
+		OPTION("export-to", export_to, 0, PARAM_STR, NULL,                                 \
+		       "write the access to this file (mode 0600)"),                               \
+		OPTION("force", force, 'f', PARAM_BOOL, NULL,                                      \
+		       "replace a stored access of that name")
 #define OPTIONS_MAKE                                                                               \
 	OPTION("satellite-address", satellite_address, 0, PARAM_STR, NULL,                         \
 	       "node URL of the satellite, id@host:port (else $ACRE_SATELLITE)"),                  \
-	OPTION("api-key", api_key, 0, PARAM_STR, NULL, "API key from the satellite (else $ACRE_API_KEY)"), \
-	OPTION("passphrase-stdin", passphrase_stdin, 0, PARAM_BOOL, NULL,                          \
-	       "read the passphrase from standard input (else $ACRE_PASSPHRASE, or asked)"),       \
-	OPTION("unencrypted-object-keys", unencrypted_object_keys, 0, PARAM_BOOL, NULL,            \
-	       "leave object names readable to the satellite (content stays encrypted)")
+		OPTION("api-key", api_key, 0, PARAM_STR, NULL,                                     \
+		       "API key from the satellite (else $ACRE_API_KEY)"),                         \
+		OPTION("passphrase-stdin", passphrase_stdin, 0, PARAM_BOOL, NULL,                  \
+		       "read the passphrase from standard input (else $ACRE_PASSPHRASE, or "       \
+		       "asked)"),                                                                  \
+		OPTION("unencrypted-object-keys", unencrypted_object_keys, 0, PARAM_BOOL, NULL,    \
+		       "leave object names readable to the satellite (content stays encrypted)")
 #define OPTIONS_RESTRICT                                                                           \
-	OPTION("readonly", readonly, 0, PARAM_CHOICE, NULL, "no uploads, no deletes (the default)"), \
-	OPTION("writeonly", writeonly, 0, PARAM_BOOL, NULL, "uploads only"),                        \
-	OPTION("disallow-reads", disallow_reads, 0, PARAM_CHOICE, NULL, "no downloads"),              \
-	OPTION("disallow-writes", disallow_writes, 0, PARAM_CHOICE, NULL, "no uploads"),            \
-	OPTION("disallow-lists", disallow_lists, 0, PARAM_CHOICE, NULL, "no listings"),              \
-	OPTION("disallow-deletes", disallow_deletes, 0, PARAM_CHOICE, NULL, "no removals"),          \
-	OPTION("not-before", not_before, 0, PARAM_STR, NULL, "valid from then on: +2h, now, a date"), \
-	OPTION("not-after", not_after, 0, PARAM_STR, NULL, "valid until then: +24h, a date, none"), \
-	OPTION("max-object-ttl", max_object_ttl, 0, PARAM_DURATION, NULL,                          \
-	       "objects uploaded with it end after this time at the latest")
+	OPTION("readonly", readonly, 0, PARAM_CHOICE, NULL,                                        \
+	       "no uploads, no deletes (the default)"),                                            \
+		OPTION("writeonly", writeonly, 0, PARAM_BOOL, NULL, "uploads only"),               \
+		OPTION("disallow-reads", disallow_reads, 0, PARAM_CHOICE, NULL, "no downloads"),   \
+		OPTION("disallow-writes", disallow_writes, 0, PARAM_CHOICE, NULL, "no uploads"),   \
+		OPTION("disallow-lists", disallow_lists, 0, PARAM_CHOICE, NULL, "no listings"),    \
+		OPTION("disallow-deletes", disallow_deletes, 0, PARAM_CHOICE, NULL,                \
+		       "no removals"),                                                             \
+		OPTION("not-before", not_before, 0, PARAM_STR, NULL,                               \
+		       "valid from then on: +2h, now, a date"),                                    \
+		OPTION("not-after", not_after, 0, PARAM_STR, NULL,                                 \
+		       "valid until then: +24h, a date, none"),                                    \
+		OPTION("max-object-ttl", max_object_ttl, 0, PARAM_DURATION, NULL,                  \
+		       "objects uploaded with it end after this time at the latest")
 
 static const struct param params_common[] = { OPTIONS_COMMON };
 static const struct param params_setup[] = { OPTIONS_COMMON, OPTIONS_MAKE, OPTIONS_KEEP };
 static const struct param params_keep[] = { OPTIONS_COMMON, OPTIONS_KEEP };
 static const struct param params_share[] = { OPTIONS_COMMON, OPTIONS_RESTRICT, OPTIONS_KEEP };
 static const struct param params_restrict[] = {
-	OPTIONS_COMMON, OPTIONS_RESTRICT, OPTIONS_KEEP,
+	OPTIONS_COMMON,
+	OPTIONS_RESTRICT,
+	OPTIONS_KEEP,
 	OPTION("prefix", prefix, 0, PARAM_LIST, NULL, "limit to sj://bucket/prefix; may repeat"),
 };
 
@@ -455,7 +474,8 @@ const struct cli_command cli_commands_access[] = {
 	  cmd_access_import, 2, 2 },
 	{ "access export", "[NAME]", "print a stored access grant (it is a secret)",
 	  PARAM_SET(params_keep), cmd_access_export, 0, 1 },
-	{ "access list", "", "the stored accesses", PARAM_SET(params_common), cmd_access_list, 0, 0 },
+	{ "access list", "", "the stored accesses", PARAM_SET(params_common), cmd_access_list, 0,
+	  0 },
 	{ "access inspect", "[NAME|GRANT]", "what an access allows (no secrets are shown)",
 	  PARAM_SET(params_common), cmd_access_inspect, 0, 1 },
 	{ "access restrict", "", "make a restricted access grant", PARAM_SET(params_restrict),

@@ -77,7 +77,8 @@ static enum err parse_range(struct cli *cli, const char *text, UplinkDownloadOpt
 	return OK;
 wrong:
 	return call_fail(&cli->call, ERR_CONFIG,
-			 "range: \"%s\" is no range (want bytes=0-99, bytes=100- or bytes=-50)", text);
+			 "range: \"%s\" is no range (want bytes=0-99, bytes=100- or bytes=-50)",
+			 text);
 }
 
 static void json_auto(json_t **j)
@@ -94,16 +95,20 @@ static enum err parse_metadata(struct cli *cli, const char *text, UplinkCustomMe
 	size_t i = 0;
 
 	if (!json_is_object(root))
-		return call_fail(&cli->call, ERR_CONFIG,
-				 "metadata: want one JSON object of strings, such as {\"type\":\"a\"}");
+		return call_fail(
+			&cli->call, ERR_CONFIG,
+			"metadata: want one JSON object of strings, such as {\"type\":\"a\"}");
 	ret->entries = arena_array(a, json_object_size(root) + 1, sizeof(*ret->entries));
-	json_object_foreach(root, key, value) {
+	json_object_foreach(root, key, value)
+	{
 		if (!json_is_string(value))
-			return call_fail(&cli->call, ERR_CONFIG, "metadata: \"%s\" is not a string", key);
+			return call_fail(&cli->call, ERR_CONFIG, "metadata: \"%s\" is not a string",
+					 key);
 		if (!ret->entries)
 			return call_fail(&cli->call, ERR_NO_MEMORY, "out of memory");
 		ret->entries[i++] = (UplinkCustomMetadataEntry){
-			arena_str(a, bytes_str(key)), strlen(key),
+			arena_str(a, bytes_str(key)),
+			strlen(key),
 			arena_str(a, BYTES(json_string_value(value), json_string_length(value))),
 			json_string_length(value),
 		};
@@ -122,7 +127,8 @@ static enum err parse_options(struct cli *cli, struct copying *c)
 	if (cli->o.expires) {
 		TRY_PLAIN(cli_parse_time(cli, "expires", cli->o.expires, &c->upload.expires));
 		if (c->upload.expires && c->upload.expires <= os_clock_unix_ns() / NS_PER_SEC)
-			return call_fail(&cli->call, ERR_CONFIG, "expires: \"%s\" is past", cli->o.expires);
+			return call_fail(&cli->call, ERR_CONFIG, "expires: \"%s\" is past",
+					 cli->o.expires);
 	}
 	return OK;
 }
@@ -168,17 +174,20 @@ static enum err check_local_name(struct cli *cli, const char *name)
 		size_t n = strcspn(p, "/");
 		bool dots = (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.');
 		if (n == 0 || dots)
-			return call_fail(&cli->call, ERR_INVALID,
-					 "\"%s\" cannot be a file name here (copy it alone, giving a name)",
-					 name);
+			return call_fail(
+				&cli->call, ERR_INVALID,
+				"\"%s\" cannot be a file name here (copy it alone, giving a name)",
+				name);
 	}
 	if (!name[0] || name[strlen(name) - 1] == '/')
-		return call_fail(&cli->call, ERR_INVALID, "\"%s\" cannot be a file name here", name);
+		return call_fail(&cli->call, ERR_INVALID, "\"%s\" cannot be a file name here",
+				 name);
 	return OK;
 }
 
 /* Walks a directory without recursion: the stack holds what is still to be read. */
-static enum err add_directory(struct copying *c, const struct location *from, const struct location *to)
+static enum err add_directory(struct copying *c, const struct location *from,
+			      const struct location *to)
 {
 	struct dir {
 		struct dir *next;
@@ -203,7 +212,8 @@ static enum err add_directory(struct copying *c, const struct location *from, co
 		TRY_PLAIN(os_dir_list(&cli->call, a, d->path, &names, &count));
 		for (size_t i = 0; i < count; i++) {
 			const char *path = os_path_join(&cli->call, d->path, names[i]);
-			const char *name = d->name[0] ? os_path_join(&cli->call, d->name, names[i]) : names[i];
+			const char *name = d->name[0] ? os_path_join(&cli->call, d->name, names[i])
+						      : names[i];
 			struct os_stat st;
 			struct location l, target;
 			if (os_stat(&cli->call, path, &st)) {
@@ -214,7 +224,8 @@ static enum err add_directory(struct copying *c, const struct location *from, co
 			if (st.is_dir) {
 				struct dir *sub = arena_alloc(a, sizeof(*sub));
 				if (!sub)
-					return call_fail(&cli->call, ERR_NO_MEMORY, "out of memory");
+					return call_fail(&cli->call, ERR_NO_MEMORY,
+							 "out of memory");
 				*sub = (struct dir){ stack, path, name, d->depth + 1 };
 				stack = sub;
 			} else if (st.is_regular) {
@@ -261,9 +272,9 @@ static enum err single_target(struct copying *c, const struct location *from, bo
 	struct cli *cli = c->cli;
 	struct os_stat st;
 	bool folder = location_is_folder(to);
-	const char *base = from->kind == LOCATION_REMOTE ? location_base(from->key) :
-			   from->kind == LOCATION_LOCAL	 ? location_base(from->path) :
-							   "";
+	const char *base = from->kind == LOCATION_REMOTE  ? location_base(from->key)
+			   : from->kind == LOCATION_LOCAL ? location_base(from->path)
+							  : "";
 
 	if (to->kind == LOCATION_LOCAL && !folder) {
 		folder = os_stat(&cli->call, to->path, &st) == OK && st.is_dir;
@@ -273,15 +284,18 @@ static enum err single_target(struct copying *c, const struct location *from, bo
 	if (to->kind == LOCATION_STD || (!folder && !many))
 		return OK;
 	if (!folder)
-		return call_fail(&cli->call, ERR_CONFIG,
-				 "with several sources the target must be a folder (end it with /)");
+		return call_fail(
+			&cli->call, ERR_CONFIG,
+			"with several sources the target must be a folder (end it with /)");
 	if (!base[0])
-		return call_fail(&cli->call, ERR_CONFIG, "what should %s be called in %s? give the whole name",
+		return call_fail(&cli->call, ERR_CONFIG,
+				 "what should %s be called in %s? give the whole name",
 				 location_text(cli, from), location_text(cli, to));
 	return below(cli, to, base, ret);
 }
 
-static enum err add_source(struct copying *c, const char *text, bool many, const struct location *to)
+static enum err add_source(struct copying *c, const char *text, bool many,
+			   const struct location *to)
 {
 	struct cli *cli = c->cli;
 	struct location from, target;
@@ -291,16 +305,19 @@ static enum err add_source(struct copying *c, const char *text, bool many, const
 	if (from.kind == LOCATION_LOCAL) {
 		TRY_PLAIN(os_stat(&cli->call, from.path, &st));
 		if (st.is_dir && !cli->o.recursive)
-			return call_fail(&cli->call, ERR_CONFIG, "%s is a directory (give -r)", from.path);
+			return call_fail(&cli->call, ERR_CONFIG, "%s is a directory (give -r)",
+					 from.path);
 		if (st.is_dir)
 			return add_directory(c, &from, to);
 	} else if (from.kind == LOCATION_REMOTE && cli->o.recursive) {
 		struct listing l = { c, &from, to };
 		if (to->kind == LOCATION_STD)
-			return call_fail(&cli->call, ERR_CONFIG, "many objects do not fit into standard output");
+			return call_fail(&cli->call, ERR_CONFIG,
+					 "many objects do not fit into standard output");
 		return cli_each_object(cli, c->project, &from, add_listed, &l);
 	} else if (from.kind == LOCATION_REMOTE && !from.key[0]) {
-		return call_fail(&cli->call, ERR_CONFIG, "%s is a bucket (give -r for all in it)", text);
+		return call_fail(&cli->call, ERR_CONFIG, "%s is a bucket (give -r for all in it)",
+				 text);
 	}
 	TRY_PLAIN(single_target(c, &from, many, to, &target));
 	return add_copy(c, from, target, st.size);
@@ -342,13 +359,14 @@ static enum err upload(struct copying *c, struct cli *own, const struct copy *co
 
 	if (copy->from.kind == LOCATION_LOCAL)
 		TRY_PLAIN(os_file_open(&own->call, copy->from.path, OS_FILE_READ, &in));
-	UplinkUploadResult r =
-		acre_upload_object(c->project, copy->to.bucket, copy->to.key, &c->upload, &t);
+	UplinkUploadResult r = acre_upload_object(c->project, copy->to.bucket, copy->to.key,
+						  &c->upload, &t);
 	enum err e = cli_error(own, r.error);
 	if (!e) {
 		e = pump_up(own, in, r.upload, block);
 		if (!e && c->metadata.count)
-			e = cli_error(own, uplink_upload_set_custom_metadata(r.upload, c->metadata));
+			e = cli_error(own,
+				      uplink_upload_set_custom_metadata(r.upload, c->metadata));
 		if (!e)
 			e = cli_error(own, uplink_upload_commit(r.upload));
 		else
@@ -360,7 +378,8 @@ static enum err upload(struct copying *c, struct cli *own, const struct copy *co
 	return e;
 }
 
-static enum err pump_down(struct cli *own, UplinkDownload *down, struct os_file *out, uint8_t *block)
+static enum err pump_down(struct cli *own, UplinkDownload *down, struct os_file *out,
+			  uint8_t *block)
 {
 	for (;;) {
 		UplinkReadResult r = uplink_download_read(down, block, BLOCK_BYTES);
@@ -397,19 +416,20 @@ static enum err open_target(struct cli *own, const struct copy *copy, struct os_
 	*ret_partial = arena_printf(&own->call.scratch, "%s.acre-partial", path);
 	if (!*ret_partial)
 		return call_fail(&own->call, ERR_NO_MEMORY, "out of memory");
-	return os_file_open(&own->call, *ret_partial, OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_TRUNCATE,
-			    ret);
+	return os_file_open(&own->call, *ret_partial,
+			    OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_TRUNCATE, ret);
 }
 
-static enum err download(struct copying *c, struct cli *own, const struct copy *copy, uint8_t *block)
+static enum err download(struct copying *c, struct cli *own, const struct copy *copy,
+			 uint8_t *block)
 {
 	struct step step = { c->progress, 0 };
 	AcreTransferOptions t = { .progress = on_progress, .progress_arg = &step };
 	struct os_file *out = os_stdout();
 	const char *partial = NULL;
 
-	UplinkDownloadResult r =
-		acre_download_object(c->project, copy->from.bucket, copy->from.key, &c->download, &t);
+	UplinkDownloadResult r = acre_download_object(c->project, copy->from.bucket, copy->from.key,
+						      &c->download, &t);
 	enum err e = cli_error(own, r.error);
 	if (!e && copy->to.kind == LOCATION_LOCAL)
 		e = open_target(own, copy, &out, &partial);
@@ -446,11 +466,13 @@ static enum err copy_remote(struct copying *c, struct cli *own, const struct cop
 	return OK;
 }
 
-static enum err copy_one(struct copying *c, struct cli *own, const struct copy *copy, uint8_t *block)
+static enum err copy_one(struct copying *c, struct cli *own, const struct copy *copy,
+			 uint8_t *block)
 {
 	const char *name = copy->from.kind == LOCATION_REMOTE ? copy->from.key : copy->from.path;
 
-	progress_name(c->progress, copy->from.kind == LOCATION_STD ? "standard input" : location_base(name));
+	progress_name(c->progress,
+		      copy->from.kind == LOCATION_STD ? "standard input" : location_base(name));
 	if (copy->from.kind == LOCATION_REMOTE && copy->to.kind == LOCATION_REMOTE)
 		return copy_remote(c, own, copy);
 	if (copy->to.kind == LOCATION_REMOTE)
@@ -524,7 +546,8 @@ static enum err run_all(struct copying *c, const char *title)
 	if (workers <= 1) {
 		run_copies(c);
 	} else {
-		TRY_PLAIN(os_pool_new(&cli->call, "copy", (unsigned)workers, (unsigned)workers, &pool));
+		TRY_PLAIN(os_pool_new(&cli->call, "copy", (unsigned)workers, (unsigned)workers,
+				      &pool));
 		enum err e = OK;
 		for (size_t i = 0; i < workers && !e; i++)
 			e = os_pool_submit(&cli->call, pool, run_copies, c);
@@ -536,8 +559,8 @@ static enum err run_all(struct copying *c, const char *title)
 	if (!c->failed)
 		return OK;
 	if (c->count > 1)
-		return call_fail(&cli->call, c->worst, "%zu of %zu failed; the first: %s", c->failed, c->count,
-				 c->worst_text);
+		return call_fail(&cli->call, c->worst, "%zu of %zu failed; the first: %s",
+				 c->failed, c->count, c->worst_text);
 	return call_fail(&cli->call, c->worst, "%s", c->worst_text);
 }
 
@@ -556,7 +579,8 @@ enum err cmd_cp(struct cli *cli)
 		TRY_PLAIN(location_parse(cli, cli->args[i], &from));
 		if (from.kind != LOCATION_REMOTE && to.kind != LOCATION_REMOTE)
 			return call_fail(&cli->call, ERR_CONFIG,
-					 "one side must be remote (sj://bucket/key); to copy files here, use cp");
+					 "one side must be remote (sj://bucket/key); to copy files "
+					 "here, use cp");
 	}
 	TRY_PLAIN(cli_project(cli, &project));
 	c.project = project;

@@ -88,7 +88,8 @@ static enum err load_state(struct network *n)
 	struct call *call = &n->cli->call;
 
 	if (os_file_read_all(call, state_path(n), &text))
-		return call_fail(call, ERR_NOT_FOUND, "no network in %s (start one with \"acre dev up --dir %s\")",
+		return call_fail(call, ERR_NOT_FOUND,
+				 "no network in %s (start one with \"acre dev up --dir %s\")",
 				 n->dir, n->dir);
 	root = json_loadb((const char *)text.data, text.len, 0, NULL);
 	json_t *nodes = json_object_get(root, "nodes");
@@ -117,8 +118,8 @@ static json_t *process_json(const struct process *p)
 static enum err save_state(struct network *n)
 {
 	struct call *call = &n->cli->call;
-	AUTO(json_auto) json_t *root = json_pack("{s:o, s:[]}", "satellite", process_json(&n->satellite),
-						 "nodes");
+	AUTO(json_auto)
+	json_t *root = json_pack("{s:o, s:[]}", "satellite", process_json(&n->satellite), "nodes");
 
 	for (size_t i = 0; i < n->nodes_count; i++)
 		json_array_append_new(json_object_get(root, "nodes"), process_json(&n->nodes[i]));
@@ -168,7 +169,8 @@ static enum err run_tool(struct network *n, const char *const argv[], const char
 	TRY_PLAIN(program_path(n, argv[0], &args[0]));
 	TRY_PLAIN(os_run(call, args, &out, &status));
 	if (status)
-		return call_fail(call, ERR_INTERNAL, "%s %s failed (its message is above)", argv[0], argv[1]);
+		return call_fail(call, ERR_INTERNAL, "%s %s failed (its message is above)", argv[0],
+				 argv[1]);
 	while (out.len && out.data[out.len - 1] == '\n')
 		out.len--;
 	if (ret) {
@@ -212,8 +214,9 @@ static enum err wait_serving(struct network *n, const struct process *p)
 			return call_fail(call, ERR_UNAVAILABLE, "%s ended at once; %s/log says why",
 					 p->name, p->dir);
 		if (os_clock_mono_ns() > end)
-			return call_fail(call, ERR_DEADLINE, "%s does not serve after %d s; see %s/log",
-					 p->name, START_SECONDS_MAX, p->dir);
+			return call_fail(call, ERR_DEADLINE,
+					 "%s does not serve after %d s; see %s/log", p->name,
+					 START_SECONDS_MAX, p->dir);
 		TRY_PLAIN(os_sleep(call, POLL_MS * NS_PER_MS));
 	}
 	return OK;
@@ -275,7 +278,8 @@ static enum err free_address(struct network *n, const char **ret)
 	return call_wrap(call, ERR_EXHAUSTED, "no free port");
 }
 
-static enum err new_process(struct network *n, const char *name, const char *program, struct process *ret)
+static enum err new_process(struct network *n, const char *name, const char *program,
+			    struct process *ret)
 {
 	*ret = (struct process){ .name = name, .program = program };
 	if (!name)
@@ -287,14 +291,20 @@ static enum err new_process(struct network *n, const char *name, const char *pro
 static enum err make_satellite(struct network *n)
 {
 	struct cli *cli = n->cli;
-	const char *nodes = arena_printf(&cli->call.scratch, "%llu", (unsigned long long)cli->o.nodes);
+	const char *nodes = arena_printf(&cli->call.scratch, "%llu",
+					 (unsigned long long)cli->o.nodes);
 	const char *database = cli->o.database && cli->o.database[0] ? cli->o.database : NULL;
 	const struct process *p = &n->satellite;
 
 	const char *const setup[] = {
-		"acre-satellite", "setup",   "--dir",     p->dir,   "--address", p->address,
-		"--rs",		  cli->o.rs, "--nodes",   nodes,    "--difficulty", "8", "--development",
-		database ? "--database" : NULL, database, NULL,
+		"acre-satellite", "setup",
+		"--dir",	  p->dir,
+		"--address",	  p->address,
+		"--rs",		  cli->o.rs,
+		"--nodes",	  nodes,
+		"--difficulty",	  "8",
+		"--development",  database ? "--database" : NULL,
+		database,	  NULL,
 	};
 	TRY_PLAIN(run_tool(n, setup, NULL));
 	const char *const url[] = { "acre-satellite", "url", "--dir", p->dir, NULL };
@@ -304,8 +314,9 @@ static enum err make_satellite(struct network *n)
 static enum err make_node(struct network *n, struct process *p)
 {
 	const char *const setup[] = {
-		"acre-node", "setup", "--dir", p->dir, "--satellite", n->url, "--address", p->address,
-		"--space", "1TB", "--difficulty", "8", "--development", NULL,
+		"acre-node",	"setup",     "--dir",	      p->dir,	 "--satellite",
+		n->url,		"--address", p->address,      "--space", "1TB",
+		"--difficulty", "8",	     "--development", NULL,
 	};
 
 	return run_tool(n, setup, NULL);
@@ -316,10 +327,10 @@ static enum err make_grant(struct network *n)
 	struct cli *cli = n->cli;
 	uint8_t random[PASSPHRASE_BYTES];
 	AcreConfig config = cli_config(cli);
-	const char *const project[] = { "acre-satellite", "project", "create", "--dir", n->satellite.dir,
-					"--name", "dev", NULL };
+	const char *const project[] = { "acre-satellite", "project", "create", "--dir",
+					n->satellite.dir, "--name",  "dev",    NULL };
 	const char *const key[] = { "acre-satellite", "apikey", "create", "--dir", n->satellite.dir,
-				    "--project", "dev", "--name", "dev", NULL };
+				    "--project",      "dev",	"--name", "dev",   NULL };
 
 	TRY_PLAIN(run_tool(n, project, NULL));
 	TRY_PLAIN(run_tool(n, key, &n->api_key));
@@ -358,7 +369,8 @@ static enum err make_network(struct network *n)
 /* How many nodes the satellite would use now: "online" entries of its own list. */
 static enum err nodes_online(struct network *n, size_t *ret)
 {
-	const char *const argv[] = { "acre-satellite", "nodes", "--dir", n->satellite.dir, "--json", NULL };
+	const char *const argv[] = { "acre-satellite", "nodes",	 "--dir",
+				     n->satellite.dir, "--json", NULL };
 	const char *text;
 	json_t *item;
 	size_t i;
@@ -366,7 +378,8 @@ static enum err nodes_online(struct network *n, size_t *ret)
 	TRY_PLAIN(run_tool(n, argv, &text));
 	AUTO(json_auto) json_t *list = json_loads(text, 0, NULL);
 	*ret = 0;
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		if (json_is_true(json_object_get(item, "online")))
 			(*ret)++;
 	}
@@ -384,8 +397,10 @@ static enum err wait_nodes(struct network *n)
 		if (online >= n->nodes_count)
 			return OK;
 		if (os_clock_mono_ns() > end)
-			return call_fail(call, ERR_DEADLINE, "only %zu of %zu nodes reached the satellite; see %s/node*/log",
-					 online, n->nodes_count, n->dir);
+			return call_fail(
+				call, ERR_DEADLINE,
+				"only %zu of %zu nodes reached the satellite; see %s/node*/log",
+				online, n->nodes_count, n->dir);
 		TRY_PLAIN(os_sleep(call, 5 * POLL_MS * NS_PER_MS));
 	}
 }
@@ -412,11 +427,13 @@ static enum err cmd_up(struct cli *cli)
 	TRY_PLAIN(wait_nodes(&n));
 	for (size_t i = 0; i < n.nodes_count; i++)
 		if (!running(&n.nodes[i]))
-			return call_fail(&cli->call, ERR_UNAVAILABLE, "%s ended at once; %s/log says why",
-					 n.nodes[i].name, n.nodes[i].dir);
+			return call_fail(&cli->call, ERR_UNAVAILABLE,
+					 "%s ended at once; %s/log says why", n.nodes[i].name,
+					 n.nodes[i].dir);
 	if (!cli->json)
-		buf_printf(&cli->out, "A satellite and %zu nodes serve on 127.0.0.1.  To use them here:\n"
-				      "  eval \"$(acre dev env --dir %s)\"\n",
+		buf_printf(&cli->out,
+			   "A satellite and %zu nodes serve on 127.0.0.1.  To use them here:\n"
+			   "  eval \"$(acre dev env --dir %s)\"\n",
 			   n.nodes_count, n.dir);
 	return OK;
 }
@@ -449,8 +466,9 @@ static enum err named_process(struct network *n, const char *name, struct proces
 {
 	*ret = find_process(n, name);
 	if (!*ret)
-		return call_fail(&n->cli->call, ERR_NOT_FOUND, "no \"%s\" in %s (node1 to node%zu, satellite)",
-				 name, n->dir, n->nodes_count);
+		return call_fail(&n->cli->call, ERR_NOT_FOUND,
+				 "no \"%s\" in %s (node1 to node%zu, satellite)", name, n->dir,
+				 n->nodes_count);
 	return OK;
 }
 
@@ -486,9 +504,10 @@ static void add_status(struct cli *cli, const struct process *p, bool comma)
 	bool up = running(p);
 
 	if (cli->json)
-		buf_printf(&cli->out, "%s{\"name\":\"%s\",\"running\":%s,\"pid\":%lld,\"address\":\"%s\"}",
-			   comma ? "," : "", p->name, up ? "true" : "false", (long long)(up ? p->pid : 0),
-			   p->address);
+		buf_printf(&cli->out,
+			   "%s{\"name\":\"%s\",\"running\":%s,\"pid\":%lld,\"address\":\"%s\"}",
+			   comma ? "," : "", p->name, up ? "true" : "false",
+			   (long long)(up ? p->pid : 0), p->address);
 	else
 		buf_printf(&cli->out, "%-12s%-10s%-10lld%s\n", p->name, up ? "running" : "stopped",
 			   (long long)(up ? p->pid : 0), p->address);
@@ -499,7 +518,8 @@ static enum err cmd_status(struct cli *cli)
 	struct network n = { .cli = cli, .dir = cli->o.dir };
 
 	TRY_PLAIN(load_state(&n));
-	buf_add_str(&cli->out, cli->json ? "{\"satellite\":" : "NAME        STATE     PID       ADDRESS\n");
+	buf_add_str(&cli->out,
+		    cli->json ? "{\"satellite\":" : "NAME        STATE     PID       ADDRESS\n");
 	add_status(cli, &n.satellite, false);
 	if (cli->json)
 		buf_add_str(&cli->out, ",\"nodes\":[");
@@ -517,10 +537,11 @@ static enum err cmd_env(struct cli *cli)
 
 	TRY_PLAIN(load_state(&n));
 	if (!n.grant || !n.url || !n.api_key || !n.passphrase)
-		return call_fail(&cli->call, ERR_PRECONDITION, "the network in %s never came up (acre dev up)",
-				 n.dir);
-	buf_printf(&cli->out, "export ACRE_ACCESS='%s'\nexport ACRE_SATELLITE='%s'\nexport ACRE_API_KEY='%s'\n"
-			      "export ACRE_PASSPHRASE='%s'\n",
+		return call_fail(&cli->call, ERR_PRECONDITION,
+				 "the network in %s never came up (acre dev up)", n.dir);
+	buf_printf(&cli->out,
+		   "export ACRE_ACCESS='%s'\nexport ACRE_SATELLITE='%s'\nexport ACRE_API_KEY='%s'\n"
+		   "export ACRE_PASSPHRASE='%s'\n",
 		   n.grant, n.url, n.api_key, n.passphrase);
 	port = strrchr(n.satellite.address, ':');
 	buf_printf(&cli->out, "export ACRE_SATELLITE_PORT=%s\n", port ? port + 1 : "");
@@ -566,7 +587,8 @@ static enum err cmd_identity_create(struct cli *cli)
 	else
 		buf_printf(&cli->out, "%s\n", text);
 	if (!cli->json)
-		cli_note("made in %s: keep ca.key elsewhere, no program that runs needs it", cli->o.dir);
+		cli_note("made in %s: keep ca.key elsewhere, no program that runs needs it",
+			 cli->o.dir);
 	return OK;
 }
 
@@ -576,30 +598,48 @@ static const struct param params_dev[] = { OPTIONS_COMMON, OPTION_DIR };
 static const struct param params_up[] = {
 	OPTIONS_COMMON,
 	OPTION_DIR,
-	{ .name = "nodes", .type = PARAM_U64, .offset = offsetof(struct cli_options, nodes),
-	  .default_text = "10", .min = 1, .max = NODES_MAX, .doc = "storage nodes" },
+	{ .name = "nodes",
+	  .type = PARAM_U64,
+	  .offset = offsetof(struct cli_options, nodes),
+	  .default_text = "10",
+	  .min = 1,
+	  .max = NODES_MAX,
+	  .doc = "storage nodes" },
 	OPTION("rs", rs, 0, PARAM_STR, "4/6/8/10", "code: needed/repair/success/total pieces"),
-	OPTION("database", database, 0, PARAM_STR, NULL, "database of the satellite (else SQLite in its directory)"),
+	OPTION("database", database, 0, PARAM_STR, NULL,
+	       "database of the satellite (else SQLite in its directory)"),
 };
 static const struct param params_identity[] = {
 	OPTIONS_COMMON,
 	OPTION("dir", dir, 'd', PARAM_STR, "identity", "where the files go"),
-	{ .name = "difficulty", .type = PARAM_U64, .offset = offsetof(struct cli_options, difficulty),
-	  .default_text = "16", .min = 0, .max = 64,
+	{ .name = "difficulty",
+	  .type = PARAM_U64,
+	  .offset = offsetof(struct cli_options, difficulty),
+	  .default_text = "16",
+	  .min = 0,
+	  .max = 64,
 	  .doc = "zero bits wanted; each doubles the work (Storj's satellites ask 36)" },
-	{ .name = "threads", .type = PARAM_U64, .offset = offsetof(struct cli_options, threads),
-	  .default_text = "0", .max = 1024, .doc = "0 = all cores" },
-	OPTION("progress", progress, 0, PARAM_BOOL, NULL, "show how far it is (on a terminal always)"),
+	{ .name = "threads",
+	  .type = PARAM_U64,
+	  .offset = offsetof(struct cli_options, threads),
+	  .default_text = "0",
+	  .max = 1024,
+	  .doc = "0 = all cores" },
+	OPTION("progress", progress, 0, PARAM_BOOL, NULL,
+	       "show how far it is (on a terminal always)"),
 };
 
 const struct cli_command cli_commands_dev[] = {
-	{ "dev up", "", "make and start a network on this machine", PARAM_SET(params_up), cmd_up, 0, 0 },
+	{ "dev up", "", "make and start a network on this machine", PARAM_SET(params_up), cmd_up, 0,
+	  0 },
 	{ "dev down", "", "stop it", PARAM_SET(params_dev), cmd_down, 0, 0 },
 	{ "dev status", "", "its processes", PARAM_SET(params_dev), cmd_status, 0, 0 },
-	{ "dev kill", "NODE...", "end processes with SIGKILL, as a crash would", PARAM_SET(params_dev), cmd_kill,
-	  1, NODES_MAX },
-	{ "dev start", "NODE...", "start them again", PARAM_SET(params_dev), cmd_start, 1, NODES_MAX },
+	{ "dev kill", "NODE...", "end processes with SIGKILL, as a crash would",
+	  PARAM_SET(params_dev), cmd_kill, 1, NODES_MAX },
+	{ "dev start", "NODE...", "start them again", PARAM_SET(params_dev), cmd_start, 1,
+	  NODES_MAX },
 	{ "dev env", "", "shell assignments for using it", PARAM_SET(params_dev), cmd_env, 0, 0 },
-	{ "identity create", "", "make a node identity", PARAM_SET(params_identity), cmd_identity_create, 0, 0 },
+	{ "identity create", "", "make a node identity", PARAM_SET(params_identity),
+	  cmd_identity_create, 0, 0 },
 	{ 0 },
 };

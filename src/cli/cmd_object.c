@@ -37,9 +37,8 @@ static enum err cmd_rb(struct cli *cli)
 
 	TRY_PLAIN(location_parse_remote(cli, cli->args[0], false, &l));
 	TRY_PLAIN(cli_project(cli, &project));
-	UplinkBucketResult r = cli->o.force ?
-				       uplink_delete_bucket_with_objects(project, l.bucket) :
-				       uplink_delete_bucket(project, l.bucket);
+	UplinkBucketResult r = cli->o.force ? uplink_delete_bucket_with_objects(project, l.bucket)
+					    : uplink_delete_bucket(project, l.bucket);
 	uplink_free_bucket(r.bucket);
 	if (r.error && r.error->code == UPLINK_ERROR_BUCKET_NOT_EMPTY) {
 		uplink_free_error(r.error);
@@ -149,20 +148,23 @@ static const char *listable_prefix(struct cli *cli, const char *key)
 static enum err list_objects(struct cli *cli, UplinkProject *project, const struct location *l)
 {
 	const char *prefix = listable_prefix(cli, l->key);
-	UplinkListObjectsOptions options = { .prefix = prefix, .recursive = cli->o.recursive,
-					     .system = true, .custom = cli->json };
+	UplinkListObjectsOptions options = {
+		.prefix = prefix, .recursive = cli->o.recursive, .system = true, .custom = cli->json
+	};
 	bool head = !cli->json, any = false;
 	enum err e = OK;
 
 	UplinkObjectIterator *it = uplink_list_objects(project, l->bucket, &options);
 	while (!e && uplink_object_iterator_next(it)) {
 		UplinkObject *o = uplink_object_iterator_item(it);
-		/* "sj://b/pre" lists what begins so in its folder: the object and the prefix "pre/". */
+		/* "sj://b/pre" lists what begins so in its folder: the object and the prefix
+		 * "pre/". */
 		if (strncmp(o->key, l->key, strlen(l->key)) == 0) {
 			any = true;
 			if (head)
-				buf_printf(&cli->out, "%-8s%-24s%-15s%s%s\n", "KIND", "CREATED", "SIZE",
-					   cli->o.expanded ? "EXPIRES                " : "", "KEY");
+				buf_printf(&cli->out, "%-8s%-24s%-15s%s%s\n", "KIND", "CREATED",
+					   "SIZE", cli->o.expanded ? "EXPIRES                " : "",
+					   "KEY");
 			head = false;
 			if (cli->json)
 				add_entry_json(cli, prefix, o);
@@ -184,7 +186,8 @@ static enum err list_objects(struct cli *cli, UplinkProject *project, const stru
 static enum err list_pending(struct cli *cli, UplinkProject *project, const struct location *l)
 {
 	UplinkListUploadsOptions options = { .prefix = listable_prefix(cli, l->key),
-					     .recursive = cli->o.recursive, .system = true };
+					     .recursive = cli->o.recursive,
+					     .system = true };
 	enum err e = OK;
 
 	UplinkUploadIterator *it = uplink_list_uploads(project, l->bucket, &options);
@@ -194,7 +197,8 @@ static enum err list_pending(struct cli *cli, UplinkProject *project, const stru
 			buf_printf(&cli->out, "{\"kind\":\"%s\",\"created\":\"",
 				   u->is_prefix ? "PRE" : "OBJ");
 			cli_add_time(&cli->out, u->system.created);
-			buf_printf(&cli->out, "\",\"upload_id\":\"%s\",", u->upload_id ? u->upload_id : "");
+			buf_printf(&cli->out, "\",\"upload_id\":\"%s\",",
+				   u->upload_id ? u->upload_id : "");
 			cli_add_json_key(&cli->out, "key", u->key);
 			buf_add_str(&cli->out, "}\n");
 		} else {
@@ -239,7 +243,9 @@ static enum err cmd_stat(struct cli *cli)
 	if (!l.key[0]) {
 		UplinkBucketResult b = uplink_stat_bucket(project, l.bucket);
 		TRY_PLAIN(cli_error(cli, b.error));
-		buf_printf(out, cli->json ? "{\"bucket\":\"%s\",\"created\":\"" : "bucket   %s\ncreated  ",
+		buf_printf(out,
+			   cli->json ? "{\"bucket\":\"%s\",\"created\":\""
+				     : "bucket   %s\ncreated  ",
 			   b.bucket->name);
 		cli_add_time(out, b.bucket->created);
 		buf_add_str(out, cli->json ? "\"}\n" : "\n");
@@ -262,7 +268,8 @@ static enum err cmd_stat(struct cli *cli)
 		} else {
 			buf_add_str(out, "null");
 		}
-		buf_printf(out, ",\"size\":%lld,\"metadata\":", (long long)o->system.content_length);
+		buf_printf(out,
+			   ",\"size\":%lld,\"metadata\":", (long long)o->system.content_length);
 		cli_add_json_metadata(out, &o->custom);
 		buf_add_str(out, "}\n");
 	} else {
@@ -288,7 +295,8 @@ static enum err cmd_stat(struct cli *cli)
 
 /* ---- rm ---- */
 
-static enum err remove_one(struct cli *cli, UplinkProject *project, const char *bucket, const char *key)
+static enum err remove_one(struct cli *cli, UplinkProject *project, const char *bucket,
+			   const char *key)
 {
 	UplinkObjectResult r = uplink_delete_object(project, bucket, key);
 
@@ -303,10 +311,12 @@ static enum err remove_one(struct cli *cli, UplinkProject *project, const char *
 }
 
 enum err cli_each_object(struct cli *cli, UplinkProject *project, const struct location *l,
-			 enum err (*each)(struct cli *cli, const UplinkObject *o, void *arg), void *arg)
+			 enum err (*each)(struct cli *cli, const UplinkObject *o, void *arg),
+			 void *arg)
 {
 	UplinkListObjectsOptions options = { .prefix = listable_prefix(cli, l->key),
-					     .recursive = true, .system = true };
+					     .recursive = true,
+					     .system = true };
 	size_t found = 0;
 	enum err e = OK;
 
@@ -351,18 +361,20 @@ static enum err remove_listed(struct cli *cli, const UplinkObject *o, void *arg)
 
 static enum err remove_pending(struct cli *cli, UplinkProject *project, const struct location *l)
 {
-	UplinkListUploadsOptions options = { .prefix = listable_prefix(cli, l->key), .recursive = true };
+	UplinkListUploadsOptions options = { .prefix = listable_prefix(cli, l->key),
+					     .recursive = true };
 	enum err e = OK;
 	size_t n = 0;
 
 	UplinkUploadIterator *it = uplink_list_uploads(project, l->bucket, &options);
 	while (!e && uplink_upload_iterator_next(it)) {
 		UplinkUploadInfo *u = uplink_upload_iterator_item(it);
-		bool match = cli->o.recursive ? strncmp(u->key, l->key, strlen(l->key)) == 0 :
-						strcmp(u->key, l->key) == 0;
+		bool match = cli->o.recursive ? strncmp(u->key, l->key, strlen(l->key)) == 0
+					      : strcmp(u->key, l->key) == 0;
 		if (match && u->upload_id) {
 			n++;
-			e = cli_error(cli, uplink_abort_upload(project, l->bucket, u->key, u->upload_id));
+			e = cli_error(
+				cli, uplink_abort_upload(project, l->bucket, u->key, u->upload_id));
 		}
 		uplink_free_upload_info(u);
 	}
@@ -370,7 +382,8 @@ static enum err remove_pending(struct cli *cli, UplinkProject *project, const st
 		e = cli_error(cli, uplink_upload_iterator_err(it));
 	uplink_free_upload_iterator(it);
 	if (!e && !n)
-		return call_fail(&cli->call, ERR_NOT_FOUND, "no pending upload at %s", location_text(cli, l));
+		return call_fail(&cli->call, ERR_NOT_FOUND, "no pending upload at %s",
+				 location_text(cli, l));
 	if (!e && !cli->json)
 		buf_printf(&cli->out, "%zu pending upload%s aborted\n", n, n == 1 ? "" : "s");
 	return e;
@@ -408,10 +421,12 @@ static enum err move_one(struct cli *cli, UplinkProject *project, const char *fr
 {
 	if (!cli->json)
 		buf_printf(&cli->out, "%s sj://%s/%s to sj://%s/%s\n",
-			   cli->o.dry_run ? "would move" : "move", from_bucket, from_key, to_bucket, to_key);
+			   cli->o.dry_run ? "would move" : "move", from_bucket, from_key, to_bucket,
+			   to_key);
 	if (cli->o.dry_run)
 		return OK;
-	return cli_error(cli, uplink_move_object(project, from_bucket, from_key, to_bucket, to_key, NULL));
+	return cli_error(
+		cli, uplink_move_object(project, from_bucket, from_key, to_bucket, to_key, NULL));
 }
 
 static enum err move_listed(struct cli *cli, const UplinkObject *o, void *arg)
@@ -445,16 +460,25 @@ static enum err cmd_mv(struct cli *cli)
 
 /* ---- table ---- */
 
-#define OPTION_RECURSIVE OPTION("recursive", recursive, 'r', PARAM_BOOL, NULL, "everything below, too")
-#define OPTION_DRY_RUN OPTION("dry-run", dry_run, 0, PARAM_BOOL, NULL, "only say what would be done")
+#define OPTION_RECURSIVE                                                                           \
+	OPTION("recursive", recursive, 'r', PARAM_BOOL, NULL, "everything below, too")
+#define OPTION_DRY_RUN                                                                             \
+	OPTION("dry-run", dry_run, 0, PARAM_BOOL, NULL, "only say what would be done")
 #define OPTIONS_TRANSFER                                                                           \
-	OPTION("progress", progress, 0, PARAM_BOOL, NULL, "show how far it is (on a terminal always)"), \
-	{ .name = "parallelism", .letter = 'p', .type = PARAM_U64,                                 \
-	  .offset = offsetof(struct cli_options, parallelism), .default_text = "1", .min = 1,      \
-	  .max = 16, .doc = "segments of one file under way at a time" },                          \
-	OPTION("segment-size", segment_size, 0, PARAM_SIZE, NULL,                                  \
-	       "cut uploads into segments of this size (for tests; 0 = 64MiB)"),                   \
-	OPTION("temp-dir", temp_dir, 0, PARAM_STR, NULL, "where uploads keep encrypted data to send again")
+	OPTION("progress", progress, 0, PARAM_BOOL, NULL,                                          \
+	       "show how far it is (on a terminal always)"),                                       \
+		{ .name = "parallelism",                                                           \
+		  .letter = 'p',                                                                   \
+		  .type = PARAM_U64,                                                               \
+		  .offset = offsetof(struct cli_options, parallelism),                             \
+		  .default_text = "1",                                                             \
+		  .min = 1,                                                                        \
+		  .max = 16,                                                                       \
+		  .doc = "segments of one file under way at a time" },                             \
+		OPTION("segment-size", segment_size, 0, PARAM_SIZE, NULL,                          \
+		       "cut uploads into segments of this size (for tests; 0 = 64MiB)"),           \
+		OPTION("temp-dir", temp_dir, 0, PARAM_STR, NULL,                                   \
+		       "where uploads keep encrypted data to send again")
 
 static const struct param params_mb[] = { OPTIONS_COMMON };
 static const struct param params_rb[] = {
@@ -480,30 +504,41 @@ static const struct param params_cp[] = {
 	OPTION_RECURSIVE,
 	OPTION_DRY_RUN,
 	OPTIONS_TRANSFER,
-	{ .name = "transfers", .letter = 't', .type = PARAM_U64,
-	  .offset = offsetof(struct cli_options, transfers), .default_text = "1", .min = 1, .max = 64,
+	{ .name = "transfers",
+	  .letter = 't',
+	  .type = PARAM_U64,
+	  .offset = offsetof(struct cli_options, transfers),
+	  .default_text = "1",
+	  .min = 1,
+	  .max = 64,
 	  .doc = "files under way at a time" },
-	OPTION("range", range, 0, PARAM_STR, NULL, "part of an object: bytes=0-99, bytes=100-, bytes=-50"),
+	OPTION("range", range, 0, PARAM_STR, NULL,
+	       "part of an object: bytes=0-99, bytes=100-, bytes=-50"),
 	OPTION("expires", expires, 0, PARAM_STR, NULL, "the object ends then: +24h, a date"),
-	OPTION("metadata", metadata, 0, PARAM_STR, NULL, "JSON object of strings, kept with the object"),
+	OPTION("metadata", metadata, 0, PARAM_STR, NULL,
+	       "JSON object of strings, kept with the object"),
 };
 static const struct param params_cat[] = {
 	OPTIONS_COMMON,
 	OPTIONS_TRANSFER,
-	OPTION("range", range, 0, PARAM_STR, NULL, "part of the object: bytes=0-99, bytes=100-, bytes=-50"),
+	OPTION("range", range, 0, PARAM_STR, NULL,
+	       "part of the object: bytes=0-99, bytes=100-, bytes=-50"),
 };
 
 const struct cli_command cli_commands_object[] = {
 	{ "mb", "sj://BUCKET", "make a bucket", PARAM_SET(params_mb), cmd_mb, 1, 1 },
 	{ "rb", "sj://BUCKET", "remove a bucket", PARAM_SET(params_rb), cmd_rb, 1, 1 },
-	{ "ls", "[sj://BUCKET[/PREFIX]]", "list buckets or objects", PARAM_SET(params_ls), cmd_ls, 0, 1 },
-	{ "cp", "FROM... TO", "copy files: sj://bucket/key, a path, or - for standard input or output",
+	{ "ls", "[sj://BUCKET[/PREFIX]]", "list buckets or objects", PARAM_SET(params_ls), cmd_ls,
+	  0, 1 },
+	{ "cp", "FROM... TO",
+	  "copy files: sj://bucket/key, a path, or - for standard input or output",
 	  PARAM_SET(params_cp), cmd_cp, 2, CLI_SOURCES_MAX },
 	{ "mv", "sj://BUCKET/KEY sj://BUCKET/KEY", "move or rename objects, nothing is transferred",
 	  PARAM_SET(params_mv), cmd_mv, 2, 2 },
-	{ "rm", "sj://BUCKET/KEY...", "remove objects", PARAM_SET(params_rm), cmd_rm, 1, CLI_SOURCES_MAX },
-	{ "cat", "sj://BUCKET/KEY...", "write objects to standard output", PARAM_SET(params_cat), cmd_cat,
-	  1, CLI_SOURCES_MAX },
+	{ "rm", "sj://BUCKET/KEY...", "remove objects", PARAM_SET(params_rm), cmd_rm, 1,
+	  CLI_SOURCES_MAX },
+	{ "cat", "sj://BUCKET/KEY...", "write objects to standard output", PARAM_SET(params_cat),
+	  cmd_cat, 1, CLI_SOURCES_MAX },
 	{ "stat", "sj://BUCKET[/KEY]", "what is known of an object or bucket", PARAM_SET(params_mb),
 	  cmd_stat, 1, 1 },
 	{ 0 },

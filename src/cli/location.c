@@ -35,11 +35,12 @@ enum err location_parse_remote(struct cli *cli, const char *text, bool want_key,
 {
 	TRY_PLAIN(location_parse(cli, text, ret));
 	if (ret->kind != LOCATION_REMOTE)
-		return call_fail(&cli->call, ERR_CONFIG, "\"%s\" is not remote (want sj://bucket%s)",
-				 text, want_key ? "/key" : "");
+		return call_fail(&cli->call, ERR_CONFIG,
+				 "\"%s\" is not remote (want sj://bucket%s)", text,
+				 want_key ? "/key" : "");
 	if (want_key && !ret->key[0])
-		return call_fail(&cli->call, ERR_CONFIG, "\"%s\" names no object (want sj://bucket/key)",
-				 text);
+		return call_fail(&cli->call, ERR_CONFIG,
+				 "\"%s\" names no object (want sj://bucket/key)", text);
 	return OK;
 }
 

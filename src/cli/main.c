@@ -66,18 +66,21 @@ static void add_overview(struct buf *out, const char *group)
 			} while (out->len - start < USAGE_WIDTH && !out->failed);
 			buf_printf(out, "%s\n", c->summary);
 		}
-	buf_add_str(out, "\nacre COMMAND --help tells more.  \"acre node ...\" and \"acre satellite ...\" run "
+	buf_add_str(out, "\nacre COMMAND --help tells more.  \"acre node ...\" and \"acre "
+			 "satellite ...\" run "
 			 "acre-node and acre-satellite.\n");
 }
 
 static enum err help(struct cli *cli, const struct cli_command *c)
 {
-	buf_printf(&cli->out, "usage: acre %s [OPTIONS] %s\n\n%s.\n\n", c->name, c->usage, c->summary);
+	buf_printf(&cli->out, "usage: acre %s [OPTIONS] %s\n\n%s.\n\n", c->name, c->usage,
+		   c->summary);
 	param_add_help(&cli->out, c->params);
 	return cli_flush(cli);
 }
 
-static enum err run(struct cli *cli, const struct cli_command *c, int argc, const char *const argv[])
+static enum err run(struct cli *cli, const struct cli_command *c, int argc,
+		    const char *const argv[])
 {
 	struct arena *a = &cli->call.scratch;
 	enum log_level level;
@@ -98,7 +101,8 @@ static enum err run(struct cli *cli, const struct cli_command *c, int argc, cons
 				 cli->o.log_level);
 	log_set_level(level);
 	if (cli->args_count < c->args_min || cli->args_count > c->args_max)
-		return call_fail(&cli->call, ERR_CONFIG, "usage: acre %s [OPTIONS] %s", c->name, c->usage);
+		return call_fail(&cli->call, ERR_CONFIG, "usage: acre %s [OPTIONS] %s", c->name,
+				 c->usage);
 	enum err e = c->run(cli);
 	/* What was printed so far is true even when the command then failed. */
 	struct call flush;
@@ -119,7 +123,8 @@ static enum err run_beside(struct cli *cli, const char *name, int argc, char *ar
 	size_t n = strlen(name);
 
 	if (n > PROGRAM_NAME_MAX || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != n)
-		return call_fail(&cli->call, ERR_CONFIG, "\"%.64s\" is no command (see acre --help)", name);
+		return call_fail(&cli->call, ERR_CONFIG,
+				 "\"%.64s\" is no command (see acre --help)", name);
 	TRY_PLAIN(os_program_dir(&cli->call, &dir));
 	char *path = arena_printf(&cli->call.scratch, "%s/acre-%s", dir, name);
 	char **args = arena_array(&cli->call.scratch, (size_t)argc + 1, sizeof(*args));
@@ -130,7 +135,8 @@ static enum err run_beside(struct cli *cli, const char *name, int argc, char *ar
 		args[i] = argv[i];
 	enum err e = os_exec(&cli->call, path, args);
 	if (e == ERR_NOT_FOUND)
-		return call_fail(&cli->call, ERR_CONFIG, "\"%s\" is no command (see acre --help)", name);
+		return call_fail(&cli->call, ERR_CONFIG, "\"%s\" is no command (see acre --help)",
+				 name);
 	return e;
 }
 
@@ -163,8 +169,8 @@ static enum err dispatch(struct cli *cli, int argc, char *argv[])
 	    strcmp(argv[1], "identity") == 0) {
 		add_overview(&cli->out, argv[1]);
 		TRY_PLAIN(cli_flush(cli));
-		return call_fail(&cli->call, ERR_CONFIG, "\"acre %s\" needs one of the commands above",
-				 argv[1]);
+		return call_fail(&cli->call, ERR_CONFIG,
+				 "\"acre %s\" needs one of the commands above", argv[1]);
 	}
 	return run_beside(cli, argv[1], argc - 1, argv + 1);
 }

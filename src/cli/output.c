@@ -145,6 +145,6 @@ enum err cli_parse_time(struct cli *cli, const char *what, const char *text, int
 		return OK;
 	}
 	return call_fail(&cli->call, ERR_CONFIG,
-			 "%s: \"%s\" is no time (want +2h, now, none, or 2027-01-31T12:00:00Z)", what,
-			 text);
+			 "%s: \"%s\" is no time (want +2h, now, none, or 2027-01-31T12:00:00Z)",
+			 what, text);
 }

@@ -14,8 +14,8 @@ enum { OS_CANCEL_DEPTH_MAX = 4 };
 
 struct os_cancel {
 	_Atomic int set;
-	int handle;                /* of the body */
-	struct os_cancel *parent;  /* borrowed, may be NULL */
+	int handle;		  /* of the body */
+	struct os_cancel *parent; /* borrowed, may be NULL */
 };
 
 /* ERR_EXHAUSTED when the process has no file descriptor left. */

@@ -11,12 +11,12 @@
 struct os_file;
 
 enum {
-	OS_FILE_READ = 0,        /* must exist */
-	OS_FILE_WRITE = 1,       /* read and write; must exist unless CREATE */
-	OS_FILE_CREATE = 2,      /* made if absent */
-	OS_FILE_EXCLUSIVE = 4,   /* with CREATE: ERR_EXISTS if present */
+	OS_FILE_READ = 0,      /* must exist */
+	OS_FILE_WRITE = 1,     /* read and write; must exist unless CREATE */
+	OS_FILE_CREATE = 2,    /* made if absent */
+	OS_FILE_EXCLUSIVE = 4, /* with CREATE: ERR_EXISTS if present */
 	OS_FILE_TRUNCATE = 8,
-	OS_FILE_SECRET = 16,     /* with CREATE: mode 0600 instead of 0644 */
+	OS_FILE_SECRET = 16, /* with CREATE: mode 0600 instead of 0644 */
 };
 
 enum err os_file_open(struct call *call, const char *path, unsigned flags,
@@ -38,7 +38,8 @@ enum err os_file_write(struct call *call, struct os_file *f, struct bytes data) 
 enum err os_file_sync(struct call *call, struct os_file *f) MUST_USE;
 enum err os_file_size(struct call *call, struct os_file *f, uint64_t *ret) MUST_USE;
 enum err os_file_truncate(struct call *call, struct os_file *f, uint64_t size) MUST_USE;
-/* Exclusive advisory lock of the whole file, without waiting: ERR_BUSY when another process has it. */
+/* Exclusive advisory lock of the whole file, without waiting: ERR_BUSY when another process has it.
+ */
 enum err os_file_lock(struct call *call, struct os_file *f) MUST_USE;
 /* Borrowed; never close them. */
 struct os_file *os_stdin(void);

@@ -34,7 +34,8 @@ enum err os_fd_wait(struct call *call, int fd, unsigned want, unsigned *ret_read
 /* "ip:port" of the other end; lives as long as the socket. */
 const char *os_sock_remote(const struct os_sock *s);
 
-/* Listens on "host:port", port 0 = any free one.  ERR_EXISTS with advice when the port is in use. */
+/* Listens on "host:port", port 0 = any free one.  ERR_EXISTS with advice when the port is in use.
+ */
 enum err os_listen(struct call *call, const char *address, struct os_listener **ret) MUST_USE;
 /* Waits for a connection. */
 enum err os_accept(struct call *call, struct os_listener *l, struct os_sock **ret_sock) MUST_USE;

@@ -65,8 +65,8 @@ static enum err make_key(struct call *call, struct sim_net *net)
 	struct macaroon key;
 
 	TRY_PLAIN(project_create(call, net->satellite->db, bytes_str("sim"), &project));
-	TRY_PLAIN(api_key_create(call, net->satellite->db, &net->arena, &project.id, bytes_str("sim"),
-				 &key));
+	TRY_PLAIN(api_key_create(call, net->satellite->db, &net->arena, &project.id,
+				 bytes_str("sim"), &key));
 	TRY_PLAIN(macaroon_add_text(&text, &key));
 	net->api_key = arena_str(&net->arena, buf_bytes(&text));
 	return net->api_key ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");

@@ -10,7 +10,8 @@
 struct sim_net;
 
 /* nodes >= the code's total; rs such as "2/2/3/4".  Returns when all nodes are known. */
-enum err sim_net_start(struct call *call, unsigned nodes, const char *rs, struct sim_net **ret) MUST_USE;
+enum err sim_net_start(struct call *call, unsigned nodes, const char *rs,
+		       struct sim_net **ret) MUST_USE;
 /* Ends everything and frees. */
 void sim_net_stop(struct sim_net *net);
 /* For acre_request_access; they live as long as the network. */

@@ -11,7 +11,7 @@
 enum { FILES_MAX = 4096, FILE_BYTES_MAX = 1 << 30 };
 
 struct inode {
-	unsigned links;      /* names and open files */
+	unsigned links; /* names and open files */
 	bool is_dir;
 	uint8_t *data;
 	size_t len, cap;

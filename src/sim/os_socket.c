@@ -19,11 +19,11 @@ struct chunk {
 };
 
 struct pipe {
-	unsigned ends;     /* sockets that still hold it */
+	unsigned ends; /* sockets that still hold it */
 	struct chunk *first, **last;
-	uint64_t bytes;    /* not yet read */
+	uint64_t bytes;	   /* not yet read */
 	int64_t newest_ns; /* arrival of the last chunk: order is kept */
-	bool closed;       /* by the writer */
+	bool closed;	   /* by the writer */
 	int64_t closed_ns;
 	bool reader_gone;
 };
@@ -278,7 +278,8 @@ enum err os_listen(struct call *call, const char *address, struct os_listener **
 		snprintf(l->address, sizeof(l->address), "%s", address);
 	if (!colon || find_listener(l->address)) {
 		free(l);
-		return call_fail(call, colon ? ERR_EXISTS : ERR_INVALID, "cannot listen on %s", address);
+		return call_fail(call, colon ? ERR_EXISTS : ERR_INVALID, "cannot listen on %s",
+				 address);
 	}
 	l->next = listeners;
 	listeners = l;

@@ -23,8 +23,13 @@ static const struct param table[] = {
 	PARAM(struct options, dir, 'd', PARAM_STR, "here", "where"),
 	PARAM(struct options, force, 'f', PARAM_BOOL, "false", "do it anyway"),
 	PARAM(struct options, choice, 'c', PARAM_CHOICE, NULL, "left open"),
-	{ .name = "nodes", .type = PARAM_U64, .offset = offsetof(struct options, nodes),
-	  .default_text = "10", .min = 1, .max = 100, .doc = "how many" },
+	{ .name = "nodes",
+	  .type = PARAM_U64,
+	  .offset = offsetof(struct options, nodes),
+	  .default_text = "10",
+	  .min = 1,
+	  .max = 100,
+	  .doc = "how many" },
 	PARAM(struct options, space, 0, PARAM_SIZE, "1GiB", "how much"),
 	PARAM(struct options, every, 0, PARAM_DURATION, "1h", "how often"),
 	PARAM(struct options, hosts, 0, PARAM_LIST, NULL, "whom"),
@@ -36,15 +41,16 @@ static void reads_flags(void **state)
 	struct options o = { 0 };
 	const char **rest;
 	size_t n;
-	const char *argv[] = { "--nodes=7", "a", "-d", "there", "-f", "--hosts", "x", "--hosts", "y",
-			 "--every", "5m", "--", "-b" };
+	const char *argv[] = { "--nodes=7", "a", "-d",	    "there", "-f", "--hosts", "x",
+			       "--hosts",   "y", "--every", "5m",    "--", "-b" };
 
 	call_init(&call);
 	assert_int_equal(param_defaults(&call, &call.scratch, PARAM_SET(table), &o), OK);
 	assert_string_equal(o.dir, "here");
 	assert_int_equal(o.space, GIB);
 	assert_int_equal(param_read_args(&call, &call.scratch, PARAM_SET(table), &o,
-					 ARRAY_LEN(argv), argv, &rest, &n), OK);
+					 ARRAY_LEN(argv), argv, &rest, &n),
+			 OK);
 	assert_int_equal(o.nodes, 7);
 	assert_string_equal(o.dir, "there");
 	assert_true(o.force);
@@ -53,13 +59,18 @@ static void reads_flags(void **state)
 	assert_int_equal(o.every, 300 * NS_PER_SEC);
 	assert_int_equal(o.choice, PARAM_OPEN);
 	const char *choices[] = { "--choice", "x", "--choice=false" };
-	assert_int_equal(param_read_args(&call, &call.scratch, PARAM_SET(table), &o, 2, choices, &rest, &n), OK);
+	assert_int_equal(
+		param_read_args(&call, &call.scratch, PARAM_SET(table), &o, 2, choices, &rest, &n),
+		OK);
 	assert_int_equal(o.choice, PARAM_YES);
 	assert_int_equal(n, 1);
-	assert_int_equal(param_read_args(&call, &call.scratch, PARAM_SET(table), &o, 3, choices, &rest, &n), OK);
+	assert_int_equal(
+		param_read_args(&call, &call.scratch, PARAM_SET(table), &o, 3, choices, &rest, &n),
+		OK);
 	assert_int_equal(o.choice, PARAM_NO);
 	assert_int_equal(param_read_args(&call, &call.scratch, PARAM_SET(table), &o,
-					 ARRAY_LEN(argv), argv, &rest, &n), OK);
+					 ARRAY_LEN(argv), argv, &rest, &n),
+			 OK);
 	assert_int_equal(n, 2);
 	assert_string_equal(rest[0], "a");
 	assert_string_equal(rest[1], "-b");
@@ -70,12 +81,9 @@ static void refuses_with_advice(void **state)
 	static const struct {
 		const char *line, *says;
 	} cases[] = {
-		{ "node = 5", "did you mean \"nodes\"" },
-		{ "nodes = 101", "out of range" },
-		{ "nodes = many", "whole number" },
-		{ "space = big", "size such as" },
-		{ "every = often", "duration such as" },
-		{ "force = maybe", "true or false" },
+		{ "node = 5", "did you mean \"nodes\"" }, { "nodes = 101", "out of range" },
+		{ "nodes = many", "whole number" },	  { "space = big", "size such as" },
+		{ "every = often", "duration such as" },  { "force = maybe", "true or false" },
 		{ "nonsense", "name = value" },
 	};
 	AUTO_CALL struct call call = CALL_INIT;
@@ -84,7 +92,8 @@ static void refuses_with_advice(void **state)
 	call_init(&call);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		assert_int_equal(param_read_config(&call, &call.scratch, PARAM_SET(table), &o,
-						   bytes_str(cases[i].line)), ERR_CONFIG);
+						   bytes_str(cases[i].line)),
+				 ERR_CONFIG);
 		assert_non_null(strstr(call.error, cases[i].says));
 	}
 }
@@ -102,8 +111,9 @@ static void config_round_trip(void **state)
 	param_add_config(&text, PARAM_SET(table), &o);
 	assert_non_null(strstr(buf_cstr(&text), "\nnodes = 12\n"));
 	assert_non_null(strstr(buf_cstr(&text), "\n# every = 3600s\n"));
-	assert_int_equal(param_read_config(&call, &call.scratch, PARAM_SET(table), &again,
-					   buf_bytes(&text)), OK);
+	assert_int_equal(
+		param_read_config(&call, &call.scratch, PARAM_SET(table), &again, buf_bytes(&text)),
+		OK);
 	assert_int_equal(again.nodes, 12);
 	assert_string_equal(again.dir, "there");
 }

@@ -60,7 +60,8 @@ static void numbers(void **state)
 
 	assert_int_equal(text_u64(bytes_str("18446744073709551615"), UINT64_MAX, &v), OK);
 	assert_int_equal(v, UINT64_MAX);
-	assert_int_equal(text_u64(bytes_str("18446744073709551616"), UINT64_MAX, &v), ERR_OUT_OF_RANGE);
+	assert_int_equal(text_u64(bytes_str("18446744073709551616"), UINT64_MAX, &v),
+			 ERR_OUT_OF_RANGE);
 	assert_int_equal(text_u64(bytes_str(" 1"), 10, &v), ERR_FORMAT);
 	assert_int_equal(text_u64(bytes_str("11"), 10, &v), ERR_OUT_OF_RANGE);
 	assert_int_equal(text_size(bytes_str("64MiB"), &v), OK);

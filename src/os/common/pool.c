@@ -23,13 +23,13 @@ struct worker {
 
 struct os_pool {
 	struct os_mutex lock;
-	struct os_cond work;     /* a job came, or stop */
-	struct os_cond ended;    /* a worker ended */
+	struct os_cond work;  /* a job came, or stop */
+	struct os_cond ended; /* a worker ended */
 	char name[OS_THREAD_NAME_MAX + 1];
 	unsigned threads_max, threads, idle;
-	struct worker *done;     /* ended, to be joined */
+	struct worker *done; /* ended, to be joined */
 	bool stop;
-	struct job *queue;       /* ring */
+	struct job *queue; /* ring */
 	unsigned queue_max, queue_first, queue_len;
 };
 
@@ -132,8 +132,8 @@ enum err os_pool_submit(struct call *call, struct os_pool *pool, void (*fn)(void
 		os_mutex_unlock(&pool->lock);
 		return call_fail(call, ERR_UNAVAILABLE, stop ? "shutting down" : "overloaded");
 	}
-	pool->queue[(pool->queue_first + pool->queue_len) % pool->queue_max] =
-		(struct job){ fn, arg };
+	pool->queue[(pool->queue_first + pool->queue_len) % pool->queue_max] = (struct job){ fn,
+											     arg };
 	pool->queue_len++;
 	bool grow = pool->queue_len > pool->idle && pool->threads < pool->threads_max;
 	if (grow)

@@ -30,7 +30,8 @@ static enum err file_error(struct call *call, int error, const char *what, const
 	switch (error) {
 	case ENOENT:
 	case ENOTDIR:
-		return call_fail(call, ERR_NOT_FOUND, "%s %s: no such file or directory", what, path);
+		return call_fail(call, ERR_NOT_FOUND, "%s %s: no such file or directory", what,
+				 path);
 	case EEXIST:
 	case ENOTEMPTY:
 		return call_fail(call, ERR_EXISTS, "%s %s: %s", what, path, strerror(error));
@@ -46,8 +47,8 @@ static enum err file_error(struct call *call, int error, const char *what, const
 	case EMFILE:
 	case ENFILE:
 		return call_fail(call, ERR_EXHAUSTED,
-				 "%s %s: too many open files (raise the limit with ulimit -n)", what,
-				 path);
+				 "%s %s: too many open files (raise the limit with ulimit -n)",
+				 what, path);
 	case EPIPE:
 		return call_fail(call, ERR_CLOSED, "%s %s: the reader has gone", what, path);
 	default:
@@ -68,7 +69,8 @@ enum err os_file_open(struct call *call, const char *path, unsigned flags, struc
 	do {
 		f->fd = open(path, mode, flags & OS_FILE_SECRET ? 0600 : 0644);
 	} while (f->fd < 0 && errno == EINTR);
-	if (f->fd < 0 && errno == EACCES && (flags & OS_FILE_WRITE) && !(flags & OS_FILE_EXCLUSIVE)) {
+	if (f->fd < 0 && errno == EACCES && (flags & OS_FILE_WRITE) &&
+	    !(flags & OS_FILE_EXCLUSIVE)) {
 		/* Write-only targets such as /dev/full or a fifo without read permission. */
 		f->fd = open(path, (mode & ~O_ACCMODE) | O_WRONLY, 0644);
 	}

@@ -12,7 +12,8 @@ void os_random(void *out, size_t len)
 	while (len) {
 		ssize_t n = getrandom(p, len, 0);
 		if (n < 0 && errno != EINTR)
-			abort(); /* no kernel we run on refuses; going on without randomness is worse */
+			abort(); /* no kernel we run on refuses; going on without randomness is
+				    worse */
 		if (n > 0) {
 			p += n;
 			len -= (size_t)n;

@@ -68,8 +68,7 @@ static enum err split(struct call *call, const char *address, char *host, const 
 	return OK;
 }
 
-static enum err lookup(struct call *call, const char *address, bool passive,
-		       struct addrinfo **ret)
+static enum err lookup(struct call *call, const char *address, bool passive, struct addrinfo **ret)
 {
 	char host[OS_ADDRESS_MAX];
 	const char *port = NULL;
@@ -291,10 +290,11 @@ enum err os_listen(struct call *call, const char *address, struct os_listener **
 		if (fd >= 0)
 			close(fd);
 		if (error == EADDRINUSE)
-			return call_fail(call, ERR_EXISTS,
-					 "%s is in use by another program: stop that one, or choose "
-					 "another port",
-					 address);
+			return call_fail(
+				call, ERR_EXISTS,
+				"%s is in use by another program: stop that one, or choose "
+				"another port",
+				address);
 		return call_fail(call, error == EACCES ? ERR_PERMISSION : ERR_IO,
 				 "cannot listen on %s: %s", address, strerror(error));
 	}

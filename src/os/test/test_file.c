@@ -26,7 +26,8 @@ static void whole_files(void **state)
 	assert_string_equal(buf_cstr(&b), "two");
 	struct buf small = BUF_INIT(2);
 	assert_int_equal(os_file_read_all(&call, path, &small), ERR_OUT_OF_RANGE);
-	assert_int_equal(os_dir_list(&call, &call.scratch, os_path_dir(&call, path), &names, &count), OK);
+	assert_int_equal(
+		os_dir_list(&call, &call.scratch, os_path_dir(&call, path), &names, &count), OK);
 	assert_int_equal(count, 1);
 	assert_string_equal(names[0], "x");
 	assert_int_equal(os_unlink(&call, path), OK);

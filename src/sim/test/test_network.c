@@ -1,7 +1,7 @@
 /*
  * One upload and one download of the real client, node and satellite code in one process, from a
- * seed, twice, with identical traces: nothing above os/ takes time, randomness or order from anywhere
- * else.
+ * seed, twice, with identical traces: nothing above os/ takes time, randomness or order from
+ * anywhere else.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,7 +34,8 @@ static void put(UplinkProject *project, const char *key, uint8_t *data, size_t l
 
 	check(up.error);
 	for (size_t at = 0; at < len;) {
-		UplinkWriteResult w = uplink_upload_write(up.upload, data + at, MIN(len - at, (size_t)100000));
+		UplinkWriteResult w = uplink_upload_write(up.upload, data + at,
+							  MIN(len - at, (size_t)100000));
 		check(w.error);
 		at += w.bytes_written;
 	}
@@ -67,12 +68,13 @@ static void get(UplinkProject *project, const char *key, const uint8_t *want, si
 static void transfers(struct sim_net *net)
 {
 	static uint8_t data[OBJECT_BYTES];
-	AcreConfig config = { .segment_size = SEGMENT_BYTES, .parallelism = 2,
+	AcreConfig config = { .segment_size = SEGMENT_BYTES,
+			      .parallelism = 2,
 			      .uplink = { .temp_directory = "inmemory" } };
 
 	os_random(data, sizeof(data));
-	UplinkAccessResult access =
-		acre_request_access(&config, sim_net_url(net), sim_net_api_key(net), "passphrase");
+	UplinkAccessResult access = acre_request_access(&config, sim_net_url(net),
+							sim_net_api_key(net), "passphrase");
 	check(access.error);
 	UplinkProjectResult project = acre_open_project(&config, access.access);
 	check(project.error);
