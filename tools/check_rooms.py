@@ -144,7 +144,7 @@ def main():
             problems.append(f"{room}: no README.md")
             continue
         for name in re.findall(r"`([a-z0-9_/]+\.(?:c|h|sql|proto))`", readme.read_text()):
-            if not (SRC / room / name).exists() and not (SRC / name).exists():
+            if not any((place / name).exists() for place in (SRC / room, SRC, ROOT, ROOT / "include")):
                 problems.append(f"{room}/README.md names {name}, which does not exist")
 
     for key in sorted(set(excused) - used):

@@ -327,7 +327,7 @@ static int bind_one(sqlite3_stmt *stmt, int at, const struct db_value *v, bool c
 	return SQLITE_MISUSE;
 }
 
-static enum err bind(struct call *call, struct sqlite_conn *c, const struct statement *s,
+static enum err bind_values(struct call *call, struct sqlite_conn *c, const struct statement *s,
 		     const struct db_value *values, size_t count, bool copy)
 {
 	for (unsigned i = 0; i < s->params; i++) {
@@ -359,7 +359,7 @@ enum err sqlite_exec(struct call *call, struct db_tx *tx, const char *sql,
 
 	if (e)
 		return failed(call, tx, e, sql);
-	e = bind(call, c, s, values, count, false);
+	e = bind_values(call, c, s, values, count, false);
 	while (!e && (r = sqlite3_step(s->stmt)) == SQLITE_ROW)
 		;
 	if (!e && r != SQLITE_DONE)
@@ -389,7 +389,7 @@ enum err sqlite_query(struct call *call, struct db_tx *tx, const char *sql,
 	rows->borrowed = cached;
 	rows->stmt = rows->statement->stmt;
 	rows->statement->busy = true;
-	e = bind(call, c, rows->statement, values, count, true);
+	e = bind_values(call, c, rows->statement, values, count, true);
 	struct db_rows *out = &take(&rows)->rows;
 	if (e) {
 		sqlite_rows_free(out);
