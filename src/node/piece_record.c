@@ -6,9 +6,8 @@
 
 enum {
 	RECORD_MAGIC = 0x31525041, /* "APR1" */
-	CHECKSUM_BYTES = 16,
-	CHECKSUM_AT = 8,
-	CHECKED_FROM = 24,
+	SEGMENT_CHECKSUM_BYTES = 16,
+	CHECKED_FROM = RECORD_CHECKSUM_AT + RECORD_CHECKSUM_BYTES,
 };
 
 static const uint8_t segment_magic[8] = { 'A', 'C', 'R', 'E', 'P', 'L', 'O', 'G' };
@@ -25,8 +24,8 @@ void segment_header_encode(const struct segment_header *h, uint8_t out[SEGMENT_H
 	put_le32(out + 24, h->expiry_group);
 	memcpy(out + 32, h->key, RECORD_KEY_BYTES);
 	memcpy(out + 64, h->node.b, NODE_ID_BYTES);
-	hash_blake3(BYTES(out, SEGMENT_HEADER_BYTES - CHECKSUM_BYTES), sum);
-	memcpy(out + SEGMENT_HEADER_BYTES - CHECKSUM_BYTES, sum, CHECKSUM_BYTES);
+	hash_blake3(BYTES(out, SEGMENT_HEADER_BYTES - SEGMENT_CHECKSUM_BYTES), sum);
+	memcpy(out + SEGMENT_HEADER_BYTES - SEGMENT_CHECKSUM_BYTES, sum, SEGMENT_CHECKSUM_BYTES);
 }
 
 enum err segment_header_decode(struct call *call, struct bytes wire, struct segment_header *ret)
@@ -36,8 +35,8 @@ enum err segment_header_decode(struct call *call, struct bytes wire, struct segm
 	if (wire.len < SEGMENT_HEADER_BYTES ||
 	    memcmp(wire.data, segment_magic, sizeof(segment_magic)) != 0)
 		return call_fail(call, ERR_FORMAT, "not a piece log segment");
-	hash_blake3(BYTES(wire.data, SEGMENT_HEADER_BYTES - CHECKSUM_BYTES), sum);
-	if (memcmp(wire.data + SEGMENT_HEADER_BYTES - CHECKSUM_BYTES, sum, CHECKSUM_BYTES) != 0)
+	hash_blake3(BYTES(wire.data, SEGMENT_HEADER_BYTES - SEGMENT_CHECKSUM_BYTES), sum);
+	if (memcmp(wire.data + SEGMENT_HEADER_BYTES - SEGMENT_CHECKSUM_BYTES, sum, SEGMENT_CHECKSUM_BYTES) != 0)
 		return call_fail(call, ERR_FORMAT, "segment header is damaged");
 	if (get_le32(wire.data + 8) != SEGMENT_FORMAT_VERSION)
 		return call_fail(call, ERR_FORMAT,
@@ -51,9 +50,10 @@ enum err segment_header_decode(struct call *call, struct bytes wire, struct segm
 	return OK;
 }
 
-/* Over key, place and everything behind the checksum, padding included. */
-static void checksum(const struct record_place *place, struct bytes header, uint8_t out[HASH_BYTES])
+void piece_record_checksum(const struct record_place *place, struct bytes header,
+			   uint8_t out[RECORD_CHECKSUM_BYTES])
 {
+	uint8_t sum[HASH_BYTES];
 	uint8_t text[RECORD_KEY_BYTES + 12 + RECORD_HEADER_MAX];
 	size_t n = header.len - CHECKED_FROM;
 
@@ -62,16 +62,16 @@ static void checksum(const struct record_place *place, struct bytes header, uint
 	put_le64(text + RECORD_KEY_BYTES + 4, place->offset);
 	memcpy(text + RECORD_KEY_BYTES + 12, header.data + CHECKED_FROM, n);
 	/* Type, algorithm and lengths in front of the checksum decide how the rest is read. */
-	for (size_t i = 0; i < CHECKSUM_AT; i++)
+	for (size_t i = 0; i < RECORD_CHECKSUM_AT; i++)
 		text[i] ^= header.data[i];
-	hash_blake3(BYTES(text, RECORD_KEY_BYTES + 12 + n), out);
+	hash_blake3(BYTES(text, RECORD_KEY_BYTES + 12 + n), sum);
+	memcpy(out, sum, RECORD_CHECKSUM_BYTES);
 }
 
 size_t piece_record_encode(const struct piece_record *r, const struct record_place *place,
 			   uint8_t *out)
 {
 	size_t len = record_header_len(r->limit.len);
-	uint8_t sum[HASH_BYTES];
 
 	memset(out, 0, len);
 	put_le32(out, RECORD_MAGIC);
@@ -93,15 +93,14 @@ size_t piece_record_encode(const struct piece_record *r, const struct record_pla
 	put_le16(out + 304, (uint16_t)r->limit.len);
 	if (r->limit.len)
 		memcpy(out + RECORD_FIXED_BYTES, r->limit.data, r->limit.len);
-	checksum(place, BYTES(out, len), sum);
-	memcpy(out + CHECKSUM_AT, sum, CHECKSUM_BYTES);
+	piece_record_checksum(place, BYTES(out, len), out + RECORD_CHECKSUM_AT);
 	return len;
 }
 
 enum err piece_record_decode(struct bytes wire, const struct record_place *place,
 			     struct piece_record *ret)
 {
-	uint8_t sum[HASH_BYTES];
+	uint8_t sum[RECORD_CHECKSUM_BYTES];
 
 	if (wire.len < RECORD_ALIGN || get_le32(wire.data) != RECORD_MAGIC)
 		return ERR_FORMAT;
@@ -110,8 +109,8 @@ enum err piece_record_decode(struct bytes wire, const struct record_place *place
 		return ERR_FORMAT;
 	if (wire.len < len)
 		return ERR_OUT_OF_RANGE;
-	checksum(place, BYTES(wire.data, len), sum);
-	if (memcmp(wire.data + CHECKSUM_AT, sum, CHECKSUM_BYTES) != 0)
+	piece_record_checksum(place, BYTES(wire.data, len), sum);
+	if (memcmp(wire.data + RECORD_CHECKSUM_AT, sum, sizeof(sum)) != 0)
 		return ERR_FORMAT;
 	const uint8_t *p = wire.data;
 	size_t limit_len = get_le16(p + 304);

@@ -28,6 +28,8 @@ enum {
 	RECORD_FIXED_BYTES = 320,
 	RECORD_LIMIT_MAX = 4096, /* bytes of an order limit; real ones have 250 to 400 */
 	RECORD_HEADER_MAX = 4416, /* both together, a multiple of RECORD_ALIGN */
+	RECORD_CHECKSUM_AT = 8,
+	RECORD_CHECKSUM_BYTES = 16,
 	SEGMENT_FORMAT_VERSION = 1,
 };
 
@@ -95,6 +97,9 @@ static inline uint64_t record_len(uint64_t header_len, uint64_t size)
  * limit.len <= RECORD_LIMIT_MAX. */
 size_t piece_record_encode(const struct piece_record *r, const struct record_place *place,
 			   uint8_t *out);
+/* What the checksum of a whole header must be: keyed, over the place and all but itself. */
+void piece_record_checksum(const struct record_place *place, struct bytes header,
+			   uint8_t out[RECORD_CHECKSUM_BYTES]);
 /* Reads the header at the front of wire, which may be longer; ret->limit points into wire.
  * ERR_FORMAT: no record there (or a damaged one).  ERR_OUT_OF_RANGE: the front of one, but wire is
  * too short; more bytes may show it. */

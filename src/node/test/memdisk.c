@@ -55,7 +55,7 @@ static struct {
 	size_t pending_count;
 	uint64_t seed, operations, die_after, free, syncs;
 	int64_t sync_ns;
-	bool dead;
+	_Atomic bool dead;
 } disk = { .free = UINT64_MAX };
 
 struct os_file {
