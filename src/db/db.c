@@ -17,8 +17,9 @@ enum err db_open(struct call *call, const char *url, struct db **ret)
 		return postgres_open(call, url, ret);
 	const char *path = has_prefix(url, "sqlite:") ? url + strlen("sqlite:") : url;
 	if (!path[0])
-		return call_fail(call, ERR_CONFIG,
-				 "the database URL is empty (want sqlite:<path> or postgres://...)");
+		return call_fail(
+			call, ERR_CONFIG,
+			"the database URL is empty (want sqlite:<path> or postgres://...)");
 	if (path == url && strstr(url, "://"))
 		return call_fail(call, ERR_CONFIG,
 				 "database \"%s\": want sqlite:<path> or postgres://user@host/name",
@@ -55,8 +56,8 @@ static enum err check(struct call *call, struct db_tx *tx, size_t count)
 	return OK;
 }
 
-enum err db_exec(struct call *call, struct db_tx *tx, const char *sql, const struct db_value *values,
-		 size_t count, int64_t *ret_changed)
+enum err db_exec(struct call *call, struct db_tx *tx, const char *sql,
+		 const struct db_value *values, size_t count, int64_t *ret_changed)
 {
 	TRY_PLAIN(check(call, tx, count));
 	if (tx->read_only) {

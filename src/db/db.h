@@ -51,8 +51,8 @@ struct db_value {
 
 /* Changes rows; *ret_changed (may be NULL) counts them.  Statements are prepared once per
  * connection, keyed by the address-independent text of sql.  ERR_EXISTS: unique constraint. */
-enum err db_exec(struct call *call, struct db_tx *tx, const char *sql, const struct db_value *values,
-		 size_t count, int64_t *ret_changed) MUST_USE;
+enum err db_exec(struct call *call, struct db_tx *tx, const char *sql,
+		 const struct db_value *values, size_t count, int64_t *ret_changed) MUST_USE;
 /* Rows come one at a time; end with db_rows_free before the next statement. */
 enum err db_query(struct call *call, struct db_tx *tx, const char *sql,
 		  const struct db_value *values, size_t count, struct db_rows **ret) MUST_USE;
@@ -66,10 +66,12 @@ struct bytes db_bytes(const struct db_rows *rows, unsigned column);
 
 #define DB_EXEC(call, tx, sql, ret_changed, ...)                                                   \
 	db_exec(call, tx, sql, (const struct db_value[]){ __VA_ARGS__ },                           \
-		sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value), ret_changed)
+		sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value),        \
+		ret_changed)
 #define DB_QUERY(call, tx, sql, ret_rows, ...)                                                     \
 	db_query(call, tx, sql, (const struct db_value[]){ __VA_ARGS__ },                          \
-		 sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value), ret_rows)
+		 sizeof((const struct db_value[]){ __VA_ARGS__ }) / sizeof(struct db_value),       \
+		 ret_rows)
 
 /* Migrations: an append-only list; step i is applied once, in its own transaction, recorded in
  * table schema_version.  ERR_PRECONDITION when the database is newer than the program. */
@@ -79,7 +81,8 @@ struct db_migration {
 };
 enum err db_migrate(struct call *call, struct db *db, const struct db_migration *list,
 		    size_t count) MUST_USE;
-/* A consistent copy to a new file while in use (SQLite only; ERR_UNIMPLEMENTED otherwise with advice). */
+/* A consistent copy to a new file while in use (SQLite only; ERR_UNIMPLEMENTED otherwise with
+ * advice). */
 enum err db_backup(struct call *call, struct db *db, const char *path) MUST_USE;
 
 #endif

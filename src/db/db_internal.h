@@ -5,10 +5,10 @@
 #include "db/db.h"
 
 enum {
-	DB_VALUES_MAX = 64,      /* parameters of one statement */
-	DB_SQL_MAX = 64 << 10,   /* bytes of one statement's text */
+	DB_VALUES_MAX = 64,	 /* parameters of one statement */
+	DB_SQL_MAX = 64 << 10,	 /* bytes of one statement's text */
 	DB_STATEMENTS_MAX = 512, /* prepared statements kept per connection */
-	DB_TRIES_MAX = 10,       /* of one transaction */
+	DB_TRIES_MAX = 10,	 /* of one transaction */
 };
 
 struct db_driver {

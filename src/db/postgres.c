@@ -165,8 +165,8 @@ static void roll_back(struct pg_tx *tx)
 		return; /* the pool closes what is not idle */
 }
 
-static enum err run_once(struct call *call, struct pg_db *p, bool read_only, db_work *work, void *arg,
-			 enum pg_fate *ret_fate)
+static enum err run_once(struct call *call, struct pg_db *p, bool read_only, db_work *work,
+			 void *arg, enum pg_fate *ret_fate)
 {
 	struct pg_tx tx = { .tx = { .db = &p->db, .read_only = read_only } };
 
@@ -377,9 +377,10 @@ static enum err pg_lock_schema(struct call *call, struct db_tx *tx)
 
 static enum err pg_backup(struct call *call, struct db *db, const char *path)
 {
-	return call_fail(call, ERR_UNIMPLEMENTED,
-			 "the database is PostgreSQL: back it up with pg_dump, or with your server's "
-			 "own tools");
+	return call_fail(
+		call, ERR_UNIMPLEMENTED,
+		"the database is PostgreSQL: back it up with pg_dump, or with your server's "
+		"own tools");
 }
 
 static void pg_close(struct db *db)

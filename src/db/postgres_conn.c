@@ -145,7 +145,8 @@ static enum err next_result(struct call *call, struct pg_conn *c, enum pg_fate *
 }
 
 /* All results of what was sent; the first failure counts, the last success is returned. */
-static enum err collect(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate, PGresult **ret)
+static enum err collect(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate,
+			PGresult **ret)
 {
 	AUTO(result_auto) PGresult *last = NULL;
 	enum err e = OK;
@@ -324,8 +325,8 @@ static enum err connect_error(struct call *call, PGconn *pg)
 			     ? ERR_PERMISSION
 			     : ERR_UNAVAILABLE;
 
-	return fail_text(call, e, "cannot reach the database (does it run, is the URL right?): ",
-			 text);
+	return fail_text(call, e,
+			 "cannot reach the database (does it run, is the URL right?): ", text);
 }
 
 static enum err poll_connect(struct call *call, PGconn *pg)
@@ -350,8 +351,10 @@ static enum err poll_connect(struct call *call, PGconn *pg)
 enum err pg_conn_open(struct call *call, const char *url, struct pg_conn **ret)
 {
 	/* What stands before dbname, the URL may overrule. */
-	static const char *const keys[] = { "fallback_application_name", "client_encoding",
-					    "keepalives_idle", "tcp_user_timeout", "dbname", NULL };
+	static const char *const keys[] = {
+		"fallback_application_name", "client_encoding", "keepalives_idle",
+		"tcp_user_timeout",	     "dbname",		NULL
+	};
 	const char *const values[] = { "acre", "UTF8", "30", "30000", url, NULL };
 	AUTO_FREE struct pg_conn *c = calloc(1, sizeof(*c));
 	AUTO_CALL struct call own = CALL_INIT;

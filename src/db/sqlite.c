@@ -54,7 +54,8 @@ static struct sqlite_db *sqlite_of(struct db *db)
 /* Runs one job's work inside the open transaction. */
 static enum err run_work(struct sqlite_db *s, struct job *j)
 {
-	struct sqlite_tx tx = { .tx = { .db = &s->db, .read_only = j->read_only }, .conn = s->conn };
+	struct sqlite_tx tx = { .tx = { .db = &s->db, .read_only = j->read_only },
+				.conn = s->conn };
 	enum err e = j->work(j->call, &tx.tx, j->arg);
 
 	if (e == OK && tx.tx.failed)
@@ -97,7 +98,8 @@ static bool run_group(struct sqlite_db *s, struct job *first)
 	call_init(&own);
 	enum err e = sqlite_conn_run(&own, s->conn, "BEGIN IMMEDIATE");
 	if (e) {
-		/* Another process has it, or the disk is gone: one by one would only take longer. */
+		/* Another process has it, or the disk is gone: one by one would only take longer.
+		 */
 		for (struct job *j = first; j; j = j->next) {
 			call_copy_error(j->call, &own);
 			j->result = e;
@@ -267,8 +269,8 @@ static void reader_put(struct sqlite_db *s, struct sqlite_conn *c)
 	os_cond_signal(&s->reader_back);
 }
 
-static enum err read_on(struct call *call, struct sqlite_db *s, struct sqlite_conn *c, db_work *work,
-			void *arg)
+static enum err read_on(struct call *call, struct sqlite_db *s, struct sqlite_conn *c,
+			db_work *work, void *arg)
 {
 	struct sqlite_tx tx = { .tx = { .db = &s->db, .read_only = true }, .conn = c };
 

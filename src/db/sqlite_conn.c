@@ -12,7 +12,7 @@
 #include "os/file.h"
 
 enum {
-	BUSY_MS = 10000,         /* how long another process may keep us waiting */
+	BUSY_MS = 10000, /* how long another process may keep us waiting */
 	STEPS_BETWEEN_LOOKS = 10000,
 	SLOTS = 2 * DB_STATEMENTS_MAX,
 };
@@ -127,7 +127,8 @@ enum err sqlite_conn_run(struct call *call, struct sqlite_conn *c, const char *s
 {
 	int r = sqlite3_exec(c->handle, sql, NULL, NULL, NULL);
 
-	return r == SQLITE_OK ? OK : sqlite_error(call, c->handle, sqlite3_extended_errcode(c->handle));
+	return r == SQLITE_OK ? OK
+			      : sqlite_error(call, c->handle, sqlite3_extended_errcode(c->handle));
 }
 
 bool sqlite_conn_lost_tx(const struct sqlite_conn *c)
@@ -147,8 +148,8 @@ static enum err make_private(struct call *call, const char *path)
 	struct os_stat there;
 
 	/* Never touch the file once SQLite has it open: closing any descriptor of it would drop the
-	 * locks of every connection of this process (POSIX), and another process could then take the
-	 * log away. */
+	 * locks of every connection of this process (POSIX), and another process could then take
+	 * the log away. */
 	enum err e = os_stat(call, path, &there);
 	if (e != ERR_NOT_FOUND)
 		return e;
@@ -316,7 +317,8 @@ static int bind_one(sqlite3_stmt *stmt, int at, const struct db_value *v, bool c
 	case DB_INT:
 		return sqlite3_bind_int64(stmt, at, v->i);
 	case DB_TEXT:
-		return sqlite3_bind_text64(stmt, at, v->bytes.len ? (const char *)v->bytes.data : "",
+		return sqlite3_bind_text64(stmt, at,
+					   v->bytes.len ? (const char *)v->bytes.data : "",
 					   v->bytes.len, life, SQLITE_UTF8);
 	case DB_BLOB:
 		/* A NULL pointer would bind NULL. */
@@ -328,7 +330,7 @@ static int bind_one(sqlite3_stmt *stmt, int at, const struct db_value *v, bool c
 }
 
 static enum err bind_values(struct call *call, struct sqlite_conn *c, const struct statement *s,
-		     const struct db_value *values, size_t count, bool copy)
+			    const struct db_value *values, size_t count, bool copy)
 {
 	for (unsigned i = 0; i < s->params; i++) {
 		if (s->value_of[i] >= count)

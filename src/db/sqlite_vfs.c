@@ -23,8 +23,8 @@ struct vfs_file {
 	sqlite3_file base;
 	struct os_file *file;
 	int lock_level;
-	bool locked;          /* with os_file_lock, until closed */
-	bool sync_dir;        /* new: its name must survive, too */
+	bool locked;   /* with os_file_lock, until closed */
+	bool sync_dir; /* new: its name must survive, too */
 	char path[VFS_PATH_MAX + 1];
 };
 
@@ -64,8 +64,8 @@ static int vfs_read(sqlite3_file *f, void *buf, int amount, sqlite3_int64 offset
 	size_t n = 0;
 
 	call_init(&call);
-	enum err e = os_file_read_at(&call, file_of(f)->file, buf, (size_t)amount,
-				     (uint64_t)offset, &n);
+	enum err e = os_file_read_at(&call, file_of(f)->file, buf, (size_t)amount, (uint64_t)offset,
+				     &n);
 	if (e)
 		return code_of(e, SQLITE_IOERR_READ);
 	if (n < (size_t)amount) {
@@ -292,7 +292,8 @@ enum err db_vfs_register(struct call *call)
 		.xCurrentTimeInt64 = vfs_now_ms,
 		.xGetLastError = vfs_last_error,
 	};
-	/* SQLite seeds its randomness (log salts) from the default VFS; ours has the world's seed. */
+	/* SQLite seeds its randomness (log salts) from the default VFS; ours has the world's seed.
+	 */
 	int r = sqlite3_vfs_register(&vfs, os_simulated());
 
 	if (r != SQLITE_OK)

@@ -48,8 +48,8 @@ static enum err check_chain(struct call *call, struct satellite *sat, struct are
 	if ((info->version & KEY_VERSION_AUDITABLE) && m->caveats_count > 0)
 		return call_fail(call, ERR_PERMISSION,
 				 "unregistered tail not allowed for auditable API key");
-	uint8_t(*tails)[MACAROON_TAIL_BYTES] =
-		arena_array(a, m->caveats_count + 1, MACAROON_TAIL_BYTES);
+	uint8_t(*tails)[MACAROON_TAIL_BYTES] = arena_array(a, m->caveats_count + 1,
+							   MACAROON_TAIL_BYTES);
 	if (!tails)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	macaroon_tails(m, &info->secret, tails);
@@ -121,8 +121,8 @@ enum err satellite_revoke(struct call *call, struct satellite *sat, const struct
 	TRY_PLAIN(find(call, sat, auth->key.head, &info));
 	if (!bytes_equal(target.head, auth->key.head) || !macaroon_valid(&target, &info.secret))
 		return call_fail(call, ERR_INVALID, "Macaroon to revoke invalid");
-	uint8_t(*tails)[MACAROON_TAIL_BYTES] =
-		arena_array(a, target.caveats_count + 1, MACAROON_TAIL_BYTES);
+	uint8_t(*tails)[MACAROON_TAIL_BYTES] = arena_array(a, target.caveats_count + 1,
+							   MACAROON_TAIL_BYTES);
 	if (!tails)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	macaroon_tails(&target, &info.secret, tails);

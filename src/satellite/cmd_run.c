@@ -23,15 +23,17 @@ enum err satellite_url(struct call *call, struct arena *a, const struct satellit
 
 	if (!u.address[0]) {
 		/* The address really bound, while it runs. */
-		enum err e = os_file_read_all(call, os_path_join(call, config->dir, "address"), &file);
+		enum err e = os_file_read_all(call, os_path_join(call, config->dir, "address"),
+					      &file);
 		if (e && e != ERR_NOT_FOUND)
 			return e;
 		while (file.len && file.data[file.len - 1] == '\n')
 			file.len--;
 		u.address = e ? config->address : buf_cstr(&file);
 		if (e && strcmp(strrchr(config->address, ':'), ":0") == 0)
-			return call_fail(call, ERR_UNAVAILABLE,
-					 "its port is chosen when it starts: run the satellite first");
+			return call_fail(
+				call, ERR_UNAVAILABLE,
+				"its port is chosen when it starts: run the satellite first");
 	}
 	node_url_add(&url, &u);
 	*ret = arena_str(a, buf_bytes(&url));
@@ -49,9 +51,10 @@ static enum err lock_dir(struct command *c, struct os_file **ret)
 	if (e) {
 		os_file_close(f);
 		if (e == ERR_BUSY)
-			return call_fail(c->call, ERR_BUSY,
-					 "%s is in use: a satellite runs there already; stop that one first",
-					 c->o.dir);
+			return call_fail(
+				c->call, ERR_BUSY,
+				"%s is in use: a satellite runs there already; stop that one first",
+				c->o.dir);
 		return e;
 	}
 	*ret = f;
@@ -91,10 +94,12 @@ static void log_start(struct command *c, struct satellite *sat, const char *addr
 		 F_STR("rs", sat->config.rs), F_U64("nodes_known", count.known),
 		 F_U64("nodes_online", count.online));
 	if (strncmp(address, "0.0.0.0:", 8) == 0 && !sat->config.external_address[0])
-		log_warn("it listens on all addresses, but nodes and clients are not told a useful one: "
+		log_warn("it listens on all addresses, but nodes and clients are not told a useful "
+			 "one: "
 			 "set external-address");
 	if (overlay_newest_ns(sat) > os_clock_unix_ns() + CLOCK_NS_MAX)
-		log_warn("the clock of this machine is behind: the database has entries from the future; "
+		log_warn("the clock of this machine is behind: the database has entries from the "
+			 "future; "
 			 "set the clock, or orders and uploads will be refused");
 }
 
@@ -110,7 +115,9 @@ static enum err serve(struct command *c, struct satellite *sat)
 	AUTO_FREE struct rpc_method *methods = NULL;
 	struct rpc_server *server = NULL;
 	struct rpc_server_config config = {
-		.tls = sat->tls, .address = sat->config.address, .service = sat,
+		.tls = sat->tls,
+		.address = sat->config.address,
+		.service = sat,
 		.connections_max = (unsigned)MIN(sat->config.connections_max, (uint64_t)UINT32_MAX),
 		.active_max = (unsigned)MIN(sat->config.active_max, (uint64_t)UINT32_MAX),
 	};

@@ -64,9 +64,10 @@ static enum err choose_code(struct command *c)
 		struct redundancy r;
 		TRY_PLAIN(redundancy_parse(c->call, c->o.config.rs, &r));
 		if (flag_given(c, "nodes") && r.total > c->o.nodes)
-			command_note("note: code %s places %u pieces, but only %llu nodes are expected; "
-				     "uploads will find too few nodes",
-				     c->o.config.rs, r.total, (unsigned long long)c->o.nodes);
+			command_note(
+				"note: code %s places %u pieces, but only %llu nodes are expected; "
+				"uploads will find too few nodes",
+				c->o.config.rs, r.total, (unsigned long long)c->o.nodes);
 		return OK;
 	}
 	code_propose(c->o.nodes, choices);
@@ -79,7 +80,8 @@ static enum err choose_code(struct command *c)
 		   (unsigned long long)c->o.nodes, c->o.nodes == 1 ? "" : "s");
 	for (unsigned i = 0; i < CODE_CHOICES; i++)
 		code_describe(&c->out, &choices[i], c->o.nodes);
-	buf_printf(&c->out, "Taken: %s.  Another one: setting \"rs\" in the config file, or --rs.\n\n",
+	buf_printf(&c->out,
+		   "Taken: %s.  Another one: setting \"rs\" in the config file, or --rs.\n\n",
 		   c->o.config.rs);
 	return OK;
 }
@@ -118,9 +120,10 @@ static enum err write_config(struct command *c)
 	AUTO_BUF struct buf text = BUF_INIT(CONFIG_FILE_MAX);
 	const struct param_set all = { satellite_params, satellite_params_count };
 
-	buf_add_str(&text, "# Settings of this satellite.  A line that begins with # is a comment; each "
-			   "setting shows its\n# default until the # in front is taken away.  "
-			   "\"acre-satellite run\" takes the same as flags.\n\n");
+	buf_add_str(&text,
+		    "# Settings of this satellite.  A line that begins with # is a comment; each "
+		    "setting shows its\n# default until the # in front is taken away.  "
+		    "\"acre-satellite run\" takes the same as flags.\n\n");
 	param_add_config(&text, all, &c->o);
 	TRY_PLAIN(buf_status(&text));
 	return os_file_write_all(c->call, os_path_join(c->call, c->o.dir, "config"),
@@ -142,7 +145,8 @@ static enum err finish(struct command *c)
 		   "  address for all: acre-satellite url --dir %s\n"
 		   "  a project:       acre-satellite project create --dir %s --name NAME\n"
 		   "  a key for it:    acre-satellite apikey create --dir %s --project NAME\n"
-		   "Move %s/" OFFLINE_DIR " to a safe place that is not this machine: its ca.key can make "
+		   "Move %s/" OFFLINE_DIR
+		   " to a safe place that is not this machine: its ca.key can make "
 		   "this identity again, and the satellite never needs it.\n",
 		   id, c->o.dir, c->o.dir, c->o.dir, c->o.dir, c->o.dir, c->o.dir);
 	return OK;
@@ -154,7 +158,8 @@ enum err command_setup(struct command *c)
 
 	TRY_PLAIN(settings(c));
 	TRY_PLAIN(choose_code(c));
-	/* The file keeps what was said; what follows from it (the default database) is not in it. */
+	/* The file keeps what was said; what follows from it (the default database) is not in it.
+	 */
 	file = c->o;
 	TRY_PLAIN(satellite_config_complete(c->call, &c->call->scratch, &c->o.config, c->o.dir));
 	TRY_PLAIN(check_new(c));

@@ -176,13 +176,15 @@ static void add_piece(struct command *c, const struct nodes_list *l, uint32_t nu
 
 	node_id_text(id, text);
 	if (c->o.json) {
-		buf_printf(&c->out, "%s{\"piece\":%u,\"node\":\"%s\",\"address\":", first ? "" : ",",
-			   number, text);
+		buf_printf(&c->out,
+			   "%s{\"piece\":%u,\"node\":\"%s\",\"address\":", first ? "" : ",", number,
+			   text);
 		text_add_json(&c->out, bytes_str(address));
 		buf_printf(&c->out, ",\"online\":%s}", state[1] == 'n' ? "true" : "false");
 		return;
 	}
-	buf_printf(&c->out, "    piece %2u  node %.12s...  %-21s  %s\n", number, text, address, state);
+	buf_printf(&c->out, "    piece %2u  node %.12s...  %-21s  %s\n", number, text, address,
+		   state);
 }
 
 static enum err add_segment(struct command *c, struct db *db, struct node_aliases *aliases,
@@ -206,7 +208,8 @@ static enum err add_segment(struct command *c, struct db *db, struct node_aliase
 			   (long long)s->plain_size);
 	else
 		buf_printf(&c->out,
-			   "  segment %d of part %d: %lld bytes; %u of these %zu pieces give it back\n",
+			   "  segment %d of part %d: %lld bytes; %u of these %zu pieces give it "
+			   "back\n",
 			   position_index(s->position), position_part(s->position),
 			   (long long)s->plain_size, s->redundancy.required, count);
 	for (size_t i = 0; i < count; i++)
@@ -276,7 +279,8 @@ enum err command_backup(struct command *c)
 	TRY_PLAIN(command_database(c, &db));
 	TRY_PLAIN(db_backup(c->call, db, c->args[0]));
 	buf_printf(&c->out,
-		   "The database is copied to %s.  To bring the satellite back you also need identity.cert, "
+		   "The database is copied to %s.  To bring the satellite back you also need "
+		   "identity.cert, "
 		   "identity.key and config of %s.\n",
 		   c->args[0], c->o.dir);
 	return OK;

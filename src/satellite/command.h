@@ -39,7 +39,7 @@ struct command_entry {
 	const char *usage, *summary;
 	const struct param *params; /* besides --dir and --help */
 	size_t params_count;
-	bool settings;              /* takes the satellite's settings as flags, too */
+	bool settings; /* takes the satellite's settings as flags, too */
 	size_t args_max;
 	enum err (*run)(struct command *c);
 };

@@ -20,17 +20,21 @@ const struct param satellite_params[] = {
 	ENTRY("external-address", external_address, PARAM_STR, "",
 	      "host:port that nodes and clients are told; empty: the address it listens on"),
 	ENTRY("database", database, PARAM_STR, "",
-	      "sqlite:<path> (under its directory, unless it begins with /) or postgres://user@host/name;\n"
+	      "sqlite:<path> (under its directory, unless it begins with /) or "
+	      "postgres://user@host/name;\n"
 	      "empty: satellite.db in its directory"),
 	ENTRY("log-level", log_level, PARAM_STR, "info", "debug, info, warn, error or none"),
 	ENTRY("development", development, PARAM_BOOL, "false",
-	      "a network on one machine, for trying: the settings below that are meant for the open\n"
+	      "a network on one machine, for trying: the settings below that are meant for the "
+	      "open\n"
 	      "internet default to off (distinct networks, public addresses, difficulty, rates)"),
 	ENTRY("rs", rs, PARAM_STR, "29/35/80/110",
-	      "erasure code k/m/o/n[-e]: k pieces give a segment back, it is repaired when only m are\n"
+	      "erasure code k/m/o/n[-e]: k pieces give a segment back, it is repaired when only m "
+	      "are\n"
 	      "left, an upload is done with o, and n are started; e is the share size in bytes"),
 	ENTRY("segment-size", max_segment_size, PARAM_SIZE, "64MiB",
-	      "largest segment in plain bytes; smaller ones are for tests, real clients cut at 64 MiB"),
+	      "largest segment in plain bytes; smaller ones are for tests, real clients cut at 64 "
+	      "MiB"),
 	ENTRY("max-inline-size", max_inline_size, PARAM_SIZE, "4KiB",
 	      "segments up to this many plain bytes live in the database instead of on nodes"),
 	ENTRY("max-key-length", max_key_length, PARAM_SIZE, "4000",
@@ -54,7 +58,8 @@ const struct param satellite_params[] = {
 	ENTRY("min-difficulty", min_difficulty, PARAM_U64, "16",
 	      "trailing zero bits a new node's ID must have; what makes a new identity cost work"),
 	ENTRY("distinct-networks", distinct_networks, PARAM_BOOL, "true",
-	      "pieces of a segment go to distinct networks (/24, in IPv6 /64), not only to distinct\n"
+	      "pieces of a segment go to distinct networks (/24, in IPv6 /64), not only to "
+	      "distinct\n"
 	      "nodes; with all nodes in one place turn it off, or uploads find one node only"),
 	ENTRY("allow-private-ips", allow_private_ips, PARAM_BOOL, "false",
 	      "nodes may have addresses of private networks and loopback"),
@@ -76,10 +81,14 @@ const size_t satellite_params_count = ARRAY_LEN(satellite_params);
 static const struct {
 	const char *name, *value;
 } development[] = {
-	{ "min-difficulty", "0" },     { "distinct-networks", "false" },
-	{ "allow-private-ips", "true" }, { "min-free-space", "0" },
-	{ "checkin-interval", "0s" },  { "rate", "0" },
-	{ "upload-interval", "0s" },   { "download-interval", "0s" },
+	{ "min-difficulty", "0" },
+	{ "distinct-networks", "false" },
+	{ "allow-private-ips", "true" },
+	{ "min-free-space", "0" },
+	{ "checkin-interval", "0s" },
+	{ "rate", "0" },
+	{ "upload-interval", "0s" },
+	{ "download-interval", "0s" },
 	{ "rs", "4/6/8/10" },
 };
 
@@ -138,7 +147,8 @@ enum err satellite_config_check(struct call *call, struct satellite_config *conf
 
 	TRY_PLAIN(redundancy_parse(call, config->rs, &config->redundancy));
 	if (log_parse_level(config->log_level, &level))
-		return call_fail(call, ERR_CONFIG, "log-level: \"%s\" is not debug, info, warn, error or none",
+		return call_fail(call, ERR_CONFIG,
+				 "log-level: \"%s\" is not debug, info, warn, error or none",
 				 config->log_level);
 	if (!strrchr(config->address, ':'))
 		return call_fail(call, ERR_CONFIG, "address: \"%s\" has no port (want host:port)",
@@ -165,10 +175,11 @@ enum err satellite_config_read_file(struct call *call, struct arena *a, struct p
 	enum err e = os_file_read_all(call, path, &text);
 
 	if (e == ERR_NOT_FOUND)
-		return call_fail(call, ERR_CONFIG,
-				 "%s does not exist: make a satellite there with \"acre-satellite setup "
-				 "--dir %s\"",
-				 path, dir);
+		return call_fail(
+			call, ERR_CONFIG,
+			"%s does not exist: make a satellite there with \"acre-satellite setup "
+			"--dir %s\"",
+			path, dir);
 	TRY_PLAIN(e);
 	TRY(param_read_config(call, a, set, options, buf_bytes(&text)), "%s", path);
 	return OK;

@@ -9,9 +9,9 @@
 
 /* Numbers of metainfo.md 3.4 and satellite.md that are no setting. */
 enum {
-	LIMIT_INLINE_CIPHER_BYTES = 4736,            /* 4096 with 128-byte blocks */
-	LIMIT_SEGMENT_CIPHER_BYTES = 76695936,       /* 64 MiB with 128-byte blocks */
-	LIMIT_METADATA_BYTES = 2 << 10,              /* metadata + ETag + checksum */
+	LIMIT_INLINE_CIPHER_BYTES = 4736,      /* 4096 with 128-byte blocks */
+	LIMIT_SEGMENT_CIPHER_BYTES = 76695936, /* 64 MiB with 128-byte blocks */
+	LIMIT_METADATA_BYTES = 2 << 10,	       /* metadata + ETag + checksum */
 	LIMIT_METADATA_KEY_BYTES = 48,
 	LIMIT_PARTS = 10000,
 	LIMIT_LIST_PAGE = 1000,
@@ -48,15 +48,15 @@ struct satellite_config {
 	uint64_t max_inline_size;  /* plain; larger ones are remote */
 	uint64_t max_key_length;   /* encrypted object key */
 	uint64_t min_part_size;
-	uint64_t max_buckets;      /* per project */
-	uint64_t rate;             /* requests per second and project; 0 = no limit */
+	uint64_t max_buckets; /* per project */
+	uint64_t rate;	      /* requests per second and project; 0 = no limit */
 	uint64_t rate_burst;
-	int64_t upload_interval;   /* same object, BeginObject; 0 = no limit */
+	int64_t upload_interval; /* same object, BeginObject; 0 = no limit */
 	uint64_t upload_burst;
 	int64_t download_interval; /* same object, downloads and stats */
 	uint64_t download_burst;
-	uint64_t max_storage;      /* per project unless its row says otherwise; 0 = no limit */
-	uint64_t max_bandwidth;    /* per month */
+	uint64_t max_storage;	/* per project unless its row says otherwise; 0 = no limit */
+	uint64_t max_bandwidth; /* per month */
 	uint64_t max_segments;
 
 	/* nodes */
@@ -78,8 +78,8 @@ extern const struct param satellite_params[];
 extern const size_t satellite_params_count;
 
 /* The parts of reading it, in this order: param_defaults; the development preset if the file or the
- * arguments ask for it; <dir>/config; the arguments; complete.  Strings live in `a`.  `set` may have
- * more settings, if struct satellite_config is the first member of its options. */
+ * arguments ask for it; <dir>/config; the arguments; complete.  Strings live in `a`.  `set` may
+ * have more settings, if struct satellite_config is the first member of its options. */
 enum err satellite_config_development(struct call *call, struct arena *a, struct param_set set,
 				      void *options) MUST_USE;
 enum err satellite_config_read_file(struct call *call, struct arena *a, struct param_set set,

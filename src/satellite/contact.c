@@ -26,7 +26,8 @@ static bool v6_is_global(const uint8_t *ip)
 		return v4_is_global(ip + 12);
 	if (memcmp(ip, zero, sizeof(zero)) == 0 && ip[15] <= 1)
 		return false; /* unspecified, loopback */
-	return ip[0] != 0xff && (ip[0] & 0xfe) != 0xfc && !(ip[0] == 0xfe && (ip[1] & 0x80) == 0x80);
+	return ip[0] != 0xff && (ip[0] & 0xfe) != 0xfc &&
+	       !(ip[0] == 0xfe && (ip[1] & 0x80) == 0x80);
 }
 
 bool contact_ip_is_global(const uint8_t *ip, size_t len)
@@ -53,15 +54,17 @@ enum err contact_resolve(struct call *call, const struct satellite *sat, const c
 	if (e == ERR_CANCELED)
 		return e;
 	if (e || !os_ip_parse(ip_port, ip, &len)) {
-		call_wrap(call, ERR_INVALID, "failed to resolve IP from address: %.200s, err", address);
+		call_wrap(call, ERR_INVALID, "failed to resolve IP from address: %.200s, err",
+			  address);
 		call->status = 0;
 		return ERR_INVALID;
 	}
 	if (!sat->config.allow_private_ips && !contact_ip_is_global(ip, len))
-		return call_fail(call, ERR_INVALID,
-				 "IP address not allowed: %.200s is not reachable from the internet "
-				 "(the satellite's operator may set allow-private-ips)",
-				 address);
+		return call_fail(
+			call, ERR_INVALID,
+			"IP address not allowed: %.200s is not reachable from the internet "
+			"(the satellite's operator may set allow-private-ips)",
+			address);
 	if (sat->config.distinct_networks)
 		network_text(ip, len, net);
 	else

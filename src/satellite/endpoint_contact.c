@@ -30,9 +30,10 @@ static const char *clean(struct arena *a, const char *text, size_t max)
 static enum err check_address(struct call *call, const char *address)
 {
 	if (!address || !address[0] || strlen(address) > NODE_ADDRESS_MAX)
-		return call_fail(call, ERR_INVALID,
-				 "failed to resolve IP from address: want host:port of at most %d bytes",
-				 NODE_ADDRESS_MAX);
+		return call_fail(
+			call, ERR_INVALID,
+			"failed to resolve IP from address: want host:port of at most %d bytes",
+			NODE_ADDRESS_MAX);
 	return OK;
 }
 
@@ -52,10 +53,11 @@ static enum err check_difficulty(struct call *call, struct satellite *sat, const
 	unsigned has = node_id_difficulty(id);
 
 	if (has < sat->config.min_difficulty && !overlay_is_known(sat, id))
-		return call_fail(call, ERR_INTERNAL,
-				 "node id difficulty is %u when %llu is the minimum (make an identity "
-				 "with at least that difficulty)",
-				 has, (unsigned long long)sat->config.min_difficulty);
+		return call_fail(
+			call, ERR_INTERNAL,
+			"node id difficulty is %u when %llu is the minimum (make an identity "
+			"with at least that difficulty)",
+			has, (unsigned long long)sat->config.min_difficulty);
 	return OK;
 }
 
@@ -195,7 +197,8 @@ static enum err amnesty_report(struct call *call, void *service, struct rpc_stre
 			      &contact__amnesty_report_request__descriptor, &req));
 	TRY_PLAIN(peer(call, stream, ERR_UNAUTHENTICATED, &id));
 	node_id_text(&id, id_text);
-	log_info("amnesty report", F_STR("node", id_text), F_U64("lost_pieces", req->n_lost_pieces));
+	log_info("amnesty report", F_STR("node", id_text),
+		 F_U64("lost_pieces", req->n_lost_pieces));
 	return rpc_send_message(call, stream, &resp.base);
 }
 

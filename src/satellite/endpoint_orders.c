@@ -11,8 +11,8 @@ static enum err receive_all(struct call *call, struct rpc_stream *stream, struct
 
 	for (;;) {
 		Orders__SettlementRequest *entry = NULL;
-		enum err e = rpc_recv_message(call, stream, &a, &orders__settlement_request__descriptor,
-					      &entry);
+		enum err e = rpc_recv_message(call, stream, &a,
+					      &orders__settlement_request__descriptor, &entry);
 		if (e == ERR_EOF)
 			return OK;
 		TRY_PLAIN(e);
@@ -58,8 +58,9 @@ static enum err settlement_with_window(struct call *call, void *service, struct 
 	enum err e = settlement_finish(call, s, sat->db, &accepted);
 	if (e) {
 		log_warn("settlement not stored", F_STR("error", call_error(call, e)));
-		return call_fail(call, ERR_UNAVAILABLE,
-				 "the satellite could not store the settlement; send it again later");
+		return call_fail(
+			call, ERR_UNAVAILABLE,
+			"the satellite could not store the settlement; send it again later");
 	}
 	return answer(call, stream, s, accepted);
 }

@@ -121,7 +121,8 @@ static void remember_head(struct key_cache *c, struct bytes head, const struct k
 static bool cached_tail(struct key_cache *c, const uint8_t *tail)
 {
 	OS_LOCKED(&c->lock);
-	for (size_t at = slot_of(tail, TAIL_SLOTS); c->tails[at].checked_ns; at = (at + 1) % TAIL_SLOTS)
+	for (size_t at = slot_of(tail, TAIL_SLOTS); c->tails[at].checked_ns;
+	     at = (at + 1) % TAIL_SLOTS)
 		if (memcmp(c->tails[at].tail, tail, MACAROON_TAIL_BYTES) == 0)
 			return os_clock_mono_ns() - c->tails[at].checked_ns <= TAIL_NS_MAX;
 	return false;
@@ -133,8 +134,7 @@ static void remember_tail(struct key_cache *c, const uint8_t *tail, int64_t chec
 	if (c->tails_count >= KEY_TAILS_MAX)
 		tails_clear(c);
 	size_t at = slot_of(tail, TAIL_SLOTS);
-	while (c->tails[at].checked_ns &&
-	       memcmp(c->tails[at].tail, tail, MACAROON_TAIL_BYTES) != 0)
+	while (c->tails[at].checked_ns && memcmp(c->tails[at].tail, tail, MACAROON_TAIL_BYTES) != 0)
 		at = (at + 1) % TAIL_SLOTS;
 	if (!c->tails[at].checked_ns)
 		c->tails_count++;

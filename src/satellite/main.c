@@ -21,7 +21,8 @@ static const struct param common_params[] = {
 	OPTION("help", help, 'h', PARAM_BOOL, "false", "this text"),
 };
 static const struct param setup_params[] = {
-	OPTION("nodes", nodes, 0, PARAM_U64, "10", "how many nodes are expected, to propose a code"),
+	OPTION("nodes", nodes, 0, PARAM_U64, "10",
+	       "how many nodes are expected, to propose a code"),
 	OPTION("difficulty", difficulty, 0, PARAM_U64, "8",
 	       "difficulty of the satellite's own identity; 36 is what Storj's own have"),
 };
@@ -36,7 +37,8 @@ static const struct param key_params[] = {
 	OPTION("name", name, 0, PARAM_STR, "default", "name of the key"),
 };
 static const struct param pieces_params[] = {
-	OPTION("largest", largest, 0, PARAM_BOOL, "false", "of the largest object instead of the newest"),
+	OPTION("largest", largest, 0, PARAM_BOOL, "false",
+	       "of the largest object instead of the newest"),
 	OPTION("bucket", bucket, 0, PARAM_STR, "", "look only in this bucket"),
 	OPTION("json", json, 0, PARAM_BOOL, "false", "print JSON"),
 };
@@ -44,9 +46,10 @@ static const struct param pieces_params[] = {
 #define PARAMS(table) table, ARRAY_LEN(table)
 
 static const struct command_entry commands[] = {
-	{ "setup", "--dir DIR [SETTINGS]", "make a new satellite in a directory", PARAMS(setup_params),
-	  true, 0, command_setup },
-	{ "run", "--dir DIR [SETTINGS]", "serve until told to stop", NULL, 0, true, 0, command_run },
+	{ "setup", "--dir DIR [SETTINGS]", "make a new satellite in a directory",
+	  PARAMS(setup_params), true, 0, command_setup },
+	{ "run", "--dir DIR [SETTINGS]", "serve until told to stop", NULL, 0, true, 0,
+	  command_run },
 	{ "url", "--dir DIR", "print what nodes and clients need to find it", NULL, 0, false, 0,
 	  command_url },
 	{ "project create", "--dir DIR --name NAME", "make a project and print its ID",
@@ -58,7 +61,8 @@ static const struct command_entry commands[] = {
 	{ "nodes", "--dir DIR [--json]", "print the nodes it knows", PARAMS(json_params), false, 0,
 	  command_nodes },
 	{ "pieces", "--dir DIR [--bucket NAME] [--largest] [--json]",
-	  "print where the pieces of an object lie, the newest or the largest", PARAMS(pieces_params), false, 0, command_pieces },
+	  "print where the pieces of an object lie, the newest or the largest",
+	  PARAMS(pieces_params), false, 0, command_pieces },
 	{ "backup", "--dir DIR FILE", "copy the database, also while it runs", NULL, 0, false, 1,
 	  command_backup },
 };
@@ -107,8 +111,8 @@ static enum err make_set(struct command *c, const struct command_entry *entry, b
 
 static enum err read_flags(struct command *c)
 {
-	return param_read_args(c->call, &c->call->scratch, c->set, &c->o, c->argc, c->argv, &c->args,
-			       &c->args_count);
+	return param_read_args(c->call, &c->call->scratch, c->set, &c->o, c->argc, c->argv,
+			       &c->args, &c->args_count);
 }
 
 enum err command_config(struct command *c)
@@ -195,11 +199,13 @@ static enum err run(struct command *c, const struct command_entry *entry)
 		return command_flush(c);
 	}
 	if (!c->o.dir || !c->o.dir[0])
-		return call_fail(c->call, ERR_CONFIG,
-				 "say where the satellite lives: --dir DIR (usage: acre-satellite %s %s)",
-				 entry->name, entry->usage);
+		return call_fail(
+			c->call, ERR_CONFIG,
+			"say where the satellite lives: --dir DIR (usage: acre-satellite %s %s)",
+			entry->name, entry->usage);
 	if (c->args_count > entry->args_max)
-		return call_fail(c->call, ERR_CONFIG, "\"%s\" is too much (usage: acre-satellite %s %s)",
+		return call_fail(c->call, ERR_CONFIG,
+				 "\"%s\" is too much (usage: acre-satellite %s %s)",
 				 c->args[entry->args_max], entry->name, entry->usage);
 	TRY_PLAIN(entry->run(c));
 	return command_flush(c);

@@ -181,7 +181,8 @@ enum err satellite_verify_piece_hash(struct call *call, struct satellite *sat,
 		k->users++;
 	os_mutex_unlock(&o->lock);
 	if (!k)
-		return call_fail(call, ERR_UNAUTHENTICATED, "the node's certificates are not known");
+		return call_fail(call, ERR_UNAUTHENTICATED,
+				 "the node's certificates are not known");
 	enum err e = piece_hash_verify_node(call, hash, cert_chain_leaf_key(k->chain));
 	os_mutex_lock(&o->lock);
 	drop(k);

@@ -18,12 +18,12 @@ struct order_batch {
 	Orders__PieceAction action;
 	struct serial serial;
 	uint8_t public_key[ED25519_PUBLIC_BYTES];
-	int64_t limit;               /* bytes each piece may move */
+	int64_t limit; /* bytes each piece may move */
 	int64_t creation_ns, expiration_ns;
 	int64_t piece_expiration_ns; /* 0 = never */
-	struct piece_id root;        /* root piece ID */
+	struct piece_id root;	     /* root piece ID */
 	struct project_id project;   /* who pays; with the bucket in the encrypted metadata */
-	struct bytes bucket;         /* view */
+	struct bytes bucket;	     /* view */
 };
 
 /* Fills serial, keys and times; the caller has set action, limit, piece expiration, root, project

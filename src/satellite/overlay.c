@@ -173,11 +173,18 @@ static bool needs_row(struct overlay *o, const struct checkin *in, struct node_r
 	struct node_row *row = ret_row;
 
 	*row = (struct node_row){
-		.node = { .id = in->id, .address = in->address, .last_ip_port = in->last_ip_port,
-			  .last_net = in->last_net, .free_disk = in->free_disk,
-			  .created_ns = in->now_unix_ns, .version_ok = true },
-		.version = in->version, .email = in->email, .wallet = in->wallet,
-		.debounce_limit = in->debounce_limit, .features = in->features,
+		.node = { .id = in->id,
+			  .address = in->address,
+			  .last_ip_port = in->last_ip_port,
+			  .last_net = in->last_net,
+			  .free_disk = in->free_disk,
+			  .created_ns = in->now_unix_ns,
+			  .version_ok = true },
+		.version = in->version,
+		.email = in->email,
+		.wallet = in->wallet,
+		.debounce_limit = in->debounce_limit,
+		.features = in->features,
 		.updated_ns = in->now_unix_ns,
 	};
 	OS_LOCKED(&o->lock);
@@ -285,7 +292,8 @@ static void refresher(void *arg)
 		enum err e = overlay_refresh(&call, o->sat);
 		/* Once per trouble: what is in memory stays good for a while. */
 		if (e && !warned)
-			log_warn("the nodes are not refreshed", F_STR("error", call_error(&call, e)));
+			log_warn("the nodes are not refreshed",
+				 F_STR("error", call_error(&call, e)));
 		else if (!e && warned)
 			log_info("the nodes are refreshed again");
 		warned = e != OK;

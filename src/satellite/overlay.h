@@ -1,6 +1,6 @@
 /*
- * The nodes (satellite.md 2), in memory: changed in place at a check-in, refreshed from the database
- * every few seconds for what other processes wrote.  Nothing here waits but what says so.
+ * The nodes (satellite.md 2), in memory: changed in place at a check-in, refreshed from the
+ * database every few seconds for what other processes wrote.  Nothing here waits but what says so.
  */
 #ifndef ACRE_SATELLITE_OVERLAY_H
 #define ACRE_SATELLITE_OVERLAY_H
@@ -13,11 +13,11 @@ enum { OVERLAY_NODES_MAX = 1000000, LAST_NET_MAX = OS_ADDRESS_MAX };
 
 struct overlay_node {
 	struct node_id id;
-	const char *address;      /* as the node claims it: "host:port" */
+	const char *address;	  /* as the node claims it: "host:port" */
 	const char *last_ip_port; /* as resolved at its last check-in */
-	const char *last_net;     /* what makes nodes distinct (satellite.md 1.3) */
+	const char *last_net;	  /* what makes nodes distinct (satellite.md 1.3) */
 	int64_t free_disk;
-	int64_t created_ns, last_success_ns, last_failure_ns; /* Unix */
+	int64_t created_ns, last_success_ns, last_failure_ns;		     /* Unix */
 	int64_t vetted_ns, disqualified_ns, suspended_ns, exit_initiated_ns; /* 0 = not */
 	bool version_ok;
 };
@@ -33,11 +33,11 @@ struct node_place {
 	struct node_id id;
 	const char *address; /* last ip:port; "" when the node is not known */
 	bool known;
-	bool online;         /* contact within the online window, not disqualified, not exited */
+	bool online; /* contact within the online window, not disqualified, not exited */
 };
 
-/* Chooses exactly `count` nodes for an upload (satellite.md 2, metainfo.md 7): distinct nodes, one per
- * network, none of `used` nor of their networks.  ERR_PRECONDITION "not enough nodes". */
+/* Chooses exactly `count` nodes for an upload (satellite.md 2, metainfo.md 7): distinct nodes, one
+ * per network, none of `used` nor of their networks.  ERR_PRECONDITION "not enough nodes". */
 enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct arena *a,
 				size_t count, const struct node_id *used, size_t used_count,
 				struct node_place **ret) MUST_USE;
@@ -72,11 +72,12 @@ struct checkin {
 	int64_t free_disk;
 	int32_t debounce_limit;
 	uint64_t features;
-	bool up;            /* the ping back succeeded */
+	bool up; /* the ping back succeeded */
 	int64_t now_unix_ns;
 };
 /* Stores it (satellite.md 1.7, 1.8): the database only when something changed.  Waits. */
-enum err overlay_checkin(struct call *call, struct satellite *sat, const struct checkin *in) MUST_USE;
+enum err overlay_checkin(struct call *call, struct satellite *sat,
+			 const struct checkin *in) MUST_USE;
 bool overlay_is_known(struct satellite *sat, const struct node_id *id);
 
 #endif

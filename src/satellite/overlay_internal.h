@@ -12,14 +12,14 @@ struct node_entry {
 	int32_t debounce_limit;
 	uint64_t features;
 	int64_t updated_ns; /* of its row */
-	size_t net;         /* in the index, when it is in there */
+	size_t net;	    /* in the index, when it is in there */
 };
 
 /* Nodes that may get new pieces, network by network; vetted and new ones apart. */
 struct index_net {
 	const char *name;
 	size_t first, count; /* in the group's nodes */
-	size_t number;       /* the same for one name in both groups */
+	size_t number;	     /* the same for one name in both groups */
 };
 struct index_group {
 	struct node_entry **nodes; /* sorted by network */
@@ -33,7 +33,7 @@ struct node_key;
 struct overlay {
 	struct satellite *sat;
 
-	struct os_mutex lock; /* over what follows, down to the blank line */
+	struct os_mutex lock;	   /* over what follows, down to the blank line */
 	struct node_entry **slots; /* open addressing by the ID's first bytes; a power of two */
 	size_t slots_count, count;
 	bool index_stale;

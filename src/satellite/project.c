@@ -128,9 +128,10 @@ enum err project_find(struct call *call, struct db *db, struct bytes name_or_id,
 		q.id = (struct project_id){ 0 };
 	enum err e = db_read(call, db, select_project, &q);
 	if (e == ERR_NOT_FOUND)
-		return call_fail(call, ERR_NOT_FOUND,
-				 "there is no project \"%.*s\" (see \"acre-satellite project list\")",
-				 (int)name_or_id.len, (const char *)name_or_id.data);
+		return call_fail(
+			call, ERR_NOT_FOUND,
+			"there is no project \"%.*s\" (see \"acre-satellite project list\")",
+			(int)name_or_id.len, (const char *)name_or_id.data);
 	TRY(e, "find the project");
 	*ret = q.project;
 	return OK;
@@ -168,9 +169,10 @@ enum err api_key_create(struct call *call, struct db *db, struct arena *a,
 		k.head = m.head;
 		e = db_write(call, db, insert_key, &k);
 		if (e == ERR_EXISTS)
-			e = call_fail(call, ERR_EXISTS,
-				      "the project has a key \"%.*s\" already; give it another name",
-				      (int)name.len, (const char *)name.data);
+			e = call_fail(
+				call, ERR_EXISTS,
+				"the project has a key \"%.*s\" already; give it another name",
+				(int)name.len, (const char *)name.data);
 	}
 	secret_key_wipe(&k.secret);
 	TRY(e, "create the API key");

@@ -46,8 +46,8 @@ void code_describe(struct buf *out, const struct code_choice *choice, uint64_t n
 		buf_add_str(out, "survives no lost node");
 	else
 		buf_printf(out, "survives any %u lost node%s", lost, lost == 1 ? "" : "s");
-	buf_printf(out, "; takes %.1f to %.1f bytes for each byte", (double)c->success / c->required,
-		   (double)c->total / c->required);
+	buf_printf(out, "; takes %.1f to %.1f bytes for each byte",
+		   (double)c->success / c->required, (double)c->total / c->required);
 	if (nodes > c->total)
 		buf_printf(out, "; uploads go on with %llu of %llu nodes away\n",
 			   (unsigned long long)(nodes - c->total), (unsigned long long)nodes);

@@ -84,15 +84,16 @@ static struct bucket_slot *find(struct rate_limiter *r, uint64_t hash, bool make
 	return oldest;
 }
 
-bool rate_limiter_take(struct rate_limiter *r, struct bytes key, int64_t interval_ns, uint64_t burst,
-		       int64_t now_ns)
+bool rate_limiter_take(struct rate_limiter *r, struct bytes key, int64_t interval_ns,
+		       uint64_t burst, int64_t now_ns)
 {
 	int64_t ahead;
 
 	if (interval_ns <= 0)
 		return true;
 	/* Ahead of now by at most burst intervals. */
-	if (__builtin_mul_overflow(interval_ns, (int64_t)MIN(MAX(burst, 1U), (uint64_t)INT32_MAX), &ahead))
+	if (__builtin_mul_overflow(interval_ns, (int64_t)MIN(MAX(burst, 1U), (uint64_t)INT32_MAX),
+				   &ahead))
 		return true;
 	uint64_t hash = hash_key(r, key);
 	OS_LOCKED(&r->lock);

@@ -15,7 +15,6 @@ enum { CHECKIN_KEYS = 65536, PROJECT_KEYS = 65536 };
 
 /* ---- secrets ---- */
 
-
 /* The stored value, or a new random one that is stored now. */
 static enum err get_secret(struct call *call, struct db_tx *tx, const char *name, uint8_t *out,
 			   size_t len)

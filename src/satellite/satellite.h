@@ -1,6 +1,7 @@
 /*
  * The satellite: what every service of it shares.  Handlers get a struct satellite as `service`.
- * endpoint_*.c decode, authorise and answer; <noun>.c decides; store_*.c and SQL touch the database.
+ * endpoint_*.c decode, authorise and answer; <noun>.c decides; store_*.c and SQL touch the
+ * database.
  */
 #ifndef ACRE_SATELLITE_SATELLITE_H
 #define ACRE_SATELLITE_SATELLITE_H
@@ -13,10 +14,10 @@
 #include "rpc/rpc.h"
 #include "satellite/config.h"
 
-struct overlay;   /* overlay.h: the nodes, in memory */
+struct overlay;	  /* overlay.h: the nodes, in memory */
 struct key_cache; /* auth.h: API keys, projects, revocations */
 struct rate_limiter;
-struct metainfo;  /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
+struct metainfo; /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
 
 struct satellite {
 	struct satellite_config config; /* read only once it serves */
@@ -40,8 +41,8 @@ struct satellite {
 enum err satellite_open(struct call *call, const struct satellite_config *config,
 			struct satellite **ret) MUST_USE;
 void satellite_close(struct satellite *sat);
-/* The part of it that metainfo needs: sat->metainfo, once the database is open and migrated; a chore
- * thread that removes what expired.  Called by satellite_open and satellite_close. */
+/* The part of it that metainfo needs: sat->metainfo, once the database is open and migrated; a
+ * chore thread that removes what expired.  Called by satellite_open and satellite_close. */
 enum err metainfo_open(struct call *call, struct satellite *sat) MUST_USE;
 void metainfo_close(struct satellite *sat);
 

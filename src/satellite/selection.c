@@ -1,6 +1,7 @@
 /*
  * Choosing nodes for uploads (satellite.md 2): a random network, then a random node in it, so that
- * many nodes behind one network earn as one.  The index is made anew when nodes came, went or moved.
+ * many nodes behind one network earn as one.  The index is made anew when nodes came, went or
+ * moved.
  */
 #include <stdlib.h>
 
@@ -57,8 +58,9 @@ static bool group_make(struct index_group *g, struct node_entry **all, size_t co
 			continue;
 		struct index_net *last = g->nets_count ? &g->nets[g->nets_count - 1] : NULL;
 		if (!last || last->number != e->net)
-			g->nets[g->nets_count++] = (struct index_net){
-				.name = e->node.last_net, .first = g->nodes_count, .number = e->net };
+			g->nets[g->nets_count++] = (struct index_net){ .name = e->node.last_net,
+								       .first = g->nodes_count,
+								       .number = e->net };
 		g->nets[g->nets_count - 1].count++;
 		g->nodes[g->nodes_count++] = e;
 	}
@@ -82,7 +84,8 @@ static bool index_make(struct overlay *o, int64_t now_ns)
 			net++;
 		all[i]->net = net;
 	}
-	if (!group_make(&o->vetted, all, count, true) || !group_make(&o->fresh, all, count, false)) {
+	if (!group_make(&o->vetted, all, count, true) ||
+	    !group_make(&o->fresh, all, count, false)) {
 		index_free(o);
 		return false;
 	}
@@ -143,8 +146,10 @@ static void fill_place(struct arena *a, const struct node_entry *e, bool online,
 {
 	const char *address = arena_str(a, bytes_str(e->node.last_ip_port));
 
-	*ret = (struct node_place){ .id = e->node.id, .address = address ? address : "",
-				    .known = true, .online = online && address };
+	*ret = (struct node_place){ .id = e->node.id,
+				    .address = address ? address : "",
+				    .known = true,
+				    .online = online && address };
 }
 
 /* Picks up to `count` nodes from networks in random order. */
@@ -206,8 +211,12 @@ enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct
 				size_t count, const struct node_id *used, size_t used_count,
 				struct node_place **ret)
 {
-	struct picking p = { .o = sat->overlay, .a = a, .now_ns = os_clock_unix_ns(), .used = used,
-			     .used_count = used_count, .want = count };
+	struct picking p = { .o = sat->overlay,
+			     .a = a,
+			     .now_ns = os_clock_unix_ns(),
+			     .used = used,
+			     .used_count = used_count,
+			     .want = count };
 
 	p.used_nets = arena_array(a, used_count + 1, sizeof(*p.used_nets));
 	p.picked_nets = arena_array(a, count + 1, sizeof(*p.picked_nets));
@@ -215,10 +224,11 @@ enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct
 	if (!p.used_nets || !p.picked_nets || !p.places || !pick_all(&p))
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	if (p.count < count)
-		return call_fail(call, ERR_PRECONDITION,
-				 "not enough nodes: want %zu in distinct networks, have %zu that are "
-				 "online with free space",
-				 count, p.count);
+		return call_fail(
+			call, ERR_PRECONDITION,
+			"not enough nodes: want %zu in distinct networks, have %zu that are "
+			"online with free space",
+			count, p.count);
 	*ret = p.places;
 	return OK;
 }

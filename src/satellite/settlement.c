@@ -188,7 +188,8 @@ static enum err add_to_bucket(struct call *call, struct settlement *s,
 	struct bucket_sum sum = { .action = limit->action };
 
 	arena_reset(&s->scratch);
-	if (limit->action != ORDERS__PIECE_ACTION__PUT && limit->action != ORDERS__PIECE_ACTION__GET)
+	if (limit->action != ORDERS__PIECE_ACTION__PUT &&
+	    limit->action != ORDERS__PIECE_ACTION__GET)
 		return OK;
 	if (order_metadata_open(call, s->sat, &s->scratch, limit, &sum.project, &sum.bucket) ||
 	    sum.bucket.len == 0)

@@ -1,6 +1,7 @@
 /*
- * Settlement of orders, window by window (satellite.md 3, orders.md 8): entries are checked and summed,
- * then stored once.  The row of a node's window is the whole defence against settling twice.
+ * Settlement of orders, window by window (satellite.md 3, orders.md 8): entries are checked and
+ * summed, then stored once.  The row of a node's window is the whole defence against settling
+ * twice.
  */
 #ifndef ACRE_SATELLITE_SETTLEMENT_H
 #define ACRE_SATELLITE_SETTLEMENT_H

@@ -76,28 +76,29 @@ enum err store_nodes_since(struct call *call, struct db *db, int64_t since_ns, n
 
 static enum err put_node(struct call *call, struct db_tx *tx, const struct checkin *in)
 {
-	return DB_EXEC(call, tx,
-		       "INSERT INTO nodes (id, address, last_ip_port, last_net, email, wallet, version,"
-		       " release, free_disk, debounce_limit, features, created_at,"
-		       " last_contact_success, last_contact_failure, updated_at)"
-		       " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $12)"
-		       " ON CONFLICT (id) DO UPDATE SET address = excluded.address,"
-		       " last_ip_port = excluded.last_ip_port, last_net = excluded.last_net,"
-		       " email = excluded.email, wallet = excluded.wallet, version = excluded.version,"
-		       " release = excluded.release, free_disk = excluded.free_disk,"
-		       " debounce_limit = excluded.debounce_limit, features = excluded.features,"
-		       " last_contact_success = CASE WHEN excluded.last_contact_success > 0"
-		       " THEN excluded.last_contact_success ELSE nodes.last_contact_success END,"
-		       " last_contact_failure = CASE WHEN excluded.last_contact_failure > 0"
-		       " THEN excluded.last_contact_failure ELSE nodes.last_contact_failure END,"
-		       " updated_at = excluded.updated_at",
-		       NULL, DB_V_BLOB(node_id_bytes(&in->id)), DB_V_TEXT(bytes_str(in->address)),
-		       DB_V_TEXT(bytes_str(in->last_ip_port)), DB_V_TEXT(bytes_str(in->last_net)),
-		       DB_V_TEXT(bytes_str(in->email)), DB_V_TEXT(bytes_str(in->wallet)),
-		       DB_V_TEXT(bytes_str(in->version)), DB_V_INT(in->release),
-		       DB_V_INT(in->free_disk), DB_V_INT(in->debounce_limit),
-		       DB_V_INT((int64_t)in->features), DB_V_INT(in->now_unix_ns),
-		       DB_V_INT(in->up ? in->now_unix_ns : 0), DB_V_INT(in->up ? 0 : in->now_unix_ns));
+	return DB_EXEC(
+		call, tx,
+		"INSERT INTO nodes (id, address, last_ip_port, last_net, email, wallet, version,"
+		" release, free_disk, debounce_limit, features, created_at,"
+		" last_contact_success, last_contact_failure, updated_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $12)"
+		" ON CONFLICT (id) DO UPDATE SET address = excluded.address,"
+		" last_ip_port = excluded.last_ip_port, last_net = excluded.last_net,"
+		" email = excluded.email, wallet = excluded.wallet, version = excluded.version,"
+		" release = excluded.release, free_disk = excluded.free_disk,"
+		" debounce_limit = excluded.debounce_limit, features = excluded.features,"
+		" last_contact_success = CASE WHEN excluded.last_contact_success > 0"
+		" THEN excluded.last_contact_success ELSE nodes.last_contact_success END,"
+		" last_contact_failure = CASE WHEN excluded.last_contact_failure > 0"
+		" THEN excluded.last_contact_failure ELSE nodes.last_contact_failure END,"
+		" updated_at = excluded.updated_at",
+		NULL, DB_V_BLOB(node_id_bytes(&in->id)), DB_V_TEXT(bytes_str(in->address)),
+		DB_V_TEXT(bytes_str(in->last_ip_port)), DB_V_TEXT(bytes_str(in->last_net)),
+		DB_V_TEXT(bytes_str(in->email)), DB_V_TEXT(bytes_str(in->wallet)),
+		DB_V_TEXT(bytes_str(in->version)), DB_V_INT(in->release), DB_V_INT(in->free_disk),
+		DB_V_INT(in->debounce_limit), DB_V_INT((int64_t)in->features),
+		DB_V_INT(in->now_unix_ns), DB_V_INT(in->up ? in->now_unix_ns : 0),
+		DB_V_INT(in->up ? 0 : in->now_unix_ns));
 }
 
 static enum err write_checkin(struct call *call, struct db_tx *tx, void *arg)
@@ -105,12 +106,13 @@ static enum err write_checkin(struct call *call, struct db_tx *tx, void *arg)
 	const struct checkin *in = arg;
 
 	TRY_PLAIN(put_node(call, tx, in));
-	return DB_EXEC(call, tx,
-		       "INSERT INTO peer_identities (node_id, chain, updated_at) VALUES ($1, $2, $3)"
-		       " ON CONFLICT (node_id) DO UPDATE SET chain = excluded.chain,"
-		       " updated_at = excluded.updated_at WHERE peer_identities.chain <> excluded.chain",
-		       NULL, DB_V_BLOB(node_id_bytes(&in->id)), DB_V_BLOB(in->chain),
-		       DB_V_INT(in->now_unix_ns));
+	return DB_EXEC(
+		call, tx,
+		"INSERT INTO peer_identities (node_id, chain, updated_at) VALUES ($1, $2, $3)"
+		" ON CONFLICT (node_id) DO UPDATE SET chain = excluded.chain,"
+		" updated_at = excluded.updated_at WHERE peer_identities.chain <> excluded.chain",
+		NULL, DB_V_BLOB(node_id_bytes(&in->id)), DB_V_BLOB(in->chain),
+		DB_V_INT(in->now_unix_ns));
 }
 
 enum err store_checkin(struct call *call, struct db *db, const struct checkin *in)

@@ -34,8 +34,9 @@ static const struct db_migration first_steps[] = {
 static const struct db_migration all_steps[] = {
 	{ "things", "never run again" },
 	{ "children", "never run again" },
-	{ "counter", "CREATE TABLE counter (id INTEGER NOT NULL PRIMARY KEY, n INTEGER NOT NULL);"
-		     "INSERT INTO counter (id, n) VALUES (1, 0); -- a comment; with a semicolon\n" },
+	{ "counter",
+	  "CREATE TABLE counter (id INTEGER NOT NULL PRIMARY KEY, n INTEGER NOT NULL);"
+	  "INSERT INTO counter (id, n) VALUES (1, 0); -- a comment; with a semicolon\n" },
 };
 
 /* Work that runs one statement after another of the list, by its own arg. */
@@ -45,9 +46,10 @@ struct none {
 
 static enum err wipe(struct call *call, struct db_tx *tx, void *arg)
 {
-	return tx->db->driver->script(call, tx,
-				      "DROP TABLE IF EXISTS counter; DROP TABLE IF EXISTS children;"
-				      "DROP TABLE IF EXISTS things; DROP TABLE IF EXISTS schema_version");
+	return tx->db->driver->script(
+		call, tx,
+		"DROP TABLE IF EXISTS counter; DROP TABLE IF EXISTS children;"
+		"DROP TABLE IF EXISTS things; DROP TABLE IF EXISTS schema_version");
 }
 
 static const char *sqlite_path(struct call *call)
@@ -99,17 +101,25 @@ static void migrations(void **state)
 	assert_int_equal(db_migrate(&call, db, first_steps, ARRAY_LEN(first_steps)),
 			 ERR_PRECONDITION);
 	assert_non_null(strstr(call.error, "newer"));
-	const struct db_migration foreign[] = { all_steps[0], all_steps[1],
+	const struct db_migration foreign[] = { all_steps[0],
+						all_steps[1],
 						{ "other", "never run" } };
 	assert_int_equal(db_migrate(&call, db, foreign, ARRAY_LEN(foreign)), ERR_PRECONDITION);
 	assert_non_null(strstr(call.error, "another program"));
 	/* A step that fails changes nothing and can be repeated when it is repaired. */
-	const struct db_migration bad[] = { all_steps[0], all_steps[1], all_steps[2],
-					    { "bad", "CREATE TABLE half (n INTEGER); SELECT * FROM nowhere" } };
+	const struct db_migration bad[] = {
+		all_steps[0],
+		all_steps[1],
+		all_steps[2],
+		{ "bad", "CREATE TABLE half (n INTEGER); SELECT * FROM nowhere" }
+	};
 	assert_int_not_equal(db_migrate(&call, db, bad, ARRAY_LEN(bad)), OK);
 	assert_non_null(strstr(call.error, "bad"));
-	const struct db_migration good[] = { all_steps[0], all_steps[1], all_steps[2],
-					     { "good", "CREATE TABLE half (n INTEGER); DROP TABLE half" } };
+	const struct db_migration good[] = { all_steps[0],
+					     all_steps[1],
+					     all_steps[2],
+					     { "good",
+					       "CREATE TABLE half (n INTEGER); DROP TABLE half" } };
 	assert_int_equal(db_migrate(&call, db, good, ARRAY_LEN(good)), OK);
 	db_close(db);
 }
@@ -201,8 +211,8 @@ static enum err insert_child(struct call *call, struct db_tx *tx, void *arg)
 {
 	const char *thing = arg;
 
-	return DB_EXEC(call, tx, "INSERT INTO children (id, thing) VALUES ($1, $2)", NULL, DB_V_INT(1),
-		       DB_V_BLOB(bytes_str(thing)));
+	return DB_EXEC(call, tx, "INSERT INTO children (id, thing) VALUES ($1, $2)", NULL,
+		       DB_V_INT(1), DB_V_BLOB(bytes_str(thing)));
 }
 
 static enum err change_then_fail(struct call *call, struct db_tx *tx, void *arg)
@@ -294,8 +304,8 @@ static void failures(void **state)
 
 static enum err child_of_nobody(struct call *call, struct db_tx *tx, void *arg)
 {
-	return DB_EXEC(call, tx, "INSERT INTO children (id, thing) VALUES ($1, $2)", NULL, DB_V_INT(9),
-		       DB_V_BLOB(bytes_str("nobody")));
+	return DB_EXEC(call, tx, "INSERT INTO children (id, thing) VALUES ($1, $2)", NULL,
+		       DB_V_INT(9), DB_V_BLOB(bytes_str("nobody")));
 }
 
 static void foreign_keys(void **state)
@@ -381,9 +391,9 @@ static void concurrency(void **state)
 	for (unsigned i = 0; i < THREADS; i++) {
 		workers[i].db = db;
 		workers[i].number = i;
-		assert_int_equal(os_thread_start(&call, "w", work_hard, &workers[i],
-						 &workers[i].thread),
-				 OK);
+		assert_int_equal(
+			os_thread_start(&call, "w", work_hard, &workers[i], &workers[i].thread),
+			OK);
 	}
 	for (unsigned i = 0; i < THREADS; i++) {
 		os_thread_join(workers[i].thread);
@@ -579,12 +589,13 @@ static void not_a_database(void **state)
 	call_init(&call);
 	databases++;
 	const char *path = sqlite_path(&call);
-	assert_int_equal(os_file_write_all(&call, path,
-					   bytes_str("this is certainly not a database, though long "
-						     "enough to have a header of a hundred bytes, "
-						     "which SQLite looks at"),
-					   false),
-			 OK);
+	assert_int_equal(
+		os_file_write_all(&call, path,
+				  bytes_str("this is certainly not a database, though long "
+					    "enough to have a header of a hundred bytes, "
+					    "which SQLite looks at"),
+				  false),
+		OK);
 	assert_int_equal(sqlite_open(&call, path, strcmp(kind, "vfs") == 0, &db), ERR_DATA_LOSS);
 	assert_non_null(strstr(call.error, path));
 }
@@ -598,8 +609,8 @@ static enum err cut_own_connection(struct call *call, struct db_tx *tx, void *ar
 	TRY_PLAIN(count_up(call, tx, NULL));
 	if ((*runs)++ == 0) {
 		struct db_rows *rows = NULL;
-		TRY_PLAIN(db_query(call, tx, "SELECT pg_terminate_backend(pg_backend_pid())", NULL, 0,
-				   &rows));
+		TRY_PLAIN(db_query(call, tx, "SELECT pg_terminate_backend(pg_backend_pid())", NULL,
+				   0, &rows));
 		db_rows_free(rows);
 	}
 	return OK;
@@ -628,9 +639,9 @@ static void lost_connections(void **state)
 	struct worker workers[4] = { 0 };
 	for (unsigned i = 0; i < 4; i++) {
 		workers[i].db = db;
-		assert_int_equal(os_thread_start(&call, "w", work_hard, &workers[i],
-						 &workers[i].thread),
-				 OK);
+		assert_int_equal(
+			os_thread_start(&call, "w", work_hard, &workers[i], &workers[i].thread),
+			OK);
 	}
 	assert_int_equal(system(quiet), 0);
 	for (unsigned i = 0; i < 4; i++) {
@@ -640,7 +651,8 @@ static void lost_connections(void **state)
 	}
 	/* Down altogether: a clear answer in bounded time, and life goes on afterwards. */
 	assert_int_equal(system(arena_printf(&call.scratch, "%s >/dev/null",
-					     os_getenv("ACRE_TEST_POSTGRES_STOP"))), 0);
+					     os_getenv("ACRE_TEST_POSTGRES_STOP"))),
+			 0);
 	struct call soon;
 	call_init_child(&soon, &call);
 	os_call_limit(&soon, NS_PER_SEC);
@@ -648,7 +660,8 @@ static void lost_connections(void **state)
 	assert_non_null(strstr(soon.error, "cannot reach the database"));
 	call_fini(&soon);
 	assert_int_equal(system(arena_printf(&call.scratch, "%s >/dev/null",
-					     os_getenv("ACRE_TEST_POSTGRES_START"))), 0);
+					     os_getenv("ACRE_TEST_POSTGRES_START"))),
+			 0);
 	assert_int_equal(db_write(&call, db, count_up, NULL), OK);
 	db_close(db);
 }
@@ -657,8 +670,9 @@ static void dialect(void **state)
 {
 	AUTO_BUF struct buf out = BUF_INIT(4096);
 
-	db_rewrite_postgres(&out, "CREATE TABLE x (a BLOB, b INTEGER DEFAULT 1, \"BLOB\" TEXT, "
-				  "BLOBS INTEGER) WITHOUT ROWID; -- BLOB\nSELECT 'BLOB''s', $1BLOB");
+	db_rewrite_postgres(&out,
+			    "CREATE TABLE x (a BLOB, b INTEGER DEFAULT 1, \"BLOB\" TEXT, "
+			    "BLOBS INTEGER) WITHOUT ROWID; -- BLOB\nSELECT 'BLOB''s', $1BLOB");
 	assert_string_equal(buf_cstr(&out),
 			    "CREATE TABLE x (a BYTEA, b BIGINT DEFAULT 1, \"BLOB\" TEXT, "
 			    "BLOBS BIGINT) ; -- BLOB\nSELECT 'BLOB''s', $1BLOB");
@@ -683,12 +697,12 @@ static void remove_dir(void)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(migrations),	cmocka_unit_test(values),
-		cmocka_unit_test(failures),	cmocka_unit_test(foreign_keys),
-		cmocka_unit_test(concurrency),	cmocka_unit_test(snapshots),
-		cmocka_unit_test(statements),	cmocka_unit_test(deadlines),
-		cmocka_unit_test(backups),	cmocka_unit_test(two_processes),
-		cmocka_unit_test(bad_urls),	cmocka_unit_test(not_a_database),
+		cmocka_unit_test(migrations),	    cmocka_unit_test(values),
+		cmocka_unit_test(failures),	    cmocka_unit_test(foreign_keys),
+		cmocka_unit_test(concurrency),	    cmocka_unit_test(snapshots),
+		cmocka_unit_test(statements),	    cmocka_unit_test(deadlines),
+		cmocka_unit_test(backups),	    cmocka_unit_test(two_processes),
+		cmocka_unit_test(bad_urls),	    cmocka_unit_test(not_a_database),
 		cmocka_unit_test(lost_connections), cmocka_unit_test(dialect),
 	};
 	AUTO_CALL struct call call = CALL_INIT;
@@ -697,7 +711,8 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		kind = argv[1];
 	if (is_postgres() && !os_getenv("ACRE_TEST_POSTGRES")) {
-		fprintf(stderr, "SKIPPED: no ACRE_TEST_POSTGRES (run by tests/pg.sh with-postgres)\n");
+		fprintf(stderr,
+			"SKIPPED: no ACRE_TEST_POSTGRES (run by tests/pg.sh with-postgres)\n");
 		return 77;
 	}
 	snprintf(dir, sizeof(dir), "/tmp/acre-test-db-%s-%d", kind, os_pid());

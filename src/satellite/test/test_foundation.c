@@ -38,8 +38,14 @@ struct fixture {
 static enum err wipe(struct call *call, struct db_tx *tx, void *arg)
 {
 	static const char *const tables[] = {
-		"api_keys", "projects", "revocations", "nodes", "peer_identities", "secrets",
-		"storagenode_bandwidth_rollups", "bucket_bandwidth_rollups",
+		"api_keys",
+		"projects",
+		"revocations",
+		"nodes",
+		"peer_identities",
+		"secrets",
+		"storagenode_bandwidth_rollups",
+		"bucket_bandwidth_rollups",
 	};
 	char sql[128];
 
@@ -112,9 +118,11 @@ static void codes(void **state)
 {
 	AUTO_CALL struct call call = CALL_INIT;
 	struct redundancy r;
-	static const char *const bad[] = { "", "4", "4/6/8", "4/6/8/", "0/1/2/3", "5/4/6/8", "4/6/9/8",
-					   "1/1/1/256", "4/6/8/10x", "4/6/8/10-0", "4/6/8/10-", "a/b/c/d",
-					   "-1/2/3/4", "4/6/8/10/12", "4/6/8/10-99999999" };
+	static const char *const bad[] = { "",		 "4",		"4/6/8",
+					   "4/6/8/",	 "0/1/2/3",	"5/4/6/8",
+					   "4/6/9/8",	 "1/1/1/256",	"4/6/8/10x",
+					   "4/6/8/10-0", "4/6/8/10-",	"a/b/c/d",
+					   "-1/2/3/4",	 "4/6/8/10/12", "4/6/8/10-99999999" };
 
 	call_init(&call);
 	assert_int_equal(redundancy_parse(&call, "4/6/8/10", &r), OK);
@@ -214,7 +222,8 @@ static void rates(void **state)
 		assert_true(rate_limiter_take(r, k, 0, 1, 0));
 	/* Many keys push the idle ones out, not the busy one. */
 	for (uint32_t i = 0; i < 500; i++)
-		assert_true(rate_limiter_take(r, BYTES(&i, sizeof(i)), NS_PER_SEC, 1, 1000 * NS_PER_SEC));
+		assert_true(rate_limiter_take(r, BYTES(&i, sizeof(i)), NS_PER_SEC, 1,
+					      1000 * NS_PER_SEC));
 	assert_false(rate_limiter_take(r, k, NS_PER_SEC, 3, 1000 * NS_PER_SEC));
 	rate_limiter_free(r);
 }
@@ -227,13 +236,16 @@ static void addresses(void **state)
 		const char *text;
 		bool global;
 	} cases[] = {
-		{ "8.8.8.8:1", true },	    { "127.0.0.1:1", false },  { "10.1.2.3:1", false },
-		{ "172.16.0.1:1", false },  { "172.32.0.1:1", true },  { "192.168.1.1:1", false },
-		{ "169.254.1.1:1", false }, { "100.64.0.1:1", false }, { "100.128.0.1:1", true },
-		{ "224.0.0.1:1", false },   { "0.0.0.0:1", false },    { "255.255.255.255:1", false },
-		{ "[::1]:1", false },	    { "[::]:1", false },       { "[fe80::1]:1", false },
-		{ "[fc00::1]:1", false },   { "[fd12::1]:1", false },  { "[ff02::1]:1", false },
-		{ "[2001:db8::1]:1", true }, { "[::ffff:10.0.0.1]:1", false },
+		{ "8.8.8.8:1", true },		{ "127.0.0.1:1", false },
+		{ "10.1.2.3:1", false },	{ "172.16.0.1:1", false },
+		{ "172.32.0.1:1", true },	{ "192.168.1.1:1", false },
+		{ "169.254.1.1:1", false },	{ "100.64.0.1:1", false },
+		{ "100.128.0.1:1", true },	{ "224.0.0.1:1", false },
+		{ "0.0.0.0:1", false },		{ "255.255.255.255:1", false },
+		{ "[::1]:1", false },		{ "[::]:1", false },
+		{ "[fe80::1]:1", false },	{ "[fc00::1]:1", false },
+		{ "[fd12::1]:1", false },	{ "[ff02::1]:1", false },
+		{ "[2001:db8::1]:1", true },	{ "[::ffff:10.0.0.1]:1", false },
 		{ "[::ffff:8.8.8.8]:1", true },
 	};
 	struct fixture *f = *state;
@@ -246,12 +258,14 @@ static void addresses(void **state)
 		if (contact_ip_is_global(ip, len) != cases[i].global)
 			fail_msg("%s", cases[i].text);
 	}
-	assert_int_equal(contact_resolve(&f->call, &f->sat, "127.0.0.1:7", ip_port, net), ERR_INVALID);
+	assert_int_equal(contact_resolve(&f->call, &f->sat, "127.0.0.1:7", ip_port, net),
+			 ERR_INVALID);
 	assert_int_equal(contact_resolve(&f->call, &f->sat, "no port", ip_port, net), ERR_INVALID);
 	assert_int_equal(contact_resolve(&f->call, &f->sat, "8.7.6.5:7", ip_port, net), OK);
 	assert_string_equal(ip_port, "8.7.6.5:7");
 	assert_string_equal(net, "8.7.6.0");
-	assert_int_equal(contact_resolve(&f->call, &f->sat, "[2001:db8:1:2:3::9]:7", ip_port, net), OK);
+	assert_int_equal(contact_resolve(&f->call, &f->sat, "[2001:db8:1:2:3::9]:7", ip_port, net),
+			 OK);
 	assert_string_equal(net, "2001:0db8:0001:0002::");
 	f->sat.config.distinct_networks = false;
 	f->sat.config.allow_private_ips = true;
@@ -289,7 +303,8 @@ static void make_key(struct fixture *f, struct project *p, struct macaroon *m)
 	enum err e = project_create(&f->call, f->sat.db, bytes_str("prj"), p);
 
 	if (!e)
-		e = api_key_create(&f->call, f->sat.db, &f->call.scratch, &p->id, bytes_str("k"), m);
+		e = api_key_create(&f->call, f->sat.db, &f->call.scratch, &p->id, bytes_str("k"),
+				   m);
 	if (e)
 		fail_msg("%s", call_error(&f->call, e));
 }
@@ -425,10 +440,17 @@ static void node_new(struct fixture *f, struct test_node *n, unsigned i, const c
 	snprintf(n->address, sizeof(n->address), "10.0.0.%u:7", i);
 	snprintf(n->net, sizeof(n->net), "%s", net);
 	n->in = (struct checkin){
-		.id = *identity_node_id(n->identity), .address = n->address,
-		.last_ip_port = n->address, .last_net = n->net, .version = "v1.0.0", .email = "",
-		.wallet = "", .chain = cert_chain_der(identity_chain(n->identity)),
-		.free_disk = INT64_C(1000000000000), .up = true, .now_unix_ns = os_clock_unix_ns(),
+		.id = *identity_node_id(n->identity),
+		.address = n->address,
+		.last_ip_port = n->address,
+		.last_net = n->net,
+		.version = "v1.0.0",
+		.email = "",
+		.wallet = "",
+		.chain = cert_chain_der(identity_chain(n->identity)),
+		.free_disk = INT64_C(1000000000000),
+		.up = true,
+		.now_unix_ns = os_clock_unix_ns(),
 	};
 }
 
@@ -469,7 +491,8 @@ static void selection(void **state)
 	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 11, NULL, 0, &places),
 			 ERR_PRECONDITION);
 	for (unsigned round = 0; round < 50; round++) {
-		assert_int_equal(satellite_select_nodes(call, &f->sat, a, 10, NULL, 0, &places), OK);
+		assert_int_equal(satellite_select_nodes(call, &f->sat, a, 10, NULL, 0, &places),
+				 OK);
 		for (unsigned i = 0; i < 10; i++)
 			for (unsigned j = 0; j < i; j++)
 				assert_string_not_equal(
@@ -496,9 +519,9 @@ static void selection(void **state)
 			 ERR_PRECONDITION);
 	f->sat.config.online_window = 4 * 3600 * NS_PER_SEC;
 
-	assert_int_equal(satellite_lookup_nodes(call, &f->sat, a,
-						(const struct node_id[]){ nodes[5].in.id, f->sat.id }, 2,
-						&places),
+	assert_int_equal(satellite_lookup_nodes(
+				 call, &f->sat, a,
+				 (const struct node_id[]){ nodes[5].in.id, f->sat.id }, 2, &places),
 			 OK);
 	assert_true(places[0].known && places[0].online);
 	assert_string_equal(places[0].address, nodes[5].address);
@@ -520,14 +543,15 @@ static void every_node_gets_its_share(void **state)
 	struct node_place *places = NULL;
 	unsigned hits[4] = { 0 };
 
-	/* One network of three nodes and one of one: the one earns as much as the three together. */
+	/* One network of three nodes and one of one: the one earns as much as the three together.
+	 */
 	for (unsigned i = 0; i < 4; i++) {
 		node_new(f, &nodes[i], i, i < 3 ? "1.1.1.0" : "2.2.2.0");
 		checkin(f, &nodes[i].in);
 	}
 	for (unsigned round = 0; round < 4000; round++) {
-		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 1, NULL, 0,
-							&places),
+		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 1,
+							NULL, 0, &places),
 				 OK);
 		for (unsigned i = 0; i < 4; i++)
 			hits[i] += node_id_equal(&nodes[i].in.id, &places[0].id);
@@ -567,8 +591,8 @@ static void new_nodes_wait(void **state)
 	assert_int_equal(overlay_refresh(&f->call, &f->sat), OK);
 	expect_selectable(f, 19);
 	for (unsigned round = 0; round < 2000; round++) {
-		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 5, NULL, 0,
-							&places),
+		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 5,
+							NULL, 0, &places),
 				 OK);
 		for (unsigned i = 0; i < 5; i++) {
 			const struct node_entry *e = overlay_find(f->sat.overlay, &places[i].id);
@@ -579,9 +603,9 @@ static void new_nodes_wait(void **state)
 	/* 1 % of 10000. */
 	assert_in_range(fresh, 60, 150);
 	/* When the vetted ones do not suffice, the rest is better than no upload. */
-	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 19, NULL, 0,
-						&places),
-			 OK);
+	assert_int_equal(
+		satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 19, NULL, 0, &places),
+		OK);
 	for (unsigned i = 0; i < 20; i++)
 		identity_free(nodes[i].identity);
 }
@@ -590,7 +614,8 @@ static enum err count_rows(struct call *call, struct db_tx *tx, void *arg)
 {
 	struct db_rows *rows = NULL;
 
-	TRY_PLAIN(db_query(call, tx, "SELECT COUNT(*), MAX(updated_at) FROM nodes", NULL, 0, &rows));
+	TRY_PLAIN(
+		db_query(call, tx, "SELECT COUNT(*), MAX(updated_at) FROM nodes", NULL, 0, &rows));
 	enum err e = db_rows_next(call, rows);
 	if (!e)
 		*(int64_t *)arg = db_int(rows, 0) ? db_int(rows, 1) : 0;
@@ -612,7 +637,8 @@ static void rows_are_written_seldom(void **state)
 	checkin(f, &n.in);
 	assert_int_equal(db_read(&f->call, f->sat.db, count_rows, &then), OK);
 	assert_true(then == first);
-	assert_true(overlay_find(f->sat.overlay, &n.in.id)->node.last_success_ns == n.in.now_unix_ns);
+	assert_true(overlay_find(f->sat.overlay, &n.in.id)->node.last_success_ns ==
+		    n.in.now_unix_ns);
 	n.in.now_unix_ns = first + 71 * 60 * NS_PER_SEC;
 	checkin(f, &n.in);
 	assert_int_equal(db_read(&f->call, f->sat.db, count_rows, &then), OK);
@@ -657,19 +683,24 @@ static void piece_hashes(void **state)
 	Orders__PieceHash *h = make_hash(f, &a);
 	assert_int_equal(satellite_verify_piece_hash(call, &f->sat, &a.in.id, h), OK);
 	h->piece_size++;
-	assert_int_equal(satellite_verify_piece_hash(call, &f->sat, &a.in.id, h), ERR_UNAUTHENTICATED);
+	assert_int_equal(satellite_verify_piece_hash(call, &f->sat, &a.in.id, h),
+			 ERR_UNAUTHENTICATED);
 	h->piece_size--;
-	assert_int_equal(satellite_verify_piece_hash(call, &f->sat, &b.in.id, h), ERR_UNAUTHENTICATED);
+	assert_int_equal(satellite_verify_piece_hash(call, &f->sat, &b.in.id, h),
+			 ERR_UNAUTHENTICATED);
 	checkin(f, &b.in);
-	assert_int_equal(satellite_verify_piece_hash(call, &f->sat, &b.in.id, h), ERR_UNAUTHENTICATED);
+	assert_int_equal(satellite_verify_piece_hash(call, &f->sat, &b.in.id, h),
+			 ERR_UNAUTHENTICATED);
 	/* A process that has not seen the check-in. */
 	struct satellite other = f->sat;
 	assert_int_equal(overlay_new(call, &other, &other.overlay), OK);
-	assert_int_equal(satellite_verify_piece_hash(call, &other, &a.in.id, h), ERR_UNAUTHENTICATED);
+	assert_int_equal(satellite_verify_piece_hash(call, &other, &a.in.id, h),
+			 ERR_UNAUTHENTICATED);
 	const struct node_id ids[] = { a.in.id, b.in.id, f->sat.id };
 	assert_int_equal(satellite_load_node_keys(call, &other, ids, 3), OK);
 	assert_int_equal(satellite_verify_piece_hash(call, &other, &a.in.id, h), OK);
-	assert_int_equal(satellite_verify_piece_hash(call, &other, &f->sat.id, h), ERR_UNAUTHENTICATED);
+	assert_int_equal(satellite_verify_piece_hash(call, &other, &f->sat.id, h),
+			 ERR_UNAUTHENTICATED);
 	overlay_free(other.overlay);
 	identity_free(a.identity);
 	identity_free(b.identity);
@@ -678,7 +709,9 @@ static void piece_hashes(void **state)
 static struct order_batch begin(struct fixture *f, Orders__PieceAction action,
 				struct ed25519_private *key)
 {
-	struct order_batch b = { .action = action, .limit = 1000, .bucket = bytes_str("my-bucket") };
+	struct order_batch b = { .action = action,
+				 .limit = 1000,
+				 .bucket = bytes_str("my-bucket") };
 
 	memset(b.root.b, 3, PIECE_ID_BYTES);
 	memset(b.project.b, 4, PROJECT_ID_BYTES);
@@ -718,7 +751,8 @@ static void orders(void **state)
 	struct bytes sealed = proto_bytes(m->limit->encrypted_metadata);
 	assert_null(memmem(sealed.data, sealed.len, "my-bucket", 9));
 	m->limit->encrypted_metadata.data[sealed.len - 1] ^= 1;
-	assert_int_not_equal(order_metadata_open(call, &f->sat, a, m->limit, &project, &bucket), OK);
+	assert_int_not_equal(order_metadata_open(call, &f->sat, a, m->limit, &project, &bucket),
+			     OK);
 	assert_int_equal(order_limit_verify(call, m->limit,
 					    cert_chain_leaf_key(identity_chain(f->sat.identity))),
 			 ERR_UNAUTHENTICATED);
@@ -730,8 +764,8 @@ static void orders(void **state)
 /* ---- settlement ---- */
 
 static Orders__SettlementRequest *entry(struct fixture *f, const struct order_batch *b,
-					const struct ed25519_private *key, const struct node_id *node,
-					int64_t amount)
+					const struct ed25519_private *key,
+					const struct node_id *node, int64_t amount)
 {
 	struct arena *a = &f->call.scratch;
 	struct node_place place = { .id = *node, .address = "x:1" };
@@ -774,8 +808,8 @@ static enum err bucket_total(struct call *call, struct db_tx *tx, void *arg)
 	struct db_rows *rows = NULL;
 	int64_t *sums = arg;
 
-	TRY_PLAIN(db_query(call, tx, "SELECT SUM(settled), SUM(dead) FROM bucket_bandwidth_rollups", NULL,
-			   0, &rows));
+	TRY_PLAIN(db_query(call, tx, "SELECT SUM(settled), SUM(dead) FROM bucket_bandwidth_rollups",
+			   NULL, 0, &rows));
 	enum err e = db_rows_next(call, rows);
 	if (!e) {
 		sums[0] = db_int(rows, 0);
@@ -796,8 +830,8 @@ static void settlement(void **state)
 	size_t n = 0;
 
 	for (unsigned i = 0; i < 100; i++) {
-		struct order_batch b = begin(f, i % 2 ? ORDERS__PIECE_ACTION__GET
-						      : ORDERS__PIECE_ACTION__PUT, &key);
+		struct order_batch b = begin(
+			f, i % 2 ? ORDERS__PIECE_ACTION__GET : ORDERS__PIECE_ACTION__PUT, &key);
 		e[n++] = entry(f, &b, &key, &node, 100);
 	}
 	/* Twice the same; more than the limit; of another node; unsigned; expired; another hour. */
@@ -852,17 +886,28 @@ static void settlement(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(codes), cmocka_unit_test(proposals), cmocka_unit_test(config_round_trip),
-		cmocka_unit_test(rates), WITH(addresses), WITH(authentication), WITH(revocation),
-		WITH(project_rate), WITH(selection), WITH(every_node_gets_its_share),
-		WITH(new_nodes_wait), WITH(rows_are_written_seldom), WITH(piece_hashes), WITH(orders),
+		cmocka_unit_test(codes),
+		cmocka_unit_test(proposals),
+		cmocka_unit_test(config_round_trip),
+		cmocka_unit_test(rates),
+		WITH(addresses),
+		WITH(authentication),
+		WITH(revocation),
+		WITH(project_rate),
+		WITH(selection),
+		WITH(every_node_gets_its_share),
+		WITH(new_nodes_wait),
+		WITH(rows_are_written_seldom),
+		WITH(piece_hashes),
+		WITH(orders),
 		WITH(settlement),
 	};
 
 	if (argc > 1)
 		kind = argv[1];
 	if (strcmp(kind, "postgres") == 0 && !os_getenv("ACRE_TEST_POSTGRES")) {
-		fprintf(stderr, "SKIPPED: no ACRE_TEST_POSTGRES (run by tests/pg.sh with-postgres)\n");
+		fprintf(stderr,
+			"SKIPPED: no ACRE_TEST_POSTGRES (run by tests/pg.sh with-postgres)\n");
 		return 77;
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
