@@ -40,7 +40,6 @@ static void judge_clock(struct node *n, struct check_in *c, int64_t off_ns)
 	if (c->last_unix_ns)
 		return; /* started with a good clock; a warning is enough */
 	os_mutex_lock(&n->lock);
-	n->clocks_asked++;
 	n->clocks_wrong += off > CLOCK_SECONDS_MAX;
 	bool all = n->clocks_wrong == trust_count(n->trust);
 	os_mutex_unlock(&n->lock);

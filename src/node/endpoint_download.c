@@ -192,14 +192,18 @@ static enum err serve(struct call *call, struct download *d, const struct downlo
 
 /* A client that goes away has what it wanted; everything else that goes wrong in the middle reaches
  * it as Internal (storagenode.md 3, 5). */
-static enum err judge(enum err e)
+static enum err judge(struct call *call, struct download *d, enum err e)
 {
+	if (e == ERR_CANCELED)
+		e = transfer_canceled(call, &d->t);
 	switch (e) {
 	case OK:
 	case ERR_EOF:
 	case ERR_CLOSED:
 	case ERR_CANCELED:
 		return OK;
+	case ERR_UNAVAILABLE:
+		return e;
 	default:
 		return ERR_INTERNAL;
 	}
@@ -220,7 +224,7 @@ static enum err run(struct call *call, struct download *d)
 	if (d->t.terms.action == ORDERS__PIECE_ACTION__GET_REPAIR)
 		TRY_PLAIN(send_origin(call, d));
 	TRY_PLAIN(check_range(call, d, &r));
-	return judge(serve(call, d, &r));
+	return judge(call, d, serve(call, d, &r));
 }
 
 enum err endpoint_download(struct call *call, void *service, struct rpc_stream *stream)

@@ -22,7 +22,12 @@ void transfer_limit_time(struct call *call);
 enum err transfer_authorize(struct call *call, struct transfer *t) MUST_USE;
 /* Takes an order that is good and larger. */
 enum err transfer_take_order(struct call *call, struct transfer *t, struct bytes wire) MUST_USE;
-/* Keeps the largest order, whatever became of the transfer; frees. */
+/* Keeps the largest order until settlement; once. */
+void transfer_keep_order(struct transfer *t);
+/* The same, whatever became of the transfer; frees. */
 void transfer_end(struct transfer *t);
+/* How a transfer that was cancelled ends: a node that stops says so, or it would look like the
+ * client's own doing. */
+enum err transfer_canceled(struct call *call, const struct transfer *t);
 
 #endif

@@ -13,7 +13,10 @@ struct upload {
 	enum hash_algorithm algorithm;
 };
 
-enum { LOW_SPACE_BYTES_SHIFT = 30, LOW_SPACE_GIB = 5, HASH_MESSAGE_MAX = 1024 };
+enum { HASH_MESSAGE_MAX = 1024 };
+
+/* Below this satellites choose the node for no upload, and are told at once. */
+#define LOW_SPACE_BYTES (5 * GIB)
 
 static enum err too_many(struct call *call, const struct node *n)
 {
@@ -50,10 +53,10 @@ static enum err begin(struct call *call, struct upload *u, const struct upload_r
 		.limit = t->terms.wire,
 	};
 	enum err e = piece_writer_begin(call, n->store, &b, &u->writer);
-	if (e == ERR_ABORTED) {
+	if (e == ERR_ABORTED)
 		log_warn("upload refused", F_STR("why", call_error(call, e)));
+	if (e == ERR_ABORTED || (!e && piece_writer_room(u->writer) < LOW_SPACE_BYTES))
 		node_contact_low_space(n);
-	}
 	return e;
 }
 
@@ -123,9 +126,7 @@ static enum err finish(struct call *call, struct upload *u, struct bytes wire)
 		return e == ERR_NO_SPACE ? e : ERR_INTERNAL;
 	}
 	/* Kept before the reply: a kill in between must not cost the pay (defect 5). */
-	transfer_end(&u->t);
-	u->t.order_kept = true;
-	u->t.uplink = NULL;
+	transfer_keep_order(&u->t);
 	return answer(call, u, &received);
 }
 
@@ -174,6 +175,8 @@ enum err endpoint_upload(struct call *call, void *service, struct rpc_stream *st
 	enum err e = too_many(call, n);
 	if (!e)
 		e = run(call, &u);
+	if (e == ERR_CANCELED)
+		e = transfer_canceled(call, &u.t);
 	if (u.writer)
 		size = piece_writer_size(u.writer);
 	piece_writer_end(u.writer);

@@ -259,7 +259,7 @@ static enum err open_parts(struct call *call, struct node *n, const char *dir)
 	TRY_PLAIN(open_storage(call, n));
 	struct piece_space space;
 	TRY_PLAIN(piece_store_space(call, n->store, &space));
-	if (n->config.space > space.used + space.disk_free)
+	if (n->config.space > space.used + space.disk_free && !n->config.development)
 		log_warn("less room on the disk than the space set: what is there is used",
 			 F_U64("space", n->config.space),
 			 F_U64("possible", space.used + space.disk_free));
@@ -301,6 +301,13 @@ enum err node_start(struct call *call, struct node *n)
 	};
 	char id[NODE_ID_TEXT_MAX];
 
+	/* Nobody can be sent to "all addresses". */
+	const char *bound = n->config.address;
+	if (!n->config.external_address[0] &&
+	    (bound[0] == ':' || strncmp(bound, "0.0.0.0:", 8) == 0 || strncmp(bound, "[::]:", 5) == 0))
+		return call_fail(call, ERR_CONFIG,
+				 "the node listens on %s: set external-address to the host:port that "
+				 "satellites and renters reach it by", bound);
 	n->started_unix_ns = os_clock_unix_ns();
 	/* Requests may come at once, and they call on chores. */
 	TRY_PLAIN(start_chores(call, n));

@@ -60,7 +60,7 @@ struct node {
 	struct os_mutex lock;
 	enum err failure; /* why the node cannot go on */
 	char failure_text[CALL_ERROR_MAX];
-	size_t clocks_asked, clocks_wrong; /* satellites that said the clock is far off */
+	size_t clocks_wrong; /* satellites that said the clock is far off */
 	struct buf status_written;
 };
 

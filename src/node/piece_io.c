@@ -12,7 +12,7 @@ struct piece_writer {
 	struct hasher *hasher;
 	struct log_append append;
 	uint64_t size;
-	uint64_t reserved;
+	uint64_t reserved, room;
 	uint8_t *buffer; /* the first bytes, until they are too many */
 	size_t buffered;
 	bool streaming, failed;
@@ -45,7 +45,7 @@ static void give_buffer(struct piece_store *s, uint8_t *b)
 
 /* Promises room for the upload; the measure and the promise are not one step, so the promise is
  * checked again and may be taken back. */
-static enum err reserve(struct call *call, struct piece_store *s, uint64_t bytes)
+static enum err reserve(struct call *call, struct piece_store *s, uint64_t bytes, uint64_t *ret_room)
 {
 	struct piece_space space;
 
@@ -57,8 +57,10 @@ static enum err reserve(struct call *call, struct piece_store *s, uint64_t bytes
 	 * the sums do not fit. */
 	bool fits = !e && space.used + space.reserved <= s->config.allocated &&
 		    s->config.free_reserve + space.reserved <= space.disk_free;
-	if (fits)
+	if (fits) {
+		*ret_room = space.available;
 		return OK;
+	}
 	os_mutex_lock(&s->lock);
 	s->reserved -= bytes;
 	os_mutex_unlock(&s->lock);
@@ -84,7 +86,7 @@ enum err piece_writer_begin(struct call *call, struct piece_store *s, const stru
 	w->hasher = hasher_new(b->algorithm);
 	w->buffer = take_buffer(s);
 	enum err e = w->hasher && w->buffer ?
-			     reserve(call, s, bytes) :
+			     reserve(call, s, bytes, &w->room) :
 			     call_fail(call, ERR_NO_MEMORY, "out of memory for an upload");
 	if (e) {
 		piece_writer_end(w);
@@ -139,6 +141,11 @@ enum err piece_writer_add(struct call *call, struct piece_writer *w, struct byte
 uint64_t piece_writer_size(const struct piece_writer *w)
 {
 	return w->size;
+}
+
+uint64_t piece_writer_room(const struct piece_writer *w)
+{
+	return w->room;
 }
 
 void piece_writer_hash(const struct piece_writer *w, uint8_t out[HASH_BYTES])

@@ -80,6 +80,8 @@ enum err piece_writer_begin(struct call *call, struct piece_store *s, const stru
 /* ERR_OUT_OF_RANGE beyond size_max. */
 enum err piece_writer_add(struct call *call, struct piece_writer *w, struct bytes data) MUST_USE;
 uint64_t piece_writer_size(const struct piece_writer *w);
+/* Bytes that were available when it began, without what it reserved. */
+uint64_t piece_writer_room(const struct piece_writer *w);
 void piece_writer_hash(const struct piece_writer *w, uint8_t out[HASH_BYTES]);
 
 struct piece_commit {

@@ -5,6 +5,7 @@
 #include "base/num.h"
 #include "node/piece_log_internal.h"
 #include "os/clock.h"
+#include "os/log.h"
 #include "os/random.h"
 
 DEFINE_AUTO_PTR(struct os_file, os_file_auto, os_file_close)
@@ -97,7 +98,16 @@ enum err log_new_segment(struct call *call, struct piece_log *log, bool shared,
 	os_mutex_unlock(&log->lock);
 	if (full)
 		return call_fail(call, ERR_EXHAUSTED, "the piece log has too many segments");
-	TRY(write_header(call, log, log_segment_path(call, log, number), number), "new segment");
+	const char *path = log_segment_path(call, log, number);
+	enum err e = write_header(call, log, path, number);
+	if (e) {
+		/* Without a trace, or a full disk fills up with empty segments. */
+		AUTO_CALL struct call aside;
+		call_init(&aside);
+		if (os_unlink(&aside, path))
+			log_debug("a new segment that failed is left", F_STR("file", path));
+		return call_wrap(call, e, "new segment");
+	}
 
 	OS_LOCKED(&log->lock);
 	struct log_segment *s = NULL;

@@ -35,14 +35,19 @@ static enum err make_identity(struct call *call, const char *dir, const struct n
 					  .progress = setup->progress,
 					  .progress_arg = setup->progress_arg };
 	struct identity *identity = NULL;
-	bool have = false;
+	bool have = false, made = false, have_key = false;
 
 	TRY_PLAIN(exists(call, cert, &have));
 	if (!have) {
 		TRY_PLAIN(os_dir_make(call, ca, false));
 		TRY_PLAIN(os_dir_make(call, own, false));
-		TRY(identity_create(call, ca, &search, ret_id), "make identity");
-		TRY_PLAIN(move(call, ca, own, "identity.key"));
+		/* Whatever a killed setup left is taken up from there. */
+		TRY_PLAIN(exists(call, os_path_join(call, ca, "identity.cert"), &made));
+		if (!made)
+			TRY(identity_create(call, ca, &search, ret_id), "make identity");
+		TRY_PLAIN(exists(call, key, &have_key));
+		if (!have_key)
+			TRY_PLAIN(move(call, ca, own, "identity.key"));
 		TRY_PLAIN(move(call, ca, own, "identity.cert"));
 		TRY_PLAIN(os_dir_sync(call, own));
 		TRY_PLAIN(os_dir_sync(call, ca));

@@ -39,9 +39,22 @@ enum err transfer_take_order(struct call *call, struct transfer *t, struct bytes
 	return OK;
 }
 
-void transfer_end(struct transfer *t)
+void transfer_keep_order(struct transfer *t)
 {
 	if (t->order.amount > 0 && !t->order_kept)
 		node_keep_order(t->node, &t->terms, &t->order);
+	t->order_kept = true;
+}
+
+void transfer_end(struct transfer *t)
+{
+	transfer_keep_order(t);
 	ed25519_verifier_free(t->uplink);
+}
+
+enum err transfer_canceled(struct call *call, const struct transfer *t)
+{
+	if (os_cancel_is_set(&t->node->cancel))
+		return call_fail(call, ERR_UNAVAILABLE, "the node is stopping");
+	return ERR_CANCELED;
 }
