@@ -67,7 +67,12 @@ static void prepare(unsigned k, unsigned rows, const uint8_t *matrix, void *tabl
 
 static inline __m512i multiply(__m512i data, uint64_t matrix)
 {
-	return _mm512_gf2p8affine_epi64_epi8(data, _mm512_set1_epi64((long long)matrix), 0);
+	__m512i spread = _mm512_set1_epi64((long long)matrix);
+
+	/* Into a register first: clang 14 can make the broadcast part of the multiplication, and
+	 * then encodes its offset with the wrong scale. */
+	__asm__("" : "+v"(spread));
+	return _mm512_gf2p8affine_epi64_epi8(data, spread, 0);
 }
 
 /* rows is a constant wherever this is called, so that sum[] becomes registers. */
