@@ -107,8 +107,8 @@ static void pool_drop_idle(struct pg_db *p)
 
 	os_mutex_lock(&p->lock);
 	n = p->idle;
-	if (n)
-		memcpy(gone, p->idle_conns, n * sizeof(gone[0]));
+	for (unsigned i = 0; i < n; i++)
+		gone[i] = p->idle_conns[i];
 	p->idle = 0;
 	p->conns -= n;
 	os_cond_broadcast(&p->came_back);

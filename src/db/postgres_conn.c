@@ -178,7 +178,7 @@ static enum err collect(struct call *call, struct pg_conn *c, enum pg_fate *ret_
 enum err pg_conn_run(struct call *call, struct pg_conn *c, const char *sql, enum pg_fate *ret_fate,
 		     PGresult **ret)
 {
-	AUTO_BUF struct buf text = BUF_INIT(4 * DB_SQL_MAX);
+	AUTO_BUF struct buf text = BUF_INIT((size_t)4 * DB_SQL_MAX);
 
 	db_rewrite_postgres(&text, sql);
 	TRY_PLAIN(buf_status(&text));
@@ -235,7 +235,7 @@ static Oid type_of(const struct db_value *v)
 static enum err prepare(struct call *call, struct pg_conn *c, struct statement *s,
 			const struct db_value *values, enum pg_fate *ret_fate)
 {
-	AUTO_BUF struct buf text = BUF_INIT(2 * DB_SQL_MAX);
+	AUTO_BUF struct buf text = BUF_INIT((size_t)2 * DB_SQL_MAX);
 	Oid types[DB_VALUES_MAX];
 
 	for (size_t i = 0; i < s->count; i++)

@@ -384,14 +384,15 @@ enum err sqlite_query(struct call *call, struct db_tx *tx, const char *sql,
 
 	if (!rows)
 		return failed(call, tx, call_fail(call, ERR_NO_MEMORY, "out of memory"), sql);
-	enum err e = find_statement(call, c, sql, &rows->statement, &cached);
+	struct statement *s = NULL;
+	enum err e = find_statement(call, c, sql, &s, &cached);
 	if (e)
 		return failed(call, tx, e, sql);
-	rows->rows.tx = tx;
-	rows->borrowed = cached;
-	rows->stmt = rows->statement->stmt;
-	rows->statement->busy = true;
-	e = bind_values(call, c, rows->statement, values, count, true);
+	*rows = (struct sqlite_rows){
+		.rows.tx = tx, .statement = s, .borrowed = cached, .stmt = s->stmt
+	};
+	s->busy = true;
+	e = bind_values(call, c, s, values, count, true);
 	struct db_rows *out = &take(&rows)->rows;
 	if (e) {
 		sqlite_rows_free(out);

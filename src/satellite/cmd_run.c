@@ -11,7 +11,7 @@
 
 #define STOP_NS_MAX (3 * NS_PER_SEC)
 /* A database that is that far ahead of the clock means a wrong clock. */
-#define CLOCK_NS_MAX (10 * 60 * NS_PER_SEC)
+#define CLOCK_NS_MAX (INT64_C(600) * NS_PER_SEC)
 
 enum { ADDRESS_FILE_MAX = 1024 };
 

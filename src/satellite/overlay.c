@@ -14,7 +14,7 @@ enum { SLOTS_FIRST = 64 };
 /* Rows are looked at again for so long, since clocks of several processes differ. */
 #define REFRESH_OVERLAP_NS (120 * NS_PER_SEC)
 /* Nothing about a node changed: its row is written at least this often (satellite.md 1.8). */
-#define ROW_NS_MAX (70 * 60 * NS_PER_SEC)
+#define ROW_NS_MAX (INT64_C(4200) * NS_PER_SEC)
 
 static size_t slot_of(const struct node_id *id, size_t slots)
 {

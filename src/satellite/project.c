@@ -7,7 +7,7 @@
 #include "os/random.h"
 #include "satellite/auth.h"
 
-enum { NAME_BYTES_MAX = 200, PROJECT_ID_TEXT_MAX = 37 };
+enum { NAME_BYTES_MAX = 200, PROJECT_ID_TEXT_MAX = 37, PROJECT_ID_DIGITS = 2 * PROJECT_ID_BYTES };
 
 void project_id_text(const struct project_id *id, char out[PROJECT_ID_TEXT_MAX])
 {
@@ -21,12 +21,12 @@ void project_id_text(const struct project_id *id, char out[PROJECT_ID_TEXT_MAX])
 
 static bool parse_id(struct bytes text, struct project_id *ret)
 {
-	AUTO_BUF struct buf hex = BUF_INIT(2 * PROJECT_ID_BYTES), id = BUF_INIT(PROJECT_ID_BYTES);
+	AUTO_BUF struct buf hex = BUF_INIT(PROJECT_ID_DIGITS), id = BUF_INIT(PROJECT_ID_BYTES);
 
 	for (size_t i = 0; i < text.len; i++)
 		if (text.data[i] != '-')
 			buf_add_byte(&hex, text.data[i]);
-	if (hex.failed || hex.len != 2 * PROJECT_ID_BYTES || text_unhex(&id, buf_bytes(&hex)) ||
+	if (hex.failed || hex.len != PROJECT_ID_DIGITS || text_unhex(&id, buf_bytes(&hex)) ||
 	    id.len != PROJECT_ID_BYTES)
 		return false;
 	memcpy(ret->b, id.data, PROJECT_ID_BYTES);

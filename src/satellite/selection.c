@@ -78,7 +78,7 @@ static bool index_make(struct overlay *o, int64_t now_ns)
 	for (size_t i = 0; i < o->slots_count; i++)
 		if (o->slots[i] && selectable(o, o->slots[i], now_ns))
 			all[count++] = o->slots[i];
-	qsort(all, count, sizeof(all[0]), by_net);
+	qsort(all, count, sizeof(struct node_entry *), by_net);
 	for (size_t i = 0; i < count; i++) {
 		if (i && strcmp(all[i]->node.last_net, all[i - 1]->node.last_net) != 0)
 			net++;
