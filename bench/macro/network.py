@@ -93,14 +93,19 @@ def cpu_seconds(pids):
     return total / TICK
 
 
+def status_sizes(pid, name="status"):
+    """The sizes in a file of /proc/PID, bytes."""
+    sizes = {}
+    for line in pathlib.Path(f"/proc/{pid}/{name}").read_text().splitlines():
+        words = line.split()
+        if len(words) == 3 and words[2] == "kB":
+            sizes.setdefault(words[0].rstrip(":"), int(words[1]) * 1024)
+    return sizes
+
+
 def memory(pid):
     """Resident, shared-out and peak memory of a process, bytes."""
-    sizes = {}
-    for name in ("smaps_rollup", "status"):
-        for line in pathlib.Path(f"/proc/{pid}/{name}").read_text().splitlines():
-            words = line.split()
-            if len(words) == 3 and words[2] == "kB":
-                sizes.setdefault(words[0].rstrip(":"), int(words[1]) * 1024)
+    sizes = status_sizes(pid, "smaps_rollup") | status_sizes(pid)
     return {"rss": sizes["VmRSS"], "pss": sizes["Pss"], "peak": sizes["VmHWM"]}
 
 
