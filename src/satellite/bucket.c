@@ -57,9 +57,10 @@ enum err bucket_name_check(struct call *call, struct bytes name)
 	if (!name.len)
 		return call_fail(call, ERR_INVALID, "no bucket specified");
 	if (name.len < LIMIT_BUCKET_NAME_MIN || name.len > LIMIT_BUCKET_NAME_MAX)
-		return call_fail(call, ERR_INVALID,
-				 "bucket name must be at least %d and no more than %d characters long",
-				 LIMIT_BUCKET_NAME_MIN, LIMIT_BUCKET_NAME_MAX);
+		return call_fail(
+			call, ERR_INVALID,
+			"bucket name must be at least %d and no more than %d characters long",
+			LIMIT_BUCKET_NAME_MIN, LIMIT_BUCKET_NAME_MAX);
 	if (is_ipv4(name))
 		return call_fail(call, ERR_INVALID,
 				 "bucket name cannot be formatted as an IP address");

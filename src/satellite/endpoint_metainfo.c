@@ -211,8 +211,8 @@ enum err metainfo_auth(struct call *call, struct mcall *mc, enum rate_kind kind)
 	return OK;
 }
 
-enum err metainfo_allow(struct call *call, struct mcall *mc, enum rate_kind kind,
-			enum action_op op, struct bytes bucket, struct bytes path)
+enum err metainfo_allow(struct call *call, struct mcall *mc, enum rate_kind kind, enum action_op op,
+			struct bytes bucket, struct bytes path)
 {
 	TRY_PLAIN(metainfo_auth(call, mc, kind));
 	return auth_check(call, &mc->auth, op, bucket, path);
@@ -251,9 +251,10 @@ enum err check_bucket_length(struct call *call, struct bytes name)
 	if (!name.len)
 		return call_fail(call, ERR_INVALID, "no bucket specified");
 	if (name.len < LIMIT_BUCKET_NAME_MIN || name.len > LIMIT_BUCKET_NAME_MAX)
-		return call_fail(call, ERR_INVALID,
-				 "bucket name must be at least %d and no more than %d characters long",
-				 LIMIT_BUCKET_NAME_MIN, LIMIT_BUCKET_NAME_MAX);
+		return call_fail(
+			call, ERR_INVALID,
+			"bucket name must be at least %d and no more than %d characters long",
+			LIMIT_BUCKET_NAME_MIN, LIMIT_BUCKET_NAME_MAX);
 	return OK;
 }
 
@@ -312,8 +313,9 @@ enum err read_retention(struct call *call, const Metainfo__Retention *m, int64_t
 					 "retention period expiration time must be set if "
 					 "retention is set");
 		if (until < now_ns)
-			return call_fail(call, ERR_INVALID,
-					 "retention period expiration time must not be in the past");
+			return call_fail(
+				call, ERR_INVALID,
+				"retention period expiration time must not be in the past");
 		*ret = (struct retention){ (int32_t)m->mode, time_us(until) };
 		return OK;
 	default:

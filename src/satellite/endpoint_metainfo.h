@@ -3,8 +3,8 @@
  * sends nothing itself: it gets its request, fills its response, both in the call's scratch arena.
  *
  * The four items an upload is made of (begin, inline segment, commit segment, commit) prepare and
- * check outside of the database and put their statements into a work group; the group of a batch runs
- * in one writing transaction, so a small upload costs one.
+ * check outside of the database and put their statements into a work group; the group of a batch
+ * runs in one writing transaction, so a small upload costs one.
  */
 #ifndef ACRE_SATELLITE_ENDPOINT_METAINFO_H
 #define ACRE_SATELLITE_ENDPOINT_METAINFO_H
@@ -34,7 +34,7 @@ struct work {
 struct mcall {
 	struct satellite *sat;
 	struct metainfo *m;
-	struct arena *a;          /* the call's scratch */
+	struct arena *a;	   /* the call's scratch */
 	struct rpc_stream *stream; /* for the peer's identity */
 	struct bytes api_key, user_agent;
 	struct auth auth;
@@ -42,7 +42,7 @@ struct mcall {
 	int64_t now_ns;
 	/* batch only */
 	bool in_batch;
-	bool begins_upload;   /* this object_begin is followed by a segment (metainfo.md 2) */
+	bool begins_upload;    /* this object_begin is followed by a segment (metainfo.md 2) */
 	bool stream_just_made; /* this segment_begin takes the stream the batch began */
 	const struct stream *last_stream;
 	struct bytes last_segment;
@@ -67,8 +67,8 @@ void *message_new(struct arena *a, const ProtobufCMessageDescriptor *type);
 /* Authenticates (once per batch). */
 enum err metainfo_auth(struct call *call, struct mcall *mc, enum rate_kind kind) MUST_USE;
 /* As metainfo_auth, then one action. */
-enum err metainfo_allow(struct call *call, struct mcall *mc, enum rate_kind kind,
-			enum action_op op, struct bytes bucket, struct bytes path) MUST_USE;
+enum err metainfo_allow(struct call *call, struct mcall *mc, enum rate_kind kind, enum action_op op,
+			struct bytes bucket, struct bytes path) MUST_USE;
 /* Unauthenticated unless the peer has an identity. */
 enum err metainfo_need_peer(struct call *call, struct mcall *mc) MUST_USE;
 /* The stream an item speaks of: its own id, or the batch's last.  InvalidArgument; PermissionDenied

@@ -14,10 +14,10 @@ const struct include include_all = {
 
 /* streams.StreamMeta; what the client stored is opaque but for these numbers. */
 struct stream_meta {
-	struct bytes stream_info;  /* 1 */
-	uint64_t encryption_type;  /* 2 */
-	uint64_t block_size;       /* 3 */
-	bool has_last_segment;     /* 4 */
+	struct bytes stream_info; /* 1 */
+	uint64_t encryption_type; /* 2 */
+	uint64_t block_size;	  /* 3 */
+	bool has_last_segment;	  /* 4 */
 	struct bytes last_segment;
 	uint64_t number_of_segments; /* 5 */
 };
@@ -296,8 +296,8 @@ enum err answer_list_item(struct call *call, struct mcall *mc, struct bytes buck
 	if (shown.key) {
 		ret->encrypted_metadata_nonce = proto_view(o->data.nonce);
 		ret->encrypted_metadata_encrypted_key = proto_view(o->data.key);
-		TRY_PLAIN(item_metadata(call, a, include, o, shown.custom,
-					&ret->encrypted_metadata));
+		TRY_PLAIN(
+			item_metadata(call, a, include, o, shown.custom, &ret->encrypted_metadata));
 	}
 	if (shown.etag)
 		ret->encrypted_etag = proto_view(o->data.etag);

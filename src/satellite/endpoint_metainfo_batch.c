@@ -6,7 +6,7 @@
 
 enum {
 	BATCH_DECODED_MAX = PROTO_MESSAGE_MAX, /* as much as may come without compression */
-	COMPRESS_MIN = 1 << 10,       /* smaller answers go as they are: every client takes that */
+	COMPRESS_MIN = 1 << 10, /* smaller answers go as they are: every client takes that */
 };
 
 static const struct metainfo_method *find_method(unsigned item)
@@ -27,8 +27,8 @@ static void *request_of(const Metainfo__BatchRequestItem *item)
 static enum err answer_item(struct call *call, struct mcall *mc, unsigned number, void *response,
 			    Metainfo__BatchResponse *resp)
 {
-	Metainfo__BatchResponseItem *m =
-		message_new(mc->a, &metainfo__batch_response_item__descriptor);
+	Metainfo__BatchResponseItem *m = message_new(mc->a,
+						     &metainfo__batch_response_item__descriptor);
 
 	if (!m)
 		return call_fail(call, ERR_NO_MEMORY, "no room for an answer");
@@ -42,8 +42,8 @@ static enum err answer_item(struct call *call, struct mcall *mc, unsigned number
 static void remember(struct mcall *mc, const Metainfo__BatchRequestItem *item, void *response)
 {
 	if (item->request_case == METAINFO__BATCH_REQUEST_ITEM__REQUEST_SEGMENT_BEGIN)
-		mc->last_segment = proto_bytes(
-			((Metainfo__BeginSegmentResponse *)response)->segment_id);
+		mc->last_segment =
+			proto_bytes(((Metainfo__BeginSegmentResponse *)response)->segment_id);
 }
 
 static enum err run_item(struct call *call, struct mcall *mc, Metainfo__BatchRequest *req, size_t i,

@@ -21,9 +21,8 @@ static enum err answer_bucket(struct call *call, struct mcall *mc, const struct 
 	m->path_cipher = ENCRYPTION__CIPHER_SUITE__ENC_AESGCM;
 	m->default_segment_size = (int64_t)mc->sat->config.max_segment_size;
 	m->default_redundancy_scheme = redundancy_message(mc->a, r);
-	m->default_encryption_parameters =
-		answer_encryption(mc->a, ENCRYPTION__CIPHER_SUITE__ENC_AESGCM,
-				  (int64_t)r->required * r->share_bytes);
+	m->default_encryption_parameters = answer_encryption(
+		mc->a, ENCRYPTION__CIPHER_SUITE__ENC_AESGCM, (int64_t)r->required * r->share_bytes);
 	*ret = m;
 	return OK;
 }
@@ -146,7 +145,8 @@ METAINFO_METHOD(get_bucket_lock, GetBucketObjectLockConfiguration)
 	resp->configuration->enabled = true;
 	if (!b.lock_mode)
 		return OK;
-	Metainfo__DefaultRetention *d = message_new(mc->a, &metainfo__default_retention__descriptor);
+	Metainfo__DefaultRetention *d = message_new(mc->a,
+						    &metainfo__default_retention__descriptor);
 	if (!d)
 		return call_fail(call, ERR_NO_MEMORY, "no room for an answer");
 	d->mode = (Metainfo__Retention__Mode)b.lock_mode;
@@ -273,8 +273,9 @@ static enum err delete_all(struct call *call, struct mcall *mc, struct delete_qu
 		call_clear_error(call);
 		e = OK;
 	} else if (!e && !q->empty) {
-		e = call_fail(call, ERR_PRECONDITION,
-			      "cannot delete the bucket because it's being used by another process");
+		e = call_fail(
+			call, ERR_PRECONDITION,
+			"cannot delete the bucket because it's being used by another process");
 	}
 	*ret_deleted = deleted;
 	return e;
@@ -363,12 +364,13 @@ METAINFO_METHOD(list_buckets, ListBuckets)
 {
 	struct allowed allowed = { 0 };
 	size_t limit = req->limit < 1 || req->limit > LIMIT_LIST_BUCKETS ? LIMIT_LIST_BUCKETS
-									   : (size_t)req->limit;
+									 : (size_t)req->limit;
 
 	TRY_PLAIN(metainfo_allow(call, mc, RATE_LIST, ACTION_READ, BYTES_NONE, BYTES_NONE));
 	if (req->direction != METAINFO__LIST_DIRECTION__FORWARD &&
 	    req->direction != METAINFO__LIST_DIRECTION__AFTER)
-		return call_fail(call, ERR_INVALID, "unknown list direction %d", (int)req->direction);
+		return call_fail(call, ERR_INVALID, "unknown list direction %d",
+				 (int)req->direction);
 	TRY_PLAIN(permission_buckets(call, mc->a, &mc->auth.key, &allowed.all, &allowed.names,
 				     &allowed.count));
 	resp->items = arena_array(mc->a, limit, sizeof(*resp->items));

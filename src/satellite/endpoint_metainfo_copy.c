@@ -45,7 +45,8 @@ static void metadata_key(const struct user_data *d, struct bytes *ret_key, struc
 		while (wire_field(&inner, &g)) {
 			if (g.number == 1 && g.type == WIRE_BYTES)
 				*ret_key = g.bytes;
-			if (g.number == 2 && g.type == WIRE_BYTES && g.bytes.len == METAINFO_NONCE_BYTES)
+			if (g.number == 2 && g.type == WIRE_BYTES &&
+			    g.bytes.len == METAINFO_NONCE_BYTES)
 				*ret_nonce = g.bytes;
 		}
 	}
@@ -91,8 +92,8 @@ METAINFO_METHOD(begin_copy_object, BeginCopyObject)
 	metadata_key(&b.source.data, &key, &nonce);
 	resp->encrypted_metadata_key = proto_view(key);
 	resp->encrypted_metadata_key_nonce = proto_view(nonce);
-	resp->encryption_parameters =
-		answer_encryption(mc->a, b.source.cipher, b.source.block_size);
+	resp->encryption_parameters = answer_encryption(mc->a, b.source.cipher,
+							b.source.block_size);
 	return OK;
 }
 
@@ -119,8 +120,8 @@ METAINFO_METHOD(begin_move_object, BeginMoveObject)
 	metadata_key(&b.source.data, &key, &nonce);
 	resp->encrypted_metadata_key = proto_view(key);
 	resp->encrypted_metadata_key_nonce = proto_view(nonce);
-	resp->encryption_parameters =
-		answer_encryption(mc->a, b.source.cipher, b.source.block_size);
+	resp->encryption_parameters = answer_encryption(mc->a, b.source.cipher,
+							b.source.block_size);
 	return OK;
 }
 

@@ -70,7 +70,7 @@ static enum err delete_one(struct call *call, struct mcall *mc,
 		q.d.version = object_version_get(proto_bytes(req->object_version));
 	TRY_PLAIN(db_write(call, mc->sat->db, run_delete, &q));
 	count_removed(mc, &q.d);
-	const struct object *o = q.d.was_removed ? &q.d.removed
+	const struct object *o = q.d.was_removed  ? &q.d.removed
 				 : q.d.was_marked ? &q.d.marker
 						  : NULL;
 	if (!o)
@@ -83,7 +83,8 @@ static enum err delete_one(struct call *call, struct mcall *mc,
 
 METAINFO_METHOD(begin_delete_object, BeginDeleteObject)
 {
-	struct bytes bucket = proto_bytes(req->bucket), key = proto_bytes(req->encrypted_object_key);
+	struct bytes bucket = proto_bytes(req->bucket),
+		     key = proto_bytes(req->encrypted_object_key);
 	bool pending = req->status == OBJECT_PENDING;
 	enum err e;
 
@@ -210,7 +211,8 @@ static enum err run_many(struct call *call, struct db_tx *tx, void *arg)
 		for (size_t i = 0; i < q->count; i++) {
 			struct many_item *item = &q->items[i];
 			if (item->d.has_version != (exact == 1) ||
-			    item->status == METAINFO__DELETE_OBJECTS_RESPONSE_ITEM__STATUS__UNAUTHORIZED)
+			    item->status ==
+				    METAINFO__DELETE_OBJECTS_RESPONSE_ITEM__STATUS__UNAUTHORIZED)
 				continue;
 			TRY_PLAIN(delete_item(call, tx, &bucket, q, item));
 		}

@@ -26,8 +26,8 @@ struct download {
 };
 
 /* Objects without a plain size have no offsets: all segments then. */
-static enum err read_range(struct call *call, const Metainfo__Range *m, int64_t size,
-			   bool *ret_has, struct plain_range *ret)
+static enum err read_range(struct call *call, const Metainfo__Range *m, int64_t size, bool *ret_has,
+			   struct plain_range *ret)
 {
 	*ret_has = false;
 	if (!m || size <= 0)
@@ -125,7 +125,8 @@ static void remember_object(struct mcall *mc, struct bytes bucket, const struct 
 
 METAINFO_METHOD(get_object, GetObject)
 {
-	struct bytes bucket = proto_bytes(req->bucket), key = proto_bytes(req->encrypted_object_key);
+	struct bytes bucket = proto_bytes(req->bucket),
+		     key = proto_bytes(req->encrypted_object_key);
 	struct download d = { 0 };
 
 	TRY_PLAIN(check_bucket_length(call, bucket));
@@ -339,7 +340,8 @@ static enum err check_server_side_copy(struct call *call, bool asked)
 
 METAINFO_METHOD(download_object, DownloadObject)
 {
-	struct bytes bucket = proto_bytes(req->bucket), key = proto_bytes(req->encrypted_object_key);
+	struct bytes bucket = proto_bytes(req->bucket),
+		     key = proto_bytes(req->encrypted_object_key);
 	struct download d = { .range_asked = req->range, .with_segments = true };
 
 	TRY_PLAIN(check_bucket_length(call, bucket));
@@ -438,10 +440,11 @@ METAINFO_METHOD(list_segments, ListSegments)
 	TRY_PLAIN(metainfo_allow(call, mc, RATE_LIST, ACTION_READ, s->bucket, s->key));
 	TRY_PLAIN(check_limit(call, req->limit, LIMIT_LIST_PAGE, &q.limit));
 	q.uuid = s->uuid;
-	if (req->cursor_position && (req->cursor_position->part_number > 0 ||
-				     req->cursor_position->index > 0))
+	if (req->cursor_position &&
+	    (req->cursor_position->part_number > 0 || req->cursor_position->index > 0))
 		q.from = segment_position(req->cursor_position->part_number,
-					  req->cursor_position->index) + 1;
+					  req->cursor_position->index) +
+			 1;
 	TRY_PLAIN(db_read(call, mc->sat->db, read_segment_list, &q));
 	bool more = q.count > q.limit;
 	TRY_PLAIN(answer_segment_list(call, mc->a, q.list, more ? q.limit : q.count, more, resp));
@@ -533,7 +536,8 @@ static enum err answer_ips(struct call *call, struct mcall *mc, const struct pie
 
 METAINFO_METHOD(get_object_ips, GetObjectIPs)
 {
-	struct bytes bucket = proto_bytes(req->bucket), key = proto_bytes(req->encrypted_object_key);
+	struct bytes bucket = proto_bytes(req->bucket),
+		     key = proto_bytes(req->encrypted_object_key);
 	struct ips_query q = { 0 };
 	struct piece *all = NULL;
 	size_t n = 0;

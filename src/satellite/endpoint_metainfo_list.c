@@ -148,7 +148,8 @@ static enum err read_streams(struct call *call, struct db_tx *tx, void *arg)
 
 METAINFO_METHOD(list_pending_object_streams, ListPendingObjectStreams)
 {
-	struct bytes bucket = proto_bytes(req->bucket), key = proto_bytes(req->encrypted_object_key);
+	struct bytes bucket = proto_bytes(req->bucket),
+		     key = proto_bytes(req->encrypted_object_key);
 	struct streams_query q = { .bucket_name = bucket, .key = key, .now_ns = mc->now_ns };
 	const struct stream *cursor = NULL;
 
@@ -192,7 +193,8 @@ static enum err read_pending(struct call *call, struct db_tx *tx, void *arg)
 
 METAINFO_METHOD(get_pending_object_metadata, GetPendingObjectMetadata)
 {
-	struct bytes bucket = proto_bytes(req->bucket), key = proto_bytes(req->encrypted_object_key);
+	struct bytes bucket = proto_bytes(req->bucket),
+		     key = proto_bytes(req->encrypted_object_key);
 	const struct stream *s = NULL;
 	Metainfo__Object *m = NULL;
 

@@ -127,7 +127,8 @@ METAINFO_METHOD(set_object_retention, SetObjectRetention)
 	TRY_PLAIN(init(call, mc, RATE_PUT, ACTION_PUT_RETENTION, req->bucket,
 		       req->encrypted_object_key, req->object_version, &q));
 	if (req->bypass_governance_retention)
-		TRY_PLAIN(auth_check(call, &mc->auth, ACTION_BYPASS_GOVERNANCE, q.bucket_name, q.key));
+		TRY_PLAIN(auth_check(call, &mc->auth, ACTION_BYPASS_GOVERNANCE, q.bucket_name,
+				     q.key));
 	q.set_retention = true;
 	q.retention = retention;
 	q.bypass = req->bypass_governance_retention;

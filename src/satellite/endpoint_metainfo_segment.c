@@ -20,7 +20,8 @@ static enum err find_pending(struct call *call, struct db_tx *tx, void *arg)
 	return store_object_pending_exists(call, tx, q->stream, &q->found);
 }
 
-/* Regular uploads were just begun, by one batch or the one before; a multipart upload may be gone. */
+/* Regular uploads were just begun, by one batch or the one before; a multipart upload may be gone.
+ */
 static enum err check_upload_lives(struct call *call, struct mcall *mc, const struct stream *s)
 {
 	struct pending_query q = { .stream = s };
@@ -97,7 +98,8 @@ METAINFO_METHOD(begin_segment, BeginSegment)
 				 (long long)req->max_order_limit);
 	TRY_PLAIN(check_upload_lives(call, mc, s));
 	TRY_PLAIN(begin_ticket(call, mc, req, s, &t, private));
-	TRY_PLAIN(satellite_select_nodes(call, mc->sat, mc->a, t.redundancy.total, NULL, 0, &nodes));
+	TRY_PLAIN(
+		satellite_select_nodes(call, mc->sat, mc->a, t.redundancy.total, NULL, 0, &nodes));
 	t.nodes = arena_array(mc->a, t.redundancy.total, sizeof(*t.nodes));
 	if (!t.nodes)
 		return call_fail(call, ERR_NO_MEMORY, "no room for a segment");
@@ -180,7 +182,8 @@ METAINFO_METHOD(retry_begin_segment_pieces, RetryBeginSegmentPieces)
 	call_clear_error(call);
 	for (size_t i = 0; i < fresh_count; i++)
 		t.nodes[req->retry_piece_numbers[i]] = fresh[i].id;
-	TRY_PLAIN(satellite_lookup_nodes(call, mc->sat, mc->a, t.nodes, t.redundancy.total, &nodes));
+	TRY_PLAIN(
+		satellite_lookup_nodes(call, mc->sat, mc->a, t.nodes, t.redundancy.total, &nodes));
 	TRY_PLAIN(make_limits(call, mc, &t, nodes, &resp->n_addressed_limits,
 			      &resp->addressed_limits));
 	TRY_PLAIN(segment_id_encode(call, mc->a, &mc->sat->id_key, &t, &id));

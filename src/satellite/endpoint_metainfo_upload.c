@@ -150,8 +150,9 @@ static enum err read_expiry(struct call *call, struct mcall *mc,
 				 "cannot specify Object Lock settings when using an API key that "
 				 "enforces an object expiration time");
 	if ((b->retention.mode || b->legal_hold) && asked)
-		return call_fail(call, ERR_INVALID,
-				 "cannot specify Object Lock settings and an object expiration time");
+		return call_fail(
+			call, ERR_INVALID,
+			"cannot specify Object Lock settings and an object expiration time");
 	b->expiry_asked = asked != 0;
 	b->expiry_forced = ttl != 0;
 	b->stream.expires_ns = time_us(asked ? asked : ttl ? last : 0);
@@ -174,7 +175,8 @@ enum err check_object_key(struct call *call, const struct mcall *mc, struct byte
 static enum err allow_begin(struct call *call, struct mcall *mc,
 			    const Metainfo__BeginObjectRequest *req, const struct begin_object *b)
 {
-	struct bytes bucket = proto_bytes(req->bucket), key = proto_bytes(req->encrypted_object_key);
+	struct bytes bucket = proto_bytes(req->bucket),
+		     key = proto_bytes(req->encrypted_object_key);
 
 	TRY_PLAIN(metainfo_allow(call, mc, RATE_PUT, ACTION_WRITE, bucket, key));
 	if (b->retention.mode)
@@ -217,7 +219,8 @@ static enum err read_encryption(struct call *call, const Encryption__EncryptionP
 METAINFO_METHOD(begin_object, BeginObject)
 {
 	struct begin_object *b = arena_alloc(mc->a, sizeof(*b));
-	struct bytes bucket = proto_bytes(req->bucket), key = proto_bytes(req->encrypted_object_key);
+	struct bytes bucket = proto_bytes(req->bucket),
+		     key = proto_bytes(req->encrypted_object_key);
 
 	if (!b)
 		return call_fail(call, ERR_NO_MEMORY, "no room for an upload");
@@ -287,7 +290,8 @@ METAINFO_METHOD(make_inline_segment, MakeInlineSegment)
 	if (index < 0 || part < 0)
 		return call_fail(call, ERR_INVALID, "segment index must be greater then 0");
 	if (data.len > LIMIT_INLINE_CIPHER_BYTES)
-		return call_fail(call, ERR_INVALID, "inline segment size cannot be larger than %llu B",
+		return call_fail(call, ERR_INVALID,
+				 "inline segment size cannot be larger than %llu B",
 				 (unsigned long long)mc->sat->config.max_inline_size);
 	TRY_PLAIN(check_segment_key(call, req->encrypted_key, req->encrypted_key_nonce,
 				    req->encrypted_e_tag));
@@ -315,8 +319,9 @@ METAINFO_METHOD(make_inline_segment, MakeInlineSegment)
 enum err read_if_none_match(struct call *call, char *const *list, size_t count, bool *ret)
 {
 	if (count > 1 || (count == 1 && strcmp(list[0], "*")))
-		return call_fail(call, ERR_UNIMPLEMENTED,
-				 "not implemented: IfNoneMatch only supports a single value of '*'");
+		return call_fail(
+			call, ERR_UNIMPLEMENTED,
+			"not implemented: IfNoneMatch only supports a single value of '*'");
 	*ret = count == 1;
 	return OK;
 }

@@ -5,7 +5,7 @@
 #include "satellite/store_metainfo.h"
 
 enum {
-	SKIP_MAX = 8,         /* rows of a folded prefix or of one key passed by before a new seek */
+	SKIP_MAX = 8, /* rows of a folded prefix or of one key passed by before a new seek */
 	CHUNK_AFTER_SKIP = 32, /* rows asked for behind a seek; doubles while they are of use */
 	CHUNK_FOLDED = 64,
 	ITEMS_MIN = 64,
@@ -34,9 +34,9 @@ size_t listing_fold(struct bytes key, struct bytes delimiter)
 
 /* Where the next rows come from. */
 enum seek {
-	AT_KEY,     /* at or after position.key */
-	AT_AFTER,   /* after all rows of position.key */
-	AT_WITHIN,  /* rows of position.key beyond position.version, then AT_AFTER */
+	AT_KEY,	   /* at or after position.key */
+	AT_AFTER,  /* after all rows of position.key */
+	AT_WITHIN, /* rows of position.key beyond position.version, then AT_AFTER */
 	AT_END,
 };
 
@@ -58,11 +58,9 @@ struct walk {
 
 #define LIST_SELECT "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 AND "
 #define LIST_ALIVE " AND (o.expires_at IS NULL OR o.expires_at > $5) "
-#define LIST_COMMITTED                                                                             \
-	"AND o.age < 0" LIST_ALIVE "ORDER BY o.object_key, o.age LIMIT $4"
+#define LIST_COMMITTED "AND o.age < 0" LIST_ALIVE "ORDER BY o.object_key, o.age LIMIT $4"
 #define LIST_PENDING                                                                               \
-	"AND o.age > 0 AND o.status = 1" LIST_ALIVE                                            \
-	"ORDER BY o.object_key, o.age DESC LIMIT $4"
+	"AND o.age > 0 AND o.status = 1" LIST_ALIVE "ORDER BY o.object_key, o.age DESC LIMIT $4"
 
 /* [pending][AT_WITHIN, with stop, without][AT_KEY, AT_AFTER]; $3 is the age or the stop. */
 static const char *const within_sql[2] = {

@@ -11,10 +11,10 @@
 
 struct listing {
 	int64_t bucket_id;
-	struct bytes prefix;    /* all keys start with it; results are relative to it */
+	struct bytes prefix;	/* all keys start with it; results are relative to it */
 	struct bytes delimiter; /* not empty */
 	bool recursive;
-	bool pending;           /* uploads under way, all of them, instead of what was committed */
+	bool pending; /* uploads under way, all of them, instead of what was committed */
 	bool all_versions;
 	/* Where the page before ended; has_cursor false = from the start.  cursor_key is absolute.
 	 * Without a version the whole key was listed. */
@@ -27,7 +27,7 @@ struct listing {
 
 struct listing_item {
 	struct object object; /* key relative to the prefix; status OBJECT_PREFIX: the key only */
-	bool is_latest;       /* all_versions only */
+	bool is_latest;	      /* all_versions only */
 };
 
 struct listing_page {

@@ -62,10 +62,11 @@ static void chore(void *arg)
 		call.cancel = &m->stop;
 		if (os_sleep(&call, CHORE_INTERVAL_NS))
 			return;
-		enum err e = metainfo_delete_expired(
-			&call, sat, os_clock_unix_ns() - CHORE_GRACE_NS, &deleted);
+		enum err e = metainfo_delete_expired(&call, sat,
+						     os_clock_unix_ns() - CHORE_GRACE_NS, &deleted);
 		if (e)
-			log_warn("expired objects not removed", F_STR("error", call_error(&call, e)));
+			log_warn("expired objects not removed",
+				 F_STR("error", call_error(&call, e)));
 		else if (deleted)
 			log_debug("expired objects removed", F_U64("count", deleted));
 	}

@@ -213,8 +213,7 @@ enum err object_put_segment(struct call *call, struct db_tx *tx, const struct pu
 
 /* Whether the key's row without a version may go for a new one, and which it is. */
 static enum err find_unversioned(struct call *call, struct db_tx *tx, int64_t bucket,
-				 struct bytes key, const struct object *highest,
-				 struct object *ret)
+				 struct bytes key, const struct object *highest, struct object *ret)
 {
 	if (highest->status == OBJECT_COMMITTED || highest->status == MARKER_UNVERSIONED) {
 		*ret = *highest;
@@ -248,8 +247,7 @@ enum err object_make_room(struct call *call, struct db_tx *tx, const struct obje
 	if (place->except && !memcmp(place->except->b, old.stream.b, STREAM_UUID_BYTES))
 		return OK;
 	if (!place->may_delete)
-		return call_fail(call, ERR_PERMISSION,
-				 "no permissions to delete existing object");
+		return call_fail(call, ERR_PERMISSION, "no permissions to delete existing object");
 	if (old.legal_hold || retention_active(&old.retention, place->now_ns))
 		return fail_object_locked(call);
 	TRY(store_object_delete(call, tx, &old), "remove the object before");
@@ -306,7 +304,8 @@ static enum err sum_segments(struct call *call, struct db_tx *tx, struct commit_
 	o->encrypted_size = 0;
 	for (size_t i = 0; i < count; i++) {
 		if (list[i].plain_offset != offset)
-			TRY(store_segment_set_offset(call, tx, &o->stream, list[i].position, offset),
+			TRY(store_segment_set_offset(call, tx, &o->stream, list[i].position,
+						     offset),
 			    "place a segment");
 		offset += list[i].plain_size;
 		o->encrypted_size += list[i].encrypted_size;

@@ -32,8 +32,9 @@ struct begin_object {
 enum err object_begin(struct call *call, struct db_tx *tx, struct begin_object *b) MUST_USE;
 
 struct put_segment {
-	const struct stream *stream; /* may still be filled by object_begin in the same transaction */
-	struct segment segment;      /* all but stream, expires, placement and pieces */
+	const struct stream
+		*stream;	/* may still be filled by object_begin in the same transaction */
+	struct segment segment; /* all but stream, expires, placement and pieces */
 	/* remote */
 	struct node_aliases *aliases;
 	const struct node_id *nodes; /* of the pieces, in order of their numbers */
@@ -42,7 +43,8 @@ struct put_segment {
 	uint32_t *aliases_found; /* room for count; for node_aliases_learn once it is durable */
 };
 /* A segment of a pending upload, remote or inline. */
-enum err object_put_segment(struct call *call, struct db_tx *tx, const struct put_segment *s) MUST_USE;
+enum err object_put_segment(struct call *call, struct db_tx *tx,
+			    const struct put_segment *s) MUST_USE;
 
 struct commit_object {
 	const struct stream *stream;
@@ -127,7 +129,7 @@ struct update_metadata {
 	int64_t now_ns;
 };
 enum err object_set_metadata(struct call *call, struct db_tx *tx,
-				const struct update_metadata *u) MUST_USE;
+			     const struct update_metadata *u) MUST_USE;
 
 /* Latest, or the version asked for; a marker is NotFound or MethodNotAllowed (metainfo.md 5.8). */
 struct find_object {

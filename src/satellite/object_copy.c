@@ -49,7 +49,8 @@ enum err object_begin_copy(struct call *call, struct db_tx *tx, struct begin_cop
 	}
 	TRY_PLAIN(object_find(call, tx, &f));
 	if (f.result.segment_count > LIMIT_COPY_SEGMENTS)
-		return call_fail(call, ERR_INVALID, "object has too many segments (%lld). Limit is %d.",
+		return call_fail(call, ERR_INVALID,
+				 "object has too many segments (%lld). Limit is %d.",
 				 (long long)f.result.segment_count, LIMIT_COPY_SEGMENTS);
 	b->source = f.result;
 	return store_segment_list(call, tx, &f.result.stream, 0, NULL, false, INT64_MAX,
@@ -212,11 +213,13 @@ enum err object_finish_move(struct call *call, struct db_tx *tx, struct finish_c
 	return OK;
 }
 
-enum err object_set_metadata(struct call *call, struct db_tx *tx,
-				const struct update_metadata *u)
+enum err object_set_metadata(struct call *call, struct db_tx *tx, const struct update_metadata *u)
 {
 	struct find_object f = {
-		.project = u->project, .bucket = u->bucket, .key = u->key, .now_ns = u->now_ns,
+		.project = u->project,
+		.bucket = u->bucket,
+		.key = u->key,
+		.now_ns = u->now_ns,
 	};
 
 	TRY_PLAIN(object_find(call, tx, &f));

@@ -1,7 +1,7 @@
 /*
- * How often one and the same object may be asked for (metainfo.md 3.4): a token bucket per object in a
- * table of fixed size; each object has three slots and is refused when all of them say so, so a
- * stranger in one slot does no harm.
+ * How often one and the same object may be asked for (metainfo.md 3.4): a token bucket per object
+ * in a table of fixed size; each object has three slots and is refused when all of them say so, so
+ * a stranger in one slot does no harm.
  */
 #ifndef ACRE_SATELLITE_OBJECT_RATE_H
 #define ACRE_SATELLITE_OBJECT_RATE_H

@@ -156,7 +156,8 @@ static enum err assign_one(struct call *call, struct db_tx *tx, const struct nod
 	TRY(DB_QUERY(call, tx,
 		     "INSERT INTO node_aliases (node_id, alias) VALUES "
 		     "($1, (SELECT COALESCE(MAX(alias), 0) + 1 FROM node_aliases)) "
-		     "ON CONFLICT (node_id) DO UPDATE SET node_id = excluded.node_id RETURNING alias",
+		     "ON CONFLICT (node_id) DO UPDATE SET node_id = excluded.node_id RETURNING "
+		     "alias",
 		     &rows, DB_V_BLOB(node_id_bytes(id))),
 	    "number a node");
 	enum err e = db_rows_next(call, rows);

@@ -18,11 +18,11 @@ enum err segment_check_sizes(struct call *call, const struct segment_check *c,
 				 "the number of results of uploaded pieces (%zu) is below the "
 				 "optimal threshold (%d)",
 				 req->n_upload_result, r->success);
-	if (req->size_encrypted_data < 0 ||
-	    req->size_encrypted_data > LIMIT_SEGMENT_CIPHER_BYTES)
-		return call_fail(call, ERR_INVALID,
-				 "encrypted segment size %lld is out of range, maximum allowed is %d",
-				 (long long)req->size_encrypted_data, LIMIT_SEGMENT_CIPHER_BYTES);
+	if (req->size_encrypted_data < 0 || req->size_encrypted_data > LIMIT_SEGMENT_CIPHER_BYTES)
+		return call_fail(
+			call, ERR_INVALID,
+			"encrypted segment size %lld is out of range, maximum allowed is %d",
+			(long long)req->size_encrypted_data, LIMIT_SEGMENT_CIPHER_BYTES);
 	for (size_t i = 0; i < req->n_upload_result; i++) {
 		const Orders__PieceHash *h = req->upload_result[i]->hash;
 		if (!h)
@@ -32,9 +32,10 @@ enum err segment_check_sizes(struct call *call, const struct segment_check *c,
 					 "piece sizes are invalid: size is invalid (%lld)",
 					 (long long)h->piece_size);
 		if (common > 0 && common != h->piece_size)
-			return call_fail(call, ERR_INVALID,
-					 "piece sizes are invalid: sizes do not match (%lld != %lld)",
-					 (long long)common, (long long)h->piece_size);
+			return call_fail(
+				call, ERR_INVALID,
+				"piece sizes are invalid: sizes do not match (%lld != %lld)",
+				(long long)common, (long long)h->piece_size);
 		common = h->piece_size;
 	}
 	if (common < 0)
@@ -65,7 +66,8 @@ static const char *piece_fault(struct call *call, const struct segment_check *c,
 	if (!proto_fixed(p->node_id, NODE_ID_BYTES, node.b) ||
 	    !proto_fixed(p->hash->piece_id, PIECE_ID_BYTES, id.b))
 		return "malformed ID";
-	piece_id_derive(&t->orders.root, &t->nodes[p->piece_num], (uint32_t)p->piece_num, &expected);
+	piece_id_derive(&t->orders.root, &t->nodes[p->piece_num], (uint32_t)p->piece_num,
+			&expected);
 	if (memcmp(id.b, expected.b, PIECE_ID_BYTES))
 		return "piece ID does not match the order limit";
 	if (p->hash->piece_size > t->orders.limit)
@@ -97,8 +99,7 @@ static enum err collect(struct call *call, struct segment_check *c,
 	for (uint32_t number = 0; number < t->redundancy.total; number++) {
 		if (result_of[number] < 0)
 			continue;
-		const Metainfo__SegmentPieceUploadResult *p =
-			req->upload_result[result_of[number]];
+		const Metainfo__SegmentPieceUploadResult *p = req->upload_result[result_of[number]];
 		if (!bytes_equal(proto_bytes(p->node_id), node_id_bytes(&t->nodes[number])))
 			return call_fail(call, ERR_INVALID, "piece NodeID != order limit NodeID");
 		for (size_t i = 0; i < c->count; i++) {
@@ -124,7 +125,8 @@ enum err segment_check_pieces(struct call *call, struct segment_check *c,
 	if (req->n_upload_result > INT16_MAX)
 		return call_fail(call, ERR_INVALID, "too many results of uploaded pieces");
 	if (c->now_ns - c->ticket->orders.creation_ns > LIMIT_COMMIT_INTERVAL_NS)
-		return call_fail(call, ERR_INVALID, "Segment not committed before max commit interval");
+		return call_fail(call, ERR_INVALID,
+				 "Segment not committed before max commit interval");
 	if (req->plain_size < 0 || req->plain_size > req->size_encrypted_data)
 		return call_fail(call, ERR_INVALID,
 				 "plain segment size %lld is out of range, maximum allowed is %lld",

@@ -1,6 +1,6 @@
 /*
- * What CommitSegment believes and what not (metainfo.md 5.4): sizes, hashes, signatures of the nodes,
- * derived piece IDs.  Decides only; nothing here touches the database.
+ * What CommitSegment believes and what not (metainfo.md 5.4): sizes, hashes, signatures of the
+ * nodes, derived piece IDs.  Decides only; nothing here touches the database.
  */
 #ifndef ACRE_SATELLITE_SEGMENT_CHECK_H
 #define ACRE_SATELLITE_SEGMENT_CHECK_H

@@ -25,8 +25,8 @@ enum err store_bucket_count(struct call *call, struct db_tx *tx, const struct pr
 enum err store_bucket_is_empty(struct call *call, struct db_tx *tx, int64_t id, bool *ret) MUST_USE;
 /* By name, from `cursor` (or behind it), at most `limit`; an array in scratch. */
 enum err store_bucket_list(struct call *call, struct db_tx *tx, const struct project_id *project,
-			   struct bytes cursor, bool inclusive, int64_t limit,
-			   struct bucket **ret, size_t *ret_count) MUST_USE;
+			   struct bytes cursor, bool inclusive, int64_t limit, struct bucket **ret,
+			   size_t *ret_count) MUST_USE;
 
 /* ---- objects ---- */
 
@@ -38,13 +38,12 @@ static inline int64_t store_version_age(int64_t v)
 
 /* The columns of every statement that reads whole objects, and the reader for them. */
 #define OBJECT_COLUMNS                                                                             \
-	"o.bucket_id, o.object_key, o.age, o.stream_id, o.status, o.flags, o.created_at, "     \
+	"o.bucket_id, o.object_key, o.age, o.stream_id, o.status, o.flags, o.created_at, "         \
 	"o.expires_at, o.zombie_at, o.segment_count, o.plain_size, o.encrypted_size, "             \
 	"o.fixed_segment_size, o.cipher, o.block_size, o.metadata, o.metadata_nonce, "             \
 	"o.metadata_key, o.etag, o.checksum_kind, o.checksum, o.lock_mode, o.retain_until"
 /* Committed and not expired at $now. */
-#define OBJECT_VISIBLE(now)                                                                        \
-	"o.age < 0 AND (o.expires_at IS NULL OR o.expires_at > " now ")"
+#define OBJECT_VISIBLE(now) "o.age < 0 AND (o.expires_at IS NULL OR o.expires_at > " now ")"
 /* Reads the current row; bytes are copied to the arena. */
 enum err store_object_read(struct call *call, const struct db_rows *rows, struct arena *a,
 			   struct object *ret) MUST_USE;
@@ -57,8 +56,8 @@ enum err store_object_pending(struct call *call, struct db_tx *tx, const struct 
 enum err store_object_pending_exists(struct call *call, struct db_tx *tx, const struct stream *s,
 				     bool *ret) MUST_USE;
 /* Newest visible version, marker or not.  ERR_NOT_FOUND. */
-enum err store_object_latest(struct call *call, struct db_tx *tx, int64_t bucket,
-			     struct bytes key, int64_t now_ns, struct object *ret) MUST_USE;
+enum err store_object_latest(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
+			     int64_t now_ns, struct object *ret) MUST_USE;
 /* The same by bucket name, in one statement. */
 enum err store_object_latest_named(struct call *call, struct db_tx *tx,
 				   const struct project_id *project, struct bytes bucket,
@@ -67,15 +66,15 @@ enum err store_object_latest_named(struct call *call, struct db_tx *tx,
 enum err store_object_exact(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
 			    int64_t version, int64_t now_ns, struct object *ret) MUST_USE;
 /* Highest committed version, expired or not; ERR_NOT_FOUND when there is none. */
-enum err store_object_highest(struct call *call, struct db_tx *tx, int64_t bucket,
-			      struct bytes key, struct object *ret) MUST_USE;
+enum err store_object_highest(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
+			      struct object *ret) MUST_USE;
 /* The one row without a version (status 3 or 6), expired or not; ERR_NOT_FOUND. */
 enum err store_object_unversioned(struct call *call, struct db_tx *tx, int64_t bucket,
 				  struct bytes key, struct object *ret) MUST_USE;
 /* Replaces row (bucket, key, version, stream) by `o`, which may have another key and version.
  * ERR_NOT_FOUND when that row is not there any more; ERR_EXISTS when the new place is taken. */
-enum err store_object_replace(struct call *call, struct db_tx *tx, int64_t bucket,
-			      struct bytes key, int64_t version, const struct object *o) MUST_USE;
+enum err store_object_replace(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
+			      int64_t version, const struct object *o) MUST_USE;
 /* The row and its segments. */
 enum err store_object_delete(struct call *call, struct db_tx *tx, const struct object *o) MUST_USE;
 /* Some rows of a bucket, for emptying it. */
@@ -118,8 +117,8 @@ enum err store_segment_set_offset(struct call *call, struct db_tx *tx,
 				  int64_t plain_offset) MUST_USE;
 /* ERR_NOT_FOUND. */
 enum err store_segment_set_key(struct call *call, struct db_tx *tx,
-			       const struct stream_uuid *stream, int64_t position,
-			       struct bytes key, struct bytes nonce) MUST_USE;
+			       const struct stream_uuid *stream, int64_t position, struct bytes key,
+			       struct bytes nonce) MUST_USE;
 enum err store_segment_delete_all(struct call *call, struct db_tx *tx,
 				  const struct stream_uuid *stream) MUST_USE;
 

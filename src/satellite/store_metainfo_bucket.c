@@ -104,14 +104,15 @@ enum err store_bucket_is_empty(struct call *call, struct db_tx *tx, int64_t id, 
 }
 
 enum err store_bucket_list(struct call *call, struct db_tx *tx, const struct project_id *project,
-			   struct bytes cursor, bool inclusive, int64_t limit,
-			   struct bucket **ret, size_t *ret_count)
+			   struct bytes cursor, bool inclusive, int64_t limit, struct bucket **ret,
+			   size_t *ret_count)
 {
-	const char *sql =
-		inclusive ? "SELECT " BUCKET_COLUMNS " FROM buckets WHERE project_id = $1 AND "
-			    "name >= $2 ORDER BY name LIMIT $3"
-			  : "SELECT " BUCKET_COLUMNS " FROM buckets WHERE project_id = $1 AND "
-			    "name > $2 ORDER BY name LIMIT $3";
+	const char *sql = inclusive ? "SELECT " BUCKET_COLUMNS
+				      " FROM buckets WHERE project_id = $1 AND "
+				      "name >= $2 ORDER BY name LIMIT $3"
+				    : "SELECT " BUCKET_COLUMNS
+				      " FROM buckets WHERE project_id = $1 AND "
+				      "name > $2 ORDER BY name LIMIT $3";
 	struct bucket *list = arena_array(&call->scratch, (size_t)limit, sizeof(*list));
 	struct db_rows *rows = NULL;
 	size_t n = 0;
@@ -119,8 +120,8 @@ enum err store_bucket_list(struct call *call, struct db_tx *tx, const struct pro
 
 	if (!list)
 		return call_fail(call, ERR_NO_MEMORY, "no room for a list of buckets");
-	TRY_PLAIN(DB_QUERY(call, tx, sql, &rows, DB_V_BLOB(BYTES_OF(project->b)),
-			   DB_V_BLOB(cursor), DB_V_INT(limit)));
+	TRY_PLAIN(DB_QUERY(call, tx, sql, &rows, DB_V_BLOB(BYTES_OF(project->b)), DB_V_BLOB(cursor),
+			   DB_V_INT(limit)));
 	while (!(e = db_rows_next(call, rows)) && n < (size_t)limit) {
 		e = read_bucket(call, rows, &list[n++]);
 		if (e)

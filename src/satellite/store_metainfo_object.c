@@ -12,7 +12,7 @@ enum {
 
 /* OBJECT_COLUMNS without the table's short name, for INSERT. */
 #define INSERT_COLUMNS                                                                             \
-	"bucket_id, object_key, age, stream_id, status, flags, created_at, expires_at, "       \
+	"bucket_id, object_key, age, stream_id, status, flags, created_at, expires_at, "           \
 	"zombie_at, segment_count, plain_size, encrypted_size, fixed_segment_size, cipher, "       \
 	"block_size, metadata, metadata_nonce, metadata_key, etag, checksum_kind, checksum, "      \
 	"lock_mode, retain_until"
@@ -122,8 +122,8 @@ static enum err read_one(struct call *call, struct db_rows *rows, struct object 
 	return e;
 }
 
-static enum err read_many(struct call *call, struct db_rows *rows, size_t max,
-			  struct object **ret, size_t *ret_count)
+static enum err read_many(struct call *call, struct db_rows *rows, size_t max, struct object **ret,
+			  size_t *ret_count)
 {
 	struct object *list = arena_array(&call->scratch, max, sizeof(*list));
 	size_t n = 0;
@@ -188,15 +188,14 @@ enum err store_object_pending_exists(struct call *call, struct db_tx *tx, const 
 	return OK;
 }
 
-enum err store_object_latest(struct call *call, struct db_tx *tx, int64_t bucket,
-			     struct bytes key, int64_t now_ns, struct object *ret)
+enum err store_object_latest(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
+			     int64_t now_ns, struct object *ret)
 {
 	struct db_rows *rows = NULL;
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 AND "
-			   "o.object_key = $2 AND " OBJECT_VISIBLE("$3")
-			   " ORDER BY o.age LIMIT 1",
+			   "o.object_key = $2 AND " OBJECT_VISIBLE("$3") " ORDER BY o.age LIMIT 1",
 			   &rows, DB_V_INT(bucket), DB_V_BLOB(key), DB_V_INT(now_ns)));
 	return read_one(call, rows, ret);
 }
@@ -210,8 +209,7 @@ enum err store_object_latest_named(struct call *call, struct db_tx *tx,
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = "
 			   "(SELECT id FROM buckets WHERE project_id = $1 AND name = $2) AND "
-			   "o.object_key = $3 AND " OBJECT_VISIBLE("$4")
-			   " ORDER BY o.age LIMIT 1",
+			   "o.object_key = $3 AND " OBJECT_VISIBLE("$4") " ORDER BY o.age LIMIT 1",
 			   &rows, DB_V_BLOB(BYTES_OF(project->b)), DB_V_BLOB(bucket),
 			   DB_V_BLOB(key), DB_V_INT(now_ns)));
 	return read_one(call, rows, ret);
@@ -230,8 +228,8 @@ enum err store_object_exact(struct call *call, struct db_tx *tx, int64_t bucket,
 	return read_one(call, rows, ret);
 }
 
-enum err store_object_highest(struct call *call, struct db_tx *tx, int64_t bucket,
-			      struct bytes key, struct object *ret)
+enum err store_object_highest(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
+			      struct object *ret)
 {
 	struct db_rows *rows = NULL;
 
@@ -255,8 +253,8 @@ enum err store_object_unversioned(struct call *call, struct db_tx *tx, int64_t b
 	return read_one(call, rows, ret);
 }
 
-enum err store_object_replace(struct call *call, struct db_tx *tx, int64_t bucket,
-			      struct bytes key, int64_t version, const struct object *o)
+enum err store_object_replace(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
+			      int64_t version, const struct object *o)
 {
 	struct db_value v[OBJECT_COLUMNS_COUNT + 3];
 	int64_t changed = 0;

@@ -34,29 +34,28 @@ enum err store_segment_put(struct call *call, struct db_tx *tx, const struct seg
 {
 	_Static_assert(LIMIT_SHARES_TOTAL <= UINT8_MAX, "a byte each in redundancy_pack");
 
-	return DB_EXEC(call, tx,
-		       "INSERT INTO segments (" SEGMENT_COLUMNS_ALL
-		       ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
-		       "$15, $16, $17) ON CONFLICT (stream_id, position) DO UPDATE SET "
-		       "created_at = excluded.created_at, repaired_at = excluded.repaired_at, "
-		       "expires_at = excluded.expires_at, "
-		       "encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce, "
-		       "encrypted_size = excluded.encrypted_size, "
-		       "plain_size = excluded.plain_size, plain_offset = excluded.plain_offset, "
-		       "etag = excluded.etag, checksum = excluded.checksum, "
-		       "redundancy = excluded.redundancy, placement = excluded.placement, "
-		       "root_piece_id = excluded.root_piece_id, pieces = excluded.pieces, "
-		       "inline_data = excluded.inline_data",
-		       NULL, DB_V_BLOB(uuid_bytes(&s->stream)), DB_V_INT(s->position),
-		       DB_V_INT(s->created_ns), DB_V_TIME(s->repaired_ns), DB_V_TIME(s->expires_ns),
-		       DB_V_BLOB(s->key), DB_V_BLOB(s->nonce), DB_V_INT(s->encrypted_size),
-		       DB_V_INT(s->plain_size), DB_V_INT(s->plain_offset),
-		       DB_V_BLOB_OR_NULL(s->etag), DB_V_BLOB_OR_NULL(s->checksum),
-		       DB_V_INT(s->is_inline ? 0 : redundancy_pack(&s->redundancy)),
-		       DB_V_INT(s->placement),
-		       s->is_inline ? DB_V_NULL : DB_V_BLOB(BYTES_OF(s->root.b)),
-		       s->is_inline ? DB_V_NULL : DB_V_BLOB(s->pieces),
-		       DB_V_BLOB_OR_NULL(s->inline_data));
+	return DB_EXEC(
+		call, tx,
+		"INSERT INTO segments (" SEGMENT_COLUMNS_ALL
+		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
+		"$15, $16, $17) ON CONFLICT (stream_id, position) DO UPDATE SET "
+		"created_at = excluded.created_at, repaired_at = excluded.repaired_at, "
+		"expires_at = excluded.expires_at, "
+		"encrypted_key = excluded.encrypted_key, key_nonce = excluded.key_nonce, "
+		"encrypted_size = excluded.encrypted_size, "
+		"plain_size = excluded.plain_size, plain_offset = excluded.plain_offset, "
+		"etag = excluded.etag, checksum = excluded.checksum, "
+		"redundancy = excluded.redundancy, placement = excluded.placement, "
+		"root_piece_id = excluded.root_piece_id, pieces = excluded.pieces, "
+		"inline_data = excluded.inline_data",
+		NULL, DB_V_BLOB(uuid_bytes(&s->stream)), DB_V_INT(s->position),
+		DB_V_INT(s->created_ns), DB_V_TIME(s->repaired_ns), DB_V_TIME(s->expires_ns),
+		DB_V_BLOB(s->key), DB_V_BLOB(s->nonce), DB_V_INT(s->encrypted_size),
+		DB_V_INT(s->plain_size), DB_V_INT(s->plain_offset), DB_V_BLOB_OR_NULL(s->etag),
+		DB_V_BLOB_OR_NULL(s->checksum),
+		DB_V_INT(s->is_inline ? 0 : redundancy_pack(&s->redundancy)),
+		DB_V_INT(s->placement), s->is_inline ? DB_V_NULL : DB_V_BLOB(BYTES_OF(s->root.b)),
+		s->is_inline ? DB_V_NULL : DB_V_BLOB(s->pieces), DB_V_BLOB_OR_NULL(s->inline_data));
 }
 
 static struct bytes blob(const struct db_rows *rows, struct arena *a, unsigned i, bool *ok)
@@ -155,8 +154,8 @@ static void *list_grow(struct arena *a, void *list, size_t *cap, size_t n, size_
 	return bigger;
 }
 
-static enum err read_many(struct call *call, struct db_rows *rows, bool data,
-			  struct segment **ret, size_t *ret_count)
+static enum err read_many(struct call *call, struct db_rows *rows, bool data, struct segment **ret,
+			  size_t *ret_count)
 {
 	struct segment *list = NULL;
 	size_t n = 0, cap = 0;
@@ -207,10 +206,11 @@ enum err store_segment_sizes(struct call *call, struct db_tx *tx, const struct s
 	size_t n = 0, cap = 0;
 	enum err e;
 
-	TRY_PLAIN(DB_QUERY(call, tx,
-			   "SELECT position, encrypted_size, plain_size, plain_offset FROM segments "
-			   "WHERE stream_id = $1 ORDER BY position",
-			   &rows, DB_V_BLOB(uuid_bytes(stream))));
+	TRY_PLAIN(
+		DB_QUERY(call, tx,
+			 "SELECT position, encrypted_size, plain_size, plain_offset FROM segments "
+			 "WHERE stream_id = $1 ORDER BY position",
+			 &rows, DB_V_BLOB(uuid_bytes(stream))));
 	while (!(e = db_rows_next(call, rows))) {
 		list = list_grow(&call->scratch, list, &cap, n, sizeof(*list));
 		if (!list) {
@@ -240,8 +240,8 @@ enum err store_segment_set_offset(struct call *call, struct db_tx *tx,
 }
 
 enum err store_segment_set_key(struct call *call, struct db_tx *tx,
-			       const struct stream_uuid *stream, int64_t position,
-			       struct bytes key, struct bytes nonce)
+			       const struct stream_uuid *stream, int64_t position, struct bytes key,
+			       struct bytes nonce)
 {
 	int64_t changed = 0;
 

@@ -25,7 +25,7 @@ struct segment_ticket {
 	int32_t part, index;
 	struct redundancy redundancy;
 	struct order_batch orders; /* project and bucket are the stream's */
-	struct node_id *nodes;     /* redundancy.total of them */
+	struct node_id *nodes;	   /* redundancy.total of them */
 };
 enum err segment_id_encode(struct call *call, struct arena *a, const struct secret_key *key,
 			   const struct segment_ticket *t, struct bytes *ret) MUST_USE;

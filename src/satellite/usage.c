@@ -14,7 +14,7 @@ struct entry {
 	struct entry *next;
 	struct project_id project;
 	int64_t read_ns; /* 0 = never */
-	int64_t month;   /* of `downloaded`: months since year 0 */
+	int64_t month;	 /* of `downloaded`: months since year 0 */
 	int64_t stored, segments, downloaded;
 };
 

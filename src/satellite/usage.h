@@ -12,8 +12,8 @@ struct usage;
 
 struct usage *usage_new(void);
 void usage_free(struct usage *u);
-/* ResourceExhausted "Exceeded Storage Limit" / "Exceeded Segments Limit" when that much more does not
- * fit.  May read the database. */
+/* ResourceExhausted "Exceeded Storage Limit" / "Exceeded Segments Limit" when that much more does
+ * not fit.  May read the database. */
 enum err usage_check_upload(struct call *call, struct db *db, struct usage *u,
 			    const struct project *p, int64_t bytes, int64_t segments,
 			    int64_t now_ns) MUST_USE;

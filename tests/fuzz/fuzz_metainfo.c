@@ -1,4 +1,5 @@
-/* What clients store with objects and get back completed, piece lists, bucket names, folded keys. */
+/* What clients store with objects and get back completed, piece lists, bucket names, folded keys.
+ */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -5,13 +5,14 @@ const char *world_kind = "sqlite";
 
 static enum err wipe(struct call *call, struct db_tx *tx, void *arg)
 {
-	static const char *const tables[] = { "objects", "segments", "buckets", "node_aliases",
-					      "api_keys", "projects", "revocations", "nodes",
-					      "peer_identities" };
+	static const char *const tables[] = { "objects",      "segments", "buckets",
+					      "node_aliases", "api_keys", "projects",
+					      "revocations",  "nodes",	  "peer_identities" };
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
-		TRY_PLAIN(db_exec(call, tx, arena_printf(&call->scratch, "DELETE FROM %s", tables[i]),
-				  NULL, 0, NULL));
+		TRY_PLAIN(db_exec(call, tx,
+				  arena_printf(&call->scratch, "DELETE FROM %s", tables[i]), NULL,
+				  0, NULL));
 	return OK;
 }
 
@@ -26,7 +27,8 @@ static void open_satellite(struct world *w)
 	must(w, satellite_config_check(&w->call, c));
 	w->path = arena_printf(&w->call.scratch, "/tmp/acre-test-metainfo-%d", os_pid());
 	must(w, db_open(&w->call,
-			strcmp(world_kind, "postgres") == 0 ? os_getenv("ACRE_TEST_POSTGRES") : w->path,
+			strcmp(world_kind, "postgres") == 0 ? os_getenv("ACRE_TEST_POSTGRES")
+							    : w->path,
 			&w->sat.db));
 	must(w, db_migrate(&w->call, w->sat.db, satellite_migrations, satellite_migrations_count));
 	must(w, db_write(&w->call, w->sat.db, wipe, NULL));
@@ -185,7 +187,8 @@ static enum err ask_compressed(struct world *w, bool zstd, const Metainfo__Batch
 		req.n_supported = 1;
 	}
 	TRY_PLAIN(rpc_invoke(call, w->conn, "/metainfo.Metainfo/CompressedBatch", &req.base,
-			     &call->scratch, &metainfo__compressed_batch_response__descriptor, &resp));
+			     &call->scratch, &metainfo__compressed_batch_response__descriptor,
+			     &resp));
 	struct bytes data = proto_bytes(resp->data);
 	if (resp->selected == type) {
 		assert_true(zstd);

@@ -71,8 +71,7 @@ static inline void must(struct world *w, enum err e)
 /* The request failed with that DRPC status and a text that begins so. */
 static inline void refused(struct world *w, enum err e, uint64_t status, const char *text)
 {
-	if (!e || w->call.status != status ||
-	    strncmp(w->call.error, text, strlen(text)) != 0)
+	if (!e || w->call.status != status || strncmp(w->call.error, text, strlen(text)) != 0)
 		fail_msg("got %s (status %llu): %s; wanted %llu: %s", err_name(e),
 			 (unsigned long long)w->call.status, w->call.error,
 			 (unsigned long long)status, text);

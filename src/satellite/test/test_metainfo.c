@@ -25,11 +25,24 @@ static void test_bucket_names(void **state)
 		const char *name;
 		bool ok;
 	} cases[] = {
-		{ "abc", true },      { "a-b", true },     { "a.b.c", true },   { "0ab", true },
-		{ "ab", false },      { "", false },       { "-ab", false },    { "ab-", false },
-		{ "a..b", false },    { ".ab", false },    { "ab.", false },    { "aBc", false },
-		{ "a_b", false },     { "a.-b", false },   { "192.168.1.1", false },
-		{ "192.168.1.256", true }, { "192.168.1", true }, { "01.1.1.1", true },
+		{ "abc", true },
+		{ "a-b", true },
+		{ "a.b.c", true },
+		{ "0ab", true },
+		{ "ab", false },
+		{ "", false },
+		{ "-ab", false },
+		{ "ab-", false },
+		{ "a..b", false },
+		{ ".ab", false },
+		{ "ab.", false },
+		{ "aBc", false },
+		{ "a_b", false },
+		{ "a.-b", false },
+		{ "192.168.1.1", false },
+		{ "192.168.1.256", true },
+		{ "192.168.1", true },
+		{ "01.1.1.1", true },
 		{ "1.1.1.1.1", true },
 		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", true },
 		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false },
@@ -65,14 +78,19 @@ static void test_default_retention(void **state)
 {
 	/* 29 February 2024, 12:00 UTC, and a year: 1 March 2025, as Go's AddDate. */
 	int64_t leap = INT64_C(1709208000) * NS_PER_SEC;
-	struct bucket b = { .lock_enabled = true, .lock_mode = RETENTION_COMPLIANCE, .lock_years = 1 };
+	struct bucket b = { .lock_enabled = true,
+			    .lock_mode = RETENTION_COMPLIANCE,
+			    .lock_years = 1 };
 	struct retention r = bucket_default_retention(&b, leap);
 
 	assert_int_equal(r.mode, RETENTION_COMPLIANCE);
 	assert_true(r.until_ns == INT64_C(1740830400) * NS_PER_SEC);
 	b.lock_years = 4;
-	assert_true(bucket_default_retention(&b, leap).until_ns == INT64_C(1835438400) * NS_PER_SEC);
-	b = (struct bucket){ .lock_enabled = true, .lock_mode = RETENTION_GOVERNANCE, .lock_days = 2 };
+	assert_true(bucket_default_retention(&b, leap).until_ns ==
+		    INT64_C(1835438400) * NS_PER_SEC);
+	b = (struct bucket){ .lock_enabled = true,
+			     .lock_mode = RETENTION_GOVERNANCE,
+			     .lock_days = 2 };
 	assert_true(bucket_default_retention(&b, leap).until_ns == leap + 2 * 86400 * NS_PER_SEC);
 	b.lock_enabled = false;
 	assert_int_equal(bucket_default_retention(&b, leap).mode, RETENTION_NONE);
@@ -94,7 +112,9 @@ static void test_after_prefix(void **state)
 
 static void test_piece_list(void **state)
 {
-	const struct piece pieces[] = { { 0, 7 }, { 1, 1 }, { 5, 300 }, { 109, 70000 }, { 254, 2 } };
+	const struct piece pieces[] = {
+		{ 0, 7 }, { 1, 1 }, { 5, 300 }, { 109, 70000 }, { 254, 2 }
+	};
 	struct piece back[PIECE_LIST_MAX];
 	size_t count = 0;
 	AUTO_CALL struct call call = CALL_INIT;
@@ -162,12 +182,12 @@ static void test_stream_id(void **state)
 		uint8_t *bad = arena_alloc(&call.scratch, id.len);
 		memcpy(bad, id.data, id.len);
 		bad[i] ^= 1;
-		assert_int_equal(stream_id_decode(&call, &call.scratch, &key, BYTES(bad, id.len),
-						  &back),
-				 ERR_INVALID);
-		assert_int_equal(stream_id_decode(&call, &call.scratch, &key, BYTES(id.data, i),
-						  &back),
-				 ERR_INVALID);
+		assert_int_equal(
+			stream_id_decode(&call, &call.scratch, &key, BYTES(bad, id.len), &back),
+			ERR_INVALID);
+		assert_int_equal(
+			stream_id_decode(&call, &call.scratch, &key, BYTES(id.data, i), &back),
+			ERR_INVALID);
 	}
 }
 
@@ -180,7 +200,9 @@ static struct segment_ticket a_ticket(struct node_id nodes[TOTAL])
 		.part = 1,
 		.index = 2,
 		.redundancy = { 2, 3, 4, TOTAL, 256 },
-		.orders = { .limit = 1 << 20, .creation_ns = NOW, .expiration_ns = NOW + NS_PER_SEC },
+		.orders = { .limit = 1 << 20,
+			    .creation_ns = NOW,
+			    .expiration_ns = NOW + NS_PER_SEC },
 		.nodes = nodes,
 	};
 
@@ -220,7 +242,8 @@ static void test_segment_id(void **state)
 	assert_int_equal(stream_id_encode(&call, &call.scratch, &key, &t.stream, &stream), OK);
 	assert_int_equal(segment_id_decode(&call, &call.scratch, &key, stream, NOW, &back),
 			 ERR_INVALID);
-	assert_int_equal(stream_id_decode(&call, &call.scratch, &key, id, &back.stream), ERR_INVALID);
+	assert_int_equal(stream_id_decode(&call, &call.scratch, &key, id, &back.stream),
+			 ERR_INVALID);
 }
 
 /* A commit request whose results can be spoilt. */
@@ -403,16 +426,11 @@ static void test_object_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bucket_names),
-		cmocka_unit_test(test_versioning),
-		cmocka_unit_test(test_default_retention),
-		cmocka_unit_test(test_after_prefix),
-		cmocka_unit_test(test_piece_list),
-		cmocka_unit_test(test_stream_id),
-		cmocka_unit_test(test_segment_id),
-		cmocka_unit_test(test_commit_checks),
-		cmocka_unit_test(test_download_counts),
-		cmocka_unit_test(test_batch_rules),
+		cmocka_unit_test(test_bucket_names),	  cmocka_unit_test(test_versioning),
+		cmocka_unit_test(test_default_retention), cmocka_unit_test(test_after_prefix),
+		cmocka_unit_test(test_piece_list),	  cmocka_unit_test(test_stream_id),
+		cmocka_unit_test(test_segment_id),	  cmocka_unit_test(test_commit_checks),
+		cmocka_unit_test(test_download_counts),	  cmocka_unit_test(test_batch_rules),
 		cmocka_unit_test(test_object_rate),
 	};
 

@@ -37,8 +37,8 @@ static Metainfo__BeginObjectRequest *begin_request(struct world *w, const char *
 
 static Metainfo__MakeInlineSegmentRequest *inline_request(struct world *w, const char *data)
 {
-	Metainfo__MakeInlineSegmentRequest *req =
-		MESSAGE(w, MakeInlineSegmentRequest, make_inline_segment_request);
+	Metainfo__MakeInlineSegmentRequest *req = MESSAGE(w, MakeInlineSegmentRequest,
+							  make_inline_segment_request);
 
 	req->position = answer_position(&w->call.scratch, 0);
 	req->encrypted_key_nonce = nonce();
@@ -68,8 +68,18 @@ static Metainfo__BatchRequestItem *item(struct world *w, unsigned number, void *
 	return m;
 }
 
-enum { I_GET_BUCKET = 2, I_BEGIN = 6, I_COMMIT = 7, I_GET = 8, I_LIST = 9, I_SEGMENT_BEGIN = 12,
-       I_SEGMENT_COMMIT = 13, I_INLINE = 14, I_SEGMENT_DOWNLOAD = 18, I_DOWNLOAD = 23 };
+enum {
+	I_GET_BUCKET = 2,
+	I_BEGIN = 6,
+	I_COMMIT = 7,
+	I_GET = 8,
+	I_LIST = 9,
+	I_SEGMENT_BEGIN = 12,
+	I_SEGMENT_COMMIT = 13,
+	I_INLINE = 14,
+	I_SEGMENT_DOWNLOAD = 18,
+	I_DOWNLOAD = 23
+};
 
 /* A small object in one batch. */
 static enum err put(struct world *w, enum form form, const char *bucket, const char *key,
@@ -114,9 +124,8 @@ static enum err list(struct world *w, const char *bucket, Metainfo__ListObjectsR
 	return ask(w, "ListObjects", req, ret);
 }
 
-static enum err delete(struct world *w, const char *bucket, const char *key,
-		       Metainfo__BeginDeleteObjectResponse **ret)
-{
+static enum err delete (struct world *w, const char *bucket, const char *key,
+			Metainfo__BeginDeleteObjectResponse **ret) {
 	Metainfo__BeginDeleteObjectRequest req = METAINFO__BEGIN_DELETE_OBJECT_REQUEST__INIT;
 
 	req.bucket = VIEW(bucket);
@@ -144,7 +153,8 @@ static void test_buckets(void **state)
 	Metainfo__ListBucketsResponse *page = NULL;
 	Metainfo__DeleteBucketRequest rm = METAINFO__DELETE_BUCKET_REQUEST__INIT;
 	Metainfo__DeleteBucketResponse *gone = NULL;
-	Metainfo__GetBucketVersioningRequest ask_state = METAINFO__GET_BUCKET_VERSIONING_REQUEST__INIT;
+	Metainfo__GetBucketVersioningRequest ask_state =
+		METAINFO__GET_BUCKET_VERSIONING_REQUEST__INIT;
 	Metainfo__GetBucketVersioningResponse *versioning = NULL;
 	Metainfo__SetBucketVersioningRequest set = METAINFO__SET_BUCKET_VERSIONING_REQUEST__INIT;
 
@@ -171,13 +181,15 @@ static void test_buckets(void **state)
 	assert_true(page->n_items == 1 && !page->more);
 	assert_true(bytes_equal(proto_bytes(page->items[0]->name), bytes_str("ccc")));
 	set.name = VIEW("aaa");
-	refused(w, ask(w, "SetBucketVersioning", &set, NULL), 9, "versioning can only be suspended");
+	refused(w, ask(w, "SetBucketVersioning", &set, NULL), 9,
+		"versioning can only be suspended");
 	set_versioning(w, "aaa", true);
 	ask_state.name = VIEW("aaa");
 	must(w, ask(w, "GetBucketVersioning", &ask_state, &versioning));
 	assert_int_equal(versioning->versioning, 2);
 	for (int i = 0; i < 5; i++)
-		must(w, put(w, FORM_ZSTD, "bbb", arena_printf(&w->call.scratch, "k%d", i), "x", NULL));
+		must(w,
+		     put(w, FORM_ZSTD, "bbb", arena_printf(&w->call.scratch, "k%d", i), "x", NULL));
 	rm.name = VIEW("bbb");
 	refused(w, ask(w, "DeleteBucket", &rm, &gone), 9, "bucket not empty");
 	rm.delete_all = true;
@@ -193,8 +205,8 @@ static void check_small(struct world *w, const char *key, const Metainfo__Object
 	Metainfo__Object *o = NULL;
 	Metainfo__DownloadObjectResponse *d = NULL;
 	/* info, cipher 2, block size 7424, key and nonce, one segment (metainfo.md 5.7) */
-	static const uint8_t meta_start[] = { 0x0a, 4, 'i', 'n', 'f', 'o', 0x10, 2, 0x18, 0x80, 0x3a,
-					      0x22, 76, 0x0a, 48, 9 };
+	static const uint8_t meta_start[] = { 0x0a, 4,	  'i',	'n',  'f', 'o',	 0x10, 2,
+					      0x18, 0x80, 0x3a, 0x22, 76,  0x0a, 48,   9 };
 	static const uint8_t meta_end[] = { 0x28, 1 };
 
 	assert_true(committed->bucket.len > 0);
@@ -268,7 +280,8 @@ static void test_batch_rules(void **state)
 		item(w, I_INLINE, big),
 		item(w, I_COMMIT, commit_request(w)),
 	};
-	refused(w, ask_batch(w, FORM_PLAIN, late, 3, NULL), 3, "inline segment size cannot be larger");
+	refused(w, ask_batch(w, FORM_PLAIN, late, 3, NULL), 3,
+		"inline segment size cannot be larger");
 	Metainfo__ListObjectsRequest pending = METAINFO__LIST_OBJECTS_REQUEST__INIT;
 	Metainfo__ListObjectsResponse *page = NULL;
 	pending.status = METAINFO__OBJECT__STATUS__UPLOADING;
@@ -285,16 +298,16 @@ static void test_batch_rules(void **state)
 	must(w, ask_batch(w, FORM_BATCH, one, 1, &batch));
 	assert_int_equal(batch->responses[0]->response_case, I_GET_BUCKET);
 	/* Items that clients send alone. */
-	Metainfo__BatchRequestItem *copy[] = {
-		item(w, 28, MESSAGE(w, BeginCopyObjectRequest, begin_copy_object_request)) };
+	Metainfo__BatchRequestItem *copy[] = { item(
+		w, 28, MESSAGE(w, BeginCopyObjectRequest, begin_copy_object_request)) };
 	refused(w, ask_batch(w, FORM_ZSTD, copy, 1, NULL), 0, "unsupported request type");
 	/* Found objects are remembered: the segment needs no id. */
 	must(w, put(w, FORM_ZSTD, "bucket", "found", "hello", NULL));
 	Metainfo__GetObjectRequest *find = MESSAGE(w, GetObjectRequest, get_object_request);
 	find->bucket = VIEW("bucket");
 	find->encrypted_object_key = VIEW("found");
-	Metainfo__DownloadSegmentRequest *first =
-		MESSAGE(w, DownloadSegmentRequest, download_segment_request);
+	Metainfo__DownloadSegmentRequest *first = MESSAGE(w, DownloadSegmentRequest,
+							  download_segment_request);
 	first->cursor_position = answer_position(&w->call.scratch, 0);
 	Metainfo__BatchRequestItem *read[] = { item(w, I_GET, find),
 					       item(w, I_SEGMENT_DOWNLOAD, first) };
@@ -321,8 +334,8 @@ static void test_compressed_garbage(void **state)
 		req.selected = (Metainfo__CompressedBatchRequest__CompressionType)selected;
 		req.data = VIEW("\xff garbage");
 		refused(w,
-			rpc_invoke(&w->call, w->conn, "/metainfo.Metainfo/CompressedBatch", &req.base,
-				   &w->call.scratch,
+			rpc_invoke(&w->call, w->conn, "/metainfo.Metainfo/CompressedBatch",
+				   &req.base, &w->call.scratch,
 				   &metainfo__compressed_batch_response__descriptor, &resp),
 			0, selected == 2 ? "unsupported compression" : "batch data cannot be");
 	}
@@ -365,7 +378,8 @@ static Metainfo__CommitSegmentRequest *commit_remote(struct world *w, ProtobufCB
 						     size_t count, int64_t size)
 {
 	struct call *call = &w->call;
-	Metainfo__CommitSegmentRequest *req = MESSAGE(w, CommitSegmentRequest, commit_segment_request);
+	Metainfo__CommitSegmentRequest *req = MESSAGE(w, CommitSegmentRequest,
+						      commit_segment_request);
 
 	req->segment_id = id;
 	req->encrypted_key_nonce = nonce();
@@ -376,8 +390,8 @@ static Metainfo__CommitSegmentRequest *commit_remote(struct world *w, ProtobufCB
 	req->upload_result = arena_array(&call->scratch, count, sizeof(*req->upload_result));
 	for (size_t i = 0; i < count; i++) {
 		const Orders__OrderLimit *l = limits[i]->limit;
-		Metainfo__SegmentPieceUploadResult *r =
-			MESSAGE(w, SegmentPieceUploadResult, segment_piece_upload_result);
+		Metainfo__SegmentPieceUploadResult *r = MESSAGE(w, SegmentPieceUploadResult,
+								segment_piece_upload_result);
 		Orders__PieceHash *h = message_new(&call->scratch, &orders__piece_hash__descriptor);
 		h->piece_id = l->piece_id;
 		h->hash = VIEW("01234567890123456789012345678901");
@@ -429,8 +443,9 @@ static void check_remote_download(struct world *w, const char *key)
 			const Orders__OrderLimit *l = s->addressed_limits[i]->limit;
 			offered += l != NULL;
 			if (l)
-				assert_int_equal(l->limit, redundancy_piece_size(
-								   &w->sat.config.redundancy, 20000));
+				assert_int_equal(
+					l->limit,
+					redundancy_piece_size(&w->sat.config.redundancy, 20000));
 		}
 		assert_int_equal(offered, all ? 5 : 3);
 	}
@@ -479,20 +494,22 @@ static void test_remote(void **state)
 	assert_true(bytes_equal(proto_bytes(again->addressed_limits[0]->limit->serial_number),
 				proto_bytes(r.segment->addressed_limits[0]->limit->serial_number)));
 	for (int i = 0; i < 5; i++) {
-		bool same = bytes_equal(
-			proto_bytes(again->addressed_limits[i]->limit->piece_id),
-			proto_bytes(r.segment->addressed_limits[i]->limit->piece_id));
+		bool same =
+			bytes_equal(proto_bytes(again->addressed_limits[i]->limit->piece_id),
+				    proto_bytes(r.segment->addressed_limits[i]->limit->piece_id));
 		assert_int_equal(same, i != 1 && i != 3);
 	}
 	numbers[1] = 1;
-	refused(w, ask(w, "RetryBeginSegmentPieces", &retry, &again), 3, "piece number 1 is duplicated");
+	refused(w, ask(w, "RetryBeginSegmentPieces", &retry, &again), 3,
+		"piece number 1 is duplicated");
 	numbers[1] = 5;
 	refused(w, ask(w, "RetryBeginSegmentPieces", &retry, &again), 3, "piece number 5 must be");
 	numbers[1] = 2;
-	must(w, ask(w, "RetryBeginSegmentPieces", &retry, &again)); /* all nodes but the two others */
+	must(w,
+	     ask(w, "RetryBeginSegmentPieces", &retry, &again)); /* all nodes but the two others */
 	/* Commit what the first id promised. */
-	Metainfo__CommitSegmentRequest *commit = commit_remote(
-		w, r.segment->segment_id, r.segment->addressed_limits, 5, 20000);
+	Metainfo__CommitSegmentRequest *commit =
+		commit_remote(w, r.segment->segment_id, r.segment->addressed_limits, 5, 20000);
 	Metainfo__CommitObjectRequest *object = commit_request(w);
 	object->stream_id = r.object->stream_id;
 	Metainfo__BatchRequestItem *items[] = { item(w, I_SEGMENT_COMMIT, commit),
@@ -514,7 +531,8 @@ static void test_remote(void **state)
 	refused(w, ask(w, "CommitSegment", commit, NULL), 3, "invalid segment ID");
 	/* More nodes than there are. */
 	w->sat.config.redundancy = (struct redundancy){ 2, 3, 4, NODES + 1, 256 };
-	Metainfo__BeginSegmentRequest *more = MESSAGE(w, BeginSegmentRequest, begin_segment_request);
+	Metainfo__BeginSegmentRequest *more = MESSAGE(w, BeginSegmentRequest,
+						      begin_segment_request);
 	more->max_order_limit = 1000;
 	more->stream_id = r.object->stream_id;
 	refused(w, ask(w, "BeginSegment", more, NULL), 9, "not enough nodes");
@@ -550,7 +568,8 @@ static void test_pending(void **state)
 
 	must(w, create_bucket(w, "bucket"));
 	Metainfo__BeginObjectRequest *begin = begin_request(w, "bucket", "dir/multi");
-	begin->expires_at = proto_time_new(&w->call.scratch, os_clock_unix_ns() + 3600 * NS_PER_SEC);
+	begin->expires_at = proto_time_new(&w->call.scratch,
+					   os_clock_unix_ns() + 3600 * NS_PER_SEC);
 	begin->encrypted_metadata = VIEW("\x0a\x04info");
 	begin->encrypted_metadata_nonce = nonce();
 	begin->encrypted_metadata_encrypted_key = key48();
@@ -560,13 +579,16 @@ static void test_pending(void **state)
 	req.encrypted_prefix = VIEW("dir");
 	must(w, list(w, "bucket", &req, &page));
 	assert_int_equal(page->n_items, 1);
-	assert_true(bytes_equal(proto_bytes(page->items[0]->encrypted_object_key), bytes_str("multi")));
-	assert_true(bytes_equal(proto_bytes(page->items[0]->stream_id), proto_bytes(begun->stream_id)));
+	assert_true(
+		bytes_equal(proto_bytes(page->items[0]->encrypted_object_key), bytes_str("multi")));
+	assert_true(
+		bytes_equal(proto_bytes(page->items[0]->stream_id), proto_bytes(begun->stream_id)));
 	streams.bucket = VIEW("bucket");
 	streams.encrypted_object_key = VIEW("dir/multi");
 	must(w, ask(w, "ListPendingObjectStreams", &streams, &found));
 	assert_int_equal(found->n_items, 1);
-	assert_true(bytes_equal(proto_bytes(found->items[0]->stream_id), proto_bytes(begun->stream_id)));
+	assert_true(bytes_equal(proto_bytes(found->items[0]->stream_id),
+				proto_bytes(begun->stream_id)));
 	streams.stream_id_cursor = begun->stream_id;
 	must(w, ask(w, "ListPendingObjectStreams", &streams, &found));
 	assert_int_equal(found->n_items, 0);
@@ -576,8 +598,10 @@ static void test_pending(void **state)
 	must(w, ask(w, "GetPendingObjectMetadata", &meta, &metadata));
 	assert_int_equal(metadata->encrypted_metadata_encrypted_key.len, 48);
 	meta.stream_id = VIEW("x");
-	refused(w, ask(w, "GetPendingObjectMetadata", &meta, &metadata), STATUS_STREAM_ID_INVALID, "");
-	/* Parts of it are shown before it is committed; a small one cannot be followed by another. */
+	refused(w, ask(w, "GetPendingObjectMetadata", &meta, &metadata), STATUS_STREAM_ID_INVALID,
+		"");
+	/* Parts of it are shown before it is committed; a small one cannot be followed by another.
+	 */
 	for (int32_t part = 1; part <= 2; part++) {
 		Metainfo__MakeInlineSegmentRequest *segment = inline_request(w, "part");
 		segment->stream_id = begun->stream_id;
@@ -598,7 +622,8 @@ static void test_pending(void **state)
 	refused(w, ask(w, "CommitObject", commit, NULL), 9, "size of part number 1 is below");
 	must(w, abort_upload(w, "dir/multi", begun->stream_id));
 	refused(w, abort_upload(w, "dir/multi", begun->stream_id), 5, "object not found: ");
-	refused(w, abort_upload(w, "dir/multi", (ProtobufCBinaryData){ 0, NULL }), 3, "StreamID missing");
+	refused(w, abort_upload(w, "dir/multi", (ProtobufCBinaryData){ 0, NULL }), 3,
+		"StreamID missing");
 	must(w, ask(w, "ListSegments", &parts, &segments));
 	assert_int_equal(segments->n_items, 0);
 }
@@ -621,7 +646,8 @@ static void test_list_fields(void **state)
 	assert_true(m->encrypted_metadata.len > 60 && m->created_at && m->plain_size == 1);
 	assert_int_equal(m->object_version.len, 0);
 	assert_int_equal(page->items[1]->status, METAINFO__OBJECT__STATUS__PREFIX);
-	assert_true(bytes_equal(proto_bytes(page->items[1]->encrypted_object_key), bytes_str("dir/")));
+	assert_true(
+		bytes_equal(proto_bytes(page->items[1]->encrypted_object_key), bytes_str("dir/")));
 	req.use_object_includes = true;
 	req.object_includes = &includes;
 	includes.exclude_system_metadata = true;
@@ -661,7 +687,7 @@ static void test_versioned(void **state)
 	set_versioning(w, "bucket", true);
 	must(w, put(w, FORM_ZSTD, "bucket", "k", "one", &first));
 	must(w, put(w, FORM_ZSTD, "bucket", "k", "two", &second));
-	must(w, delete(w, "bucket", "k", &gone));
+	must(w, delete (w, "bucket", "k", &gone));
 	assert_int_equal(gone->object->status, METAINFO__OBJECT__STATUS__DELETE_MARKER_VERSIONED);
 	refused(w, get(w, "bucket", "k", NULL), 5, "object not found: ");
 	req.bucket = VIEW("bucket");
@@ -691,14 +717,14 @@ static void test_versioned(void **state)
 	}
 	/* Suspended: a new object without a version takes the place of a marker without one. */
 	set_versioning(w, "bucket", false);
-	must(w, delete(w, "bucket", "k", &gone));
+	must(w, delete (w, "bucket", "k", &gone));
 	assert_int_equal(gone->object->status, METAINFO__OBJECT__STATUS__DELETE_MARKER_UNVERSIONED);
 	must(w, put(w, FORM_ZSTD, "bucket", "k", "three", NULL));
 	all = (Metainfo__ListObjectsRequest)METAINFO__LIST_OBJECTS_REQUEST__INIT;
 	all.include_all_versions = true;
 	must(w, list(w, "bucket", &all, &page));
 	assert_int_equal(page->n_items, 4);
-	refused(w, delete(w, "bucket", "never", &gone), 5, "object not found: ");
+	refused(w, delete (w, "bucket", "never", &gone), 5, "object not found: ");
 }
 
 static void test_delete_objects(void **state)
@@ -724,7 +750,8 @@ static void test_delete_objects(void **state)
 	must(w, ask(w, "DeleteObjects", &req, &resp));
 	assert_int_equal(resp->n_items, 3);
 	assert_true(bytes_equal(proto_bytes(resp->items[0]->encrypted_object_key), bytes_str("b")));
-	assert_int_equal(resp->items[0]->status, METAINFO__DELETE_OBJECTS_RESPONSE_ITEM__STATUS__OK);
+	assert_int_equal(resp->items[0]->status,
+			 METAINFO__DELETE_OBJECTS_RESPONSE_ITEM__STATUS__OK);
 	assert_non_null(resp->items[0]->removed);
 	assert_int_equal(resp->items[2]->status,
 			 METAINFO__DELETE_OBJECTS_RESPONSE_ITEM__STATUS__NOT_FOUND);
@@ -766,7 +793,8 @@ static void test_copy(void **state)
 	finish.new_encrypted_object_key = VIEW("to");
 	finish.new_encrypted_metadata_key = key48();
 	finish.new_encrypted_metadata_key_nonce = nonce();
-	refused(w, ask(w, "FinishCopyObject", &finish, &copied), 3, "wrong number of segments keys");
+	refused(w, ask(w, "FinishCopyObject", &finish, &copied), 3,
+		"wrong number of segments keys");
 	finish.n_new_segment_keys = 1;
 	finish.new_segment_keys = begun->segment_keys;
 	must(w, ask(w, "FinishCopyObject", &finish, &copied));
@@ -826,7 +854,7 @@ static void test_keys(void **state)
 	/* Neither Read nor List: deletes say nothing. */
 	m = restricted(w, &no_read);
 	use_key(w, &m);
-	must(w, delete(w, "bucket", "k", &gone));
+	must(w, delete (w, "bucket", "k", &gone));
 	assert_null(gone->object);
 	refused(w, get(w, "bucket", "k", NULL), 7, "Unauthorized API credentials");
 	/* No Delete: what is there cannot be overwritten; new keys can be written. */
@@ -834,7 +862,7 @@ static void test_keys(void **state)
 	use_key(w, &m);
 	must(w, put(w, FORM_ZSTD, "bucket", "k", "x", NULL));
 	refused(w, put(w, FORM_ZSTD, "bucket", "k", "y", NULL), 7, "no permissions to delete");
-	refused(w, delete(w, "bucket", "k", &gone), 7, "Unauthorized API credentials");
+	refused(w, delete (w, "bucket", "k", &gone), 7, "Unauthorized API credentials");
 	/* One prefix of one bucket. */
 	m = restricted(w, &mine);
 	use_key(w, &m);
@@ -852,10 +880,13 @@ static void test_keys(void **state)
 	must(w, get(w, "bucket", "short", &o));
 	assert_true(proto_time(o->expires_at) > os_clock_unix_ns());
 	Metainfo__BeginObjectRequest *begin = begin_request(w, "bucket", "long");
-	begin->expires_at = proto_time_new(&w->call.scratch, os_clock_unix_ns() + 7200 * NS_PER_SEC);
-	refused(w, ask(w, "BeginObject", begin, NULL), 3, "invalid expiration time, cannot be longer");
+	begin->expires_at = proto_time_new(&w->call.scratch,
+					   os_clock_unix_ns() + 7200 * NS_PER_SEC);
+	refused(w, ask(w, "BeginObject", begin, NULL), 3,
+		"invalid expiration time, cannot be longer");
 	begin->expires_at = proto_time_new(&w->call.scratch, os_clock_unix_ns() - 1);
-	refused(w, ask(w, "BeginObject", begin, NULL), 3, "invalid expiration time, cannot be in the past");
+	refused(w, ask(w, "BeginObject", begin, NULL), 3,
+		"invalid expiration time, cannot be in the past");
 	/* A key that was taken back, by its parent. */
 	struct bytes child = w->key_bytes;
 	use_key(w, &w->key);
@@ -910,8 +941,8 @@ static void test_expiry(void **state)
 	must(w, metainfo_delete_expired(&w->call, &w->sat, now + 601 * NS_PER_SEC, &deleted));
 	assert_int_equal(deleted, 1);
 	refused(w, get(w, "bucket", "soon", NULL), 5, "object not found: ");
-	must(w, metainfo_delete_expired(&w->call, &w->sat, now + ZOMBIE_DEADLINE_NS + 60 * NS_PER_SEC,
-					&deleted));
+	must(w, metainfo_delete_expired(&w->call, &w->sat,
+					now + ZOMBIE_DEADLINE_NS + 60 * NS_PER_SEC, &deleted));
 	assert_int_equal(deleted, 1);
 	must(w, get(w, "bucket", "stays", NULL));
 }
@@ -937,7 +968,8 @@ static void test_locks(void **state)
 	must(w, ask(w, "CreateBucket", &create, NULL));
 	must(w, create_bucket(w, "plain"));
 	set.name = VIEW("locked");
-	refused(w, ask(w, "SetBucketObjectLockConfiguration", &set, NULL), STATUS_LOCK_BUCKET_CONFIG, "");
+	refused(w, ask(w, "SetBucketObjectLockConfiguration", &set, NULL),
+		STATUS_LOCK_BUCKET_CONFIG, "");
 	set.configuration = &config;
 	config.enabled = true;
 	config.default_retention = &days;
@@ -951,7 +983,8 @@ static void test_locks(void **state)
 	rm.bucket = VIEW("locked");
 	rm.encrypted_object_key = VIEW("k");
 	rm.object_version = o->object_version;
-	refused(w, ask(w, "BeginDeleteObject", &rm, NULL), STATUS_LOCK_PROTECTED, "object is protected");
+	refused(w, ask(w, "BeginDeleteObject", &rm, NULL), STATUS_LOCK_PROTECTED,
+		"object is protected");
 	retain.bucket = VIEW("locked");
 	retain.encrypted_object_key = VIEW("k");
 	refused(w, ask(w, "SetObjectRetention", &retain, NULL), STATUS_LOCK_PROTECTED, "");
@@ -960,7 +993,8 @@ static void test_locks(void **state)
 	hold.enabled = true;
 	must(w, ask(w, "SetObjectLegalHold", &hold, NULL));
 	rm.bypass_governance_retention = true;
-	refused(w, ask(w, "BeginDeleteObject", &rm, NULL), STATUS_LOCK_PROTECTED, "object is protected");
+	refused(w, ask(w, "BeginDeleteObject", &rm, NULL), STATUS_LOCK_PROTECTED,
+		"object is protected");
 	hold.enabled = false;
 	must(w, ask(w, "SetObjectLegalHold", &hold, NULL));
 	must(w, ask(w, "BeginDeleteObject", &rm, NULL));
@@ -1000,9 +1034,9 @@ static void test_limits(void **state)
 	begin->checksum_algorithm = METAINFO__OBJECT_CHECKSUM_ALGORITHM__CRC32;
 	refused(w, ask(w, "BeginObject", begin, NULL), STATUS_CHECKSUMS_UNSUPPORTED, "");
 	/* The one after the last bucket, segment, byte. */
-	enum err missing = rpc_invoke(&w->call, w->conn, "/metainfo.Metainfo/SetBucketTagging", NULL,
-				      &w->call.scratch, &metainfo__set_bucket_tagging_response__descriptor,
-				      &(void *){ NULL });
+	enum err missing = rpc_invoke(
+		&w->call, w->conn, "/metainfo.Metainfo/SetBucketTagging", NULL, &w->call.scratch,
+		&metainfo__set_bucket_tagging_response__descriptor, &(void *){ NULL });
 	refused(w, missing, 12, "SetBucketTagging is not implemented");
 }
 
@@ -1016,7 +1050,7 @@ static void test_project_limits(void **state)
 	must(w, put(w, FORM_ZSTD, "bucket", "a", "x", NULL));
 	must(w, put(w, FORM_ZSTD, "bucket", "b", "x", NULL));
 	refused(w, put(w, FORM_ZSTD, "bucket", "c", "x", NULL), 8, "Exceeded Segments Limit");
-	must(w, delete(w, "bucket", "a", NULL));
+	must(w, delete (w, "bucket", "a", NULL));
 	must(w, put(w, FORM_ZSTD, "bucket", "c", "x", NULL));
 	w->sat.config.max_segments = 0;
 	w->sat.config.max_storage = 1;

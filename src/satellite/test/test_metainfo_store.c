@@ -86,8 +86,9 @@ static enum err run_wipe(struct call *call, struct db_tx *tx, void *arg)
 	static const char *const tables[] = { "objects", "segments", "buckets", "node_aliases" };
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
-		TRY_PLAIN(db_exec(call, tx, arena_printf(&call->scratch, "DELETE FROM %s", tables[i]),
-				  NULL, 0, NULL));
+		TRY_PLAIN(db_exec(call, tx,
+				  arena_printf(&call->scratch, "DELETE FROM %s", tables[i]), NULL,
+				  0, NULL));
 	return OK;
 }
 
@@ -207,8 +208,8 @@ static enum err run_upload(struct call *call, struct db_tx *tx, struct step *s)
 
 static enum err upload(struct world *w, struct upload *u)
 {
-	return do_write(w, (struct step){ .run = run_upload, .bucket = bytes_str(u->bucket),
-					  .arg = u });
+	return do_write(
+		w, (struct step){ .run = run_upload, .bucket = bytes_str(u->bucket), .arg = u });
 }
 
 static struct object put(struct world *w, const char *bucket, const char *key)
@@ -293,7 +294,8 @@ static enum err run_segments(struct call *call, struct db_tx *tx, struct step *s
 	struct upload *u = s->arg;
 	struct plain_range range = { 100, 201 };
 
-	TRY_PLAIN(store_segment_list(call, tx, &u->result.stream, 0, NULL, true, 10, &list, &count));
+	TRY_PLAIN(
+		store_segment_list(call, tx, &u->result.stream, 0, NULL, true, 10, &list, &count));
 	assert_int_equal(count, 3);
 	for (size_t i = 0; i < count; i++) {
 		size_t n = 0;
@@ -305,14 +307,17 @@ static enum err run_segments(struct call *call, struct db_tx *tx, struct step *s
 		assert_int_equal(n, 3);
 		assert_int_equal(pieces[2].number, 4);
 	}
-	TRY_PLAIN(store_segment_list(call, tx, &u->result.stream, 0, &range, false, 10, &list, &count));
+	TRY_PLAIN(store_segment_list(call, tx, &u->result.stream, 0, &range, false, 10, &list,
+				     &count));
 	assert_int_equal(count, 2);
 	assert_int_equal(list[0].position, 1);
 	range = (struct plain_range){ -5, 1 };
-	TRY_PLAIN(store_segment_list(call, tx, &u->result.stream, 0, &range, false, 10, &list, &count));
+	TRY_PLAIN(store_segment_list(call, tx, &u->result.stream, 0, &range, false, 10, &list,
+				     &count));
 	assert_int_equal(count, 1);
 	range = (struct plain_range){ 300, 400 };
-	TRY_PLAIN(store_segment_list(call, tx, &u->result.stream, 0, &range, false, 10, &list, &count));
+	TRY_PLAIN(store_segment_list(call, tx, &u->result.stream, 0, &range, false, 10, &list,
+				     &count));
 	assert_int_equal(count, 0);
 	return OK;
 }
@@ -325,7 +330,8 @@ static void test_segments(void **state)
 
 	make_bucket(w, "seg", VERSIONING_OFF);
 	assert_int_equal(upload(w, &u), OK);
-	assert_int_equal(do_write(w, (struct step){ .run = run_segments, .bucket = bytes_str("seg"),
+	assert_int_equal(do_write(w, (struct step){ .run = run_segments,
+						    .bucket = bytes_str("seg"),
 						    .arg = &u }),
 			 OK);
 	struct piece pieces[] = { { 0, 1 }, { 1, 2 }, { 4, 3 } };
@@ -343,10 +349,10 @@ static enum err run_delete(struct call *call, struct db_tx *tx, struct step *s)
 	return object_remove(call, tx, &s->found, s->arg);
 }
 
-static enum err delete(struct world *w, const char *bucket, struct delete_object *d)
-{
+static enum err delete (struct world *w, const char *bucket, struct delete_object *d) {
 	d->now_ns = NOW;
-	return do_write(w, (struct step){ .run = run_delete, .bucket = bytes_str(bucket), .arg = d });
+	return do_write(w,
+			(struct step){ .run = run_delete, .bucket = bytes_str(bucket), .arg = d });
 }
 
 static enum err run_find(struct call *call, struct db_tx *tx, struct step *s)
@@ -362,8 +368,8 @@ static enum err find(struct world *w, const char *bucket, const char *key, struc
 		.key = bytes_str(key),
 		.now_ns = NOW,
 	};
-	enum err e = do_write(w, (struct step){ .run = run_find, .bucket = bytes_str(bucket),
-						.arg = &f });
+	enum err e = do_write(
+		w, (struct step){ .run = run_find, .bucket = bytes_str(bucket), .arg = &f });
 
 	if (!e)
 		*ret = f.result;
@@ -383,25 +389,26 @@ static void test_versions(void **state)
 	assert_int_equal(second.version, first.version + 1);
 	assert_int_equal(find(w, "ver", "k", &o), OK);
 	assert_int_equal(o.version, second.version);
-	assert_int_equal(delete(w, "ver", &d), OK);
+	assert_int_equal(delete (w, "ver", &d), OK);
 	assert_true(d.was_marked && !d.was_removed);
 	assert_int_equal(d.marker.status, MARKER_VERSIONED);
 	assert_int_equal(find(w, "ver", "k", &o), ERR_NOT_FOUND);
 	assert_non_null(strstr(w->call.error, "object not found: "));
 	/* The marker goes by its version; the object is back. */
-	struct delete_object exact = { .key = bytes_str("k"), .has_version = true,
+	struct delete_object exact = { .key = bytes_str("k"),
+				       .has_version = true,
 				       .version = d.marker.version };
-	assert_int_equal(delete(w, "ver", &exact), OK);
+	assert_int_equal(delete (w, "ver", &exact), OK);
 	assert_true(exact.was_removed);
 	assert_int_equal(find(w, "ver", "k", &o), OK);
 	assert_int_equal(o.version, second.version);
 	exact.check_suffix = true;
 	exact.version = second.version;
-	assert_int_equal(delete(w, "ver", &exact), OK);
+	assert_int_equal(delete (w, "ver", &exact), OK);
 	assert_false(exact.was_removed);
 	/* A marker even for what never was. */
 	struct delete_object none = { .key = bytes_str("never") };
-	assert_int_equal(delete(w, "ver", &none), OK);
+	assert_int_equal(delete (w, "ver", &none), OK);
 	assert_true(none.was_marked);
 	assert_int_equal(none.marker.version, 1);
 }
@@ -410,20 +417,21 @@ static void test_plain_delete(void **state)
 {
 	struct world *w = *state;
 	struct delete_object d = { .key = bytes_str("k") };
-	struct upload expired = { .bucket = "del", .key = "old", .is_inline = true,
-				  .expires_ns = NOW - 1 };
+	struct upload expired = {
+		.bucket = "del", .key = "old", .is_inline = true, .expires_ns = NOW - 1
+	};
 	struct object o;
 
 	make_bucket(w, "del", VERSIONING_OFF);
 	put(w, "del", "k");
-	assert_int_equal(delete(w, "del", &d), OK);
+	assert_int_equal(delete (w, "del", &d), OK);
 	assert_true(d.was_removed && !d.was_marked);
-	assert_int_equal(delete(w, "del", &d), OK);
+	assert_int_equal(delete (w, "del", &d), OK);
 	assert_false(d.was_removed);
 	assert_int_equal(upload(w, &expired), OK);
 	assert_int_equal(find(w, "del", "old", &o), ERR_NOT_FOUND);
 	d.key = bytes_str("old");
-	assert_int_equal(delete(w, "del", &d), OK);
+	assert_int_equal(delete (w, "del", &d), OK);
 	assert_false(d.was_removed);
 }
 
@@ -643,7 +651,8 @@ static void make_model(struct model *m)
 				r.status = OBJECT_PENDING;
 				r.version = -(int64_t)v;
 			}
-			r.expires_ns = os_random_below(6) ? 0 : NOW - 5 + (int64_t)os_random_below(10);
+			r.expires_ns = os_random_below(6) ? 0
+							  : NOW - 5 + (int64_t)os_random_below(10);
 			bool taken = false;
 			for (size_t i = 0; i < m->count; i++)
 				taken |= !strcmp(m->rows[i].key, r.key) &&
@@ -688,7 +697,8 @@ static void compare_listing(struct world *w, const struct model *m, struct listi
 			if (!bytes_equal(got->object.key, bytes_str(want[at].key)) ||
 			    got->object.version != want[at].version)
 				fail_msg("item %zu: got %.*s@%lld, want %s@%lld", at,
-					 (int)got->object.key.len, (const char *)got->object.key.data,
+					 (int)got->object.key.len,
+					 (const char *)got->object.key.data,
 					 (long long)got->object.version, want[at].key,
 					 (long long)want[at].version);
 			if (l.all_versions && !l.pending && want[at].version)
@@ -725,7 +735,8 @@ static void test_listing(void **state)
 		make_bucket(w, name, VERSIONING_ON);
 		make_model(&m);
 		struct fill f = { &m, 0 };
-		assert_int_equal(do_write(w, (struct step){ .run = run_fill, .bucket = bytes_str(name),
+		assert_int_equal(do_write(w, (struct step){ .run = run_fill,
+							    .bucket = bytes_str(name),
 							    .arg = &f }),
 				 OK);
 		for (size_t i = 0; i < ARRAY_LEN(prefixes) * 2 * 3; i++) {
@@ -757,16 +768,19 @@ static void test_listing_cursor(void **state)
 	put(w, "cur", "b/1");
 	put(w, "cur", "b/2");
 	put(w, "cur", "c");
-	struct page_step p = { .l = { .bucket_id = o.bucket_id, .delimiter = bytes_str("/"),
-				      .limit = 10, .has_cursor = true, .now_ns = NOW } };
+	struct page_step p = { .l = { .bucket_id = o.bucket_id,
+				      .delimiter = bytes_str("/"),
+				      .limit = 10,
+				      .has_cursor = true,
+				      .now_ns = NOW } };
 	static const struct {
 		const char *cursor;
 		bool recursive;
 		size_t count;
 	} cases[] = {
-		{ "a", false, 2 },  { "a", true, 3 },    { "b/", false, 1 }, { "b/1", false, 1 },
-		{ "b/1", true, 2 }, { "b/", true, 3 },   { "b", false, 2 },  { "c", false, 0 },
-		{ "0", false, 3 },
+		{ "a", false, 2 },   { "a", true, 3 },	 { "b/", false, 1 },
+		{ "b/1", false, 1 }, { "b/1", true, 2 }, { "b/", true, 3 },
+		{ "b", false, 2 },   { "c", false, 0 },	 { "0", false, 3 },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		p.l.cursor_key = bytes_str(cases[i].cursor);
