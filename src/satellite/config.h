@@ -21,6 +21,7 @@ enum {
 	LIMIT_BUCKET_NAME_MIN = 3,
 	LIMIT_BUCKET_NAME_MAX = 63,
 	LIMIT_SHARES_TOTAL = 255,
+	LIMIT_PINGS = 64, /* at a time: a ping to nowhere takes its time-out, and a worker */
 	ERASURE_SHARE_BYTES = 256,
 };
 #define LIMIT_COMMIT_INTERVAL_NS (INT64_C(48) * 3600 * 1000000000)

@@ -44,8 +44,8 @@ static void network_text(const uint8_t *ip, size_t len, char net[LAST_NET_MAX])
 			 ip[2], ip[3], ip[4], ip[5], ip[6], ip[7]);
 }
 
-enum err contact_resolve(struct call *call, const struct satellite *sat, const char *address,
-			 char ip_port[OS_ADDRESS_MAX], char net[LAST_NET_MAX])
+static enum err resolve(struct call *call, const struct satellite *sat, const char *address,
+			char ip_port[OS_ADDRESS_MAX], char net[LAST_NET_MAX])
 {
 	uint8_t ip[OS_IP_BYTES_MAX];
 	size_t len = 0;
@@ -72,8 +72,8 @@ enum err contact_resolve(struct call *call, const struct satellite *sat, const c
 	return OK;
 }
 
-enum err contact_ping(struct call *call, struct satellite *sat, const struct node_id *id,
-		      const char *address, const char *ip_port)
+static enum err ping(struct call *call, struct satellite *sat, const struct node_id *id,
+		     const char *address, const char *ip_port)
 {
 	AUTO_CALL struct call child = CALL_INIT;
 	struct rpc_conn *conn = NULL;
@@ -99,4 +99,32 @@ enum err contact_ping(struct call *call, struct satellite *sat, const struct nod
 				 err_status(e));
 	}
 	return OK;
+}
+
+/* Both wait for strangers: for their name servers, and for themselves. */
+static enum err enter(struct call *call, struct satellite *sat)
+{
+	if (++sat->pings <= LIMIT_PINGS)
+		return OK;
+	sat->pings--;
+	return call_fail(call, ERR_BUSY,
+			 "the satellite pings too many nodes at the moment; try again later");
+}
+
+enum err contact_resolve(struct call *call, struct satellite *sat, const char *address,
+			 char ip_port[OS_ADDRESS_MAX], char net[LAST_NET_MAX])
+{
+	TRY_PLAIN(enter(call, sat));
+	enum err e = resolve(call, sat, address, ip_port, net);
+	sat->pings--;
+	return e;
+}
+
+enum err contact_ping(struct call *call, struct satellite *sat, const struct node_id *id,
+		      const char *address, const char *ip_port)
+{
+	TRY_PLAIN(enter(call, sat));
+	enum err e = ping(call, sat, id, address, ip_port);
+	sat->pings--;
+	return e;
 }

@@ -82,6 +82,10 @@ static enum err do_checkin(struct call *call, struct satellite *sat, struct chec
 	call_init_child(&ping, call);
 	*ret_ping_error = "";
 	enum err e = contact_ping(&ping, sat, &in->id, in->address, in->last_ip_port);
+	if (e == ERR_BUSY) {
+		call_copy_error(call, &ping);
+		return e;
+	}
 	in->up = e == OK;
 	if (e) {
 		*ret_ping_error = arena_printf(&call->scratch, "%s", call_error(&ping, e));
@@ -178,7 +182,10 @@ static enum err ping_me(struct call *call, void *service, struct rpc_stream *str
 		return call_fail(call, ERR_UNIMPLEMENTED, "this satellite does not speak QUIC");
 	if (req->transport != NODE__NODE_TRANSPORT__TCP_TLS_RPC)
 		return call_fail(call, ERR_INVALID, "invalid transport: %d", (int)req->transport);
-	if (contact_ping(call, sat, &id, address, ip_port)) {
+	enum err e = contact_ping(call, sat, &id, address, ip_port);
+	if (e == ERR_BUSY)
+		return e;
+	if (e) {
 		/* Whatever the reason, the status says that the node was not found there. */
 		call->status = err_status(ERR_NOT_FOUND);
 		return ERR_NOT_FOUND;

@@ -1,7 +1,12 @@
 /* /orders.Orders: nodes settle what they moved (orders.md 8). */
 #include "base/cleanup.h"
+#include "os/clock.h"
 #include "os/log.h"
 #include "satellite/settlement.h"
+
+/* A node that sends nothing must not keep a worker. */
+#define ENTRY_NS_MAX (60 * NS_PER_SEC)
+#define SETTLEMENT_NS_MAX (3600 * NS_PER_SEC)
 
 DEFINE_AUTO_PTR(struct settlement, settlement_auto, settlement_free)
 
@@ -11,8 +16,11 @@ static enum err receive_all(struct call *call, struct rpc_stream *stream, struct
 
 	for (;;) {
 		Orders__SettlementRequest *entry = NULL;
+		int64_t deadline_ns = call->deadline_ns;
+		os_call_limit(call, ENTRY_NS_MAX);
 		enum err e = rpc_recv_message(call, stream, &a,
 					      &orders__settlement_request__descriptor, &entry);
+		call->deadline_ns = deadline_ns;
 		if (e == ERR_EOF)
 			return OK;
 		TRY_PLAIN(e);
@@ -54,6 +62,7 @@ static enum err settlement_with_window(struct call *call, void *service, struct 
 
 	TRY_PLAIN(net_peer_id(call, rpc_stream_net(stream), &node));
 	TRY_PLAIN(settlement_new(call, sat, &node, &s));
+	os_call_limit(call, SETTLEMENT_NS_MAX);
 	TRY_PLAIN(receive_all(call, stream, s));
 	enum err e = settlement_finish(call, s, sat->db, &accepted);
 	if (e) {
