@@ -326,7 +326,12 @@ void param_add_help(struct buf *out, struct param_set set)
 		buf_printf(out, "--%s%s", p->name, values[p->type]);
 		while (out->len - start < HELP_COLUMN && !out->failed)
 			buf_add_byte(out, ' ');
-		buf_printf(out, "  %s", p->doc);
+		buf_add_str(out, "  ");
+		for (const char *c = p->doc; *c; c++) {
+			buf_add_byte(out, (uint8_t)*c);
+			if (*c == '\n')
+				buf_printf(out, "%*s", HELP_COLUMN + 2, "");
+		}
 		if (p->default_text && p->default_text[0] && p->type != PARAM_BOOL)
 			buf_printf(out, " (default %s)", p->default_text);
 		buf_add_byte(out, '\n');
