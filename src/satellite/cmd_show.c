@@ -187,6 +187,27 @@ static void add_piece(struct command *c, const struct nodes_list *l, uint32_t nu
 		   state);
 }
 
+static void add_segment_head(struct command *c, const struct segment *s, size_t pieces)
+{
+	int part = position_part(s->position), index = position_index(s->position);
+
+	if (c->o.json) {
+		buf_printf(&c->out, "{\"part\":%d,\"index\":%d,\"size\":%lld,\"pieces\":[", part,
+			   index, (long long)s->plain_size);
+		return;
+	}
+	if (part)
+		buf_printf(&c->out, "  part %d, segment %d", part, index);
+	else
+		buf_printf(&c->out, "  segment %d", index);
+	if (s->is_inline)
+		buf_printf(&c->out, ": %lld bytes, kept in the database\n",
+			   (long long)s->plain_size);
+	else
+		buf_printf(&c->out, ": %lld bytes; any %u of these %zu pieces give it back\n",
+			   (long long)s->plain_size, s->redundancy.required, pieces);
+}
+
 static enum err add_segment(struct command *c, struct db *db, struct node_aliases *aliases,
 			    const struct nodes_list *l, const struct segment *s)
 {
@@ -198,20 +219,7 @@ static enum err add_segment(struct command *c, struct db *db, struct node_aliase
 		TRY_PLAIN(piece_list_decode(c->call, s->pieces, pieces, &count));
 		TRY_PLAIN(node_aliases_find(c->call, db, aliases, pieces, count, ids));
 	}
-	if (c->o.json)
-		buf_printf(&c->out, "{\"part\":%d,\"index\":%d,\"size\":%lld,\"pieces\":[",
-			   position_part(s->position), position_index(s->position),
-			   (long long)s->plain_size);
-	else if (s->is_inline)
-		buf_printf(&c->out, "  segment %d of part %d: %lld bytes, kept in the database\n",
-			   position_index(s->position), position_part(s->position),
-			   (long long)s->plain_size);
-	else
-		buf_printf(&c->out,
-			   "  segment %d of part %d: %lld bytes; %u of these %zu pieces give it "
-			   "back\n",
-			   position_index(s->position), position_part(s->position),
-			   (long long)s->plain_size, s->redundancy.required, count);
+	add_segment_head(c, s, count);
 	for (size_t i = 0; i < count; i++)
 		add_piece(c, l, pieces[i].number, &ids[i], i == 0);
 	if (c->o.json)

@@ -11,6 +11,7 @@ const struct db_migration satellite_migrations[] = {
 	{ "secrets", "CREATE TABLE secrets ("
 		     " name TEXT NOT NULL PRIMARY KEY,"
 		     " value BLOB NOT NULL)" },
+	/* Whoever changes a node's row sets updated_at, or other processes do not notice. */
 	{ "nodes", "CREATE TABLE nodes ("
 		   " id BLOB NOT NULL PRIMARY KEY,"
 		   " address TEXT NOT NULL,"

@@ -128,10 +128,12 @@ static bool moves(const struct overlay *o, const struct node_entry *e, const str
 	       (!overlay_online(o, e, now_ns) && is->last_success_ns > was->last_success_ns);
 }
 
-static enum err put_locked(struct call *call, struct overlay *o, const struct node_row *row)
+enum err overlay_put(struct call *call, struct overlay *o, const struct node_row *row, bool stored)
 {
 	OS_LOCKED(&o->lock);
 	struct node_entry *e = overlay_find(o, &row->node.id);
+	if (e && stored && e->updated_ns > row->updated_ns)
+		return OK;
 	if (!e)
 		e = insert(o, &row->node.id);
 	if (!e)
@@ -153,11 +155,6 @@ static enum err put_locked(struct call *call, struct overlay *o, const struct no
 	e->features = row->features;
 	e->updated_ns = MAX(e->updated_ns, row->updated_ns);
 	return ok ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory for nodes");
-}
-
-enum err overlay_put(struct call *call, struct overlay *o, const struct node_row *row)
-{
-	return put_locked(call, o, row);
 }
 
 /* ---- check-in ---- */
@@ -219,7 +216,7 @@ enum err overlay_checkin(struct call *call, struct satellite *sat, const struct 
 	else
 		row.updated_ns = 0; /* the row's own stays */
 	node_keys_put(o, &in->id, in->chain);
-	return overlay_put(call, o, &row);
+	return overlay_put(call, o, &row, false);
 }
 
 bool overlay_is_known(struct satellite *sat, const struct node_id *id)
@@ -246,7 +243,7 @@ static enum err refresh_row(struct call *call, void *arg, const struct node_row 
 	struct refresh *r = arg;
 
 	r->seen_ns = MAX(r->seen_ns, row->updated_ns);
-	return overlay_put(call, r->o, row);
+	return overlay_put(call, r->o, row, true);
 }
 
 enum err overlay_refresh(struct call *call, struct satellite *sat)

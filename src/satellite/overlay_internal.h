@@ -61,8 +61,10 @@ struct node_row {
 	uint64_t features;
 	int64_t updated_ns;
 };
-/* Puts or replaces; a newer contact in memory stays. */
-enum err overlay_put(struct call *call, struct overlay *o, const struct node_row *row) MUST_USE;
+/* Puts or replaces; a newer contact in memory stays.  stored: it was read from the database, so an
+ * entry that is newer than it stays as it is. */
+enum err overlay_put(struct call *call, struct overlay *o, const struct node_row *row,
+		     bool stored) MUST_USE;
 
 /* Rows changed since then, each handed to fn. */
 typedef enum err node_row_fn(struct call *call, void *arg, const struct node_row *row);
