@@ -99,7 +99,11 @@ func externalNetwork() (network, error) {
 
 func startNetwork(dir string) (network, error) {
 	net := network{dir: dir, nodes: nodeCount(), nodectl: []string{acrePath, "dev"}}
-	if out, err := net.dev("up", "--nodes", strconv.Itoa(net.nodes)); err != nil {
+	args := []string{"up", "--nodes", strconv.Itoa(net.nodes)}
+	if database := os.Getenv("ACRE_TEST_POSTGRES"); database != "" {
+		args = append(args, "--database", database)
+	}
+	if out, err := net.dev(args...); err != nil {
 		return net, fmt.Errorf("acre dev up: %w\n%s", err, out)
 	}
 	out, err := net.dev("env")
