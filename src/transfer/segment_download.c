@@ -255,6 +255,8 @@ static enum err fail_segment(struct call *call, struct segment_download *d, cons
 	struct buf text AUTO_BUF = BUF_INIT(CALL_ERROR_MAX);
 	unsigned shown = 0, ok = 0;
 
+	/* Pieces that fail because all was cancelled prove nothing against nodes. */
+	TRY_PLAIN(os_call_check(call));
 	OS_LOCKED(&d->lock);
 	for (unsigned i = 0; i < d->n; i++) {
 		const struct piece *p = &d->pieces[i];

@@ -464,6 +464,8 @@ static enum err fail_segment(struct upload *up)
 	struct buf text AUTO_BUF = BUF_INIT(CALL_ERROR_MAX);
 	unsigned stored = 0;
 
+	/* Pieces that fail because all was cancelled prove nothing against nodes. */
+	TRY_PLAIN(os_call_check(up->call));
 	os_mutex_lock(&up->lock);
 	add_reasons(up, &text);
 	for (unsigned i = 0; i < up->n; i++)
@@ -480,6 +482,7 @@ static enum err renew_failed(struct upload *up)
 	const Metainfo__AddressedOrderLimit *const *limits;
 	unsigned numbers[COHORT_PIECES_MAX];
 
+	TRY_PLAIN(os_call_check(up->call));
 	os_mutex_lock(&up->lock);
 	size_t count = failed_pieces(up, numbers);
 	os_mutex_unlock(&up->lock);
@@ -490,7 +493,8 @@ static enum err renew_failed(struct upload *up)
 	if (up->p->renew(up->call, up->p->arg, numbers, count, &limits)) {
 		struct call failed = *up->call;
 		enum err e = fail_segment(up);
-		return call_wrap(up->call, e, "no other nodes (%.160s)", failed.error);
+		return e == ERR_UNAVAILABLE
+			       ? call_wrap(up->call, e, "no other nodes (%.160s)", failed.error) : e;
 	}
 	for (size_t i = 0; i < count; i++)
 		start_piece(up, &up->pieces[numbers[i]], false, limits[numbers[i]]);

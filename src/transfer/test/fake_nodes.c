@@ -224,7 +224,7 @@ static enum err send_ordered(struct call *call, struct fake_node *node, struct r
 		size_t n = MIN(to - *sent, (size_t)65536);
 		if (node->fault == FAULT_STALL || node->fault == FAULT_DEAF ||
 		    node->fault == FAULT_CLOSE)
-			n = MIN(n, MAX(node->at, (size_t)1));
+			n = MIN(n, MAX((size_t)node->at, (size_t)1));
 		TRY_PLAIN(misbehave(call, node, s, *sent));
 		TRY_PLAIN(send_chunk(call, node, s, begin + *sent, n));
 		*sent += n;

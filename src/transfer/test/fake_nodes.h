@@ -33,8 +33,8 @@ struct fake_node {
 	struct net_tls *tls;
 	struct rpc_server *server;
 	char address[64];
-	enum fault fault;
-	size_t at;
+	_Atomic enum fault fault;
+	_Atomic size_t at;
 	struct fake_network *network;
 	struct os_mutex lock;
 	struct buf piece;          /* the last one, for whatever ID */
