@@ -1,7 +1,7 @@
 /*
  * The bytes of a segment as they were sent, kept until the segment is stored, for pieces that must
  * be sent again to other nodes.  They are encrypted already; the source is never read twice, so no
- * byte is encrypted twice (docs/decisions/upload-spool.md).  Small ones stay in memory, larger ones
+ * byte is encrypted twice (docs/decisions/0004-upload-spool.md).  Small ones stay in memory, larger ones
  * go to a file without a name.
  */
 #ifndef ACRE_TRANSFER_SPOOL_H
