@@ -137,14 +137,14 @@ UplinkObject *capi_object(const struct object *o)
 }
 
 enum err capi_entries(struct call *call, const UplinkCustomMetadata *custom,
-		      struct metadata_entry **ret, size_t *ret_count)
+		      struct meta_entry **ret, size_t *ret_count)
 {
 	size_t count = custom->entries ? custom->count : 0;
 
 	if (count > METADATA_ENTRIES_MAX)
 		return call_fail(call, ERR_INVALID, "custom metadata has %zu entries, at most %d fit",
 				 count, METADATA_ENTRIES_MAX);
-	struct metadata_entry *e = arena_array(&call->scratch, count + 1, sizeof(*e));
+	struct meta_entry *e = arena_array(&call->scratch, count + 1, sizeof(*e));
 	if (!e)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	for (size_t i = 0; i < count; i++) {

@@ -30,7 +30,7 @@ UplinkSystemMetadata capi_system(const struct object *o);
 
 /* Entries as views, in the call's scratch. */
 enum err capi_entries(struct call *call, const UplinkCustomMetadata *custom,
-		      struct metadata_entry **ret, size_t *ret_count) MUST_USE;
+		      struct meta_entry **ret, size_t *ret_count) MUST_USE;
 int64_t capi_seconds_to_ns(int64_t seconds);
 int64_t capi_ns_to_seconds(int64_t ns);
 /* The failure that stands for "no memory for the result", unless there is one already. */

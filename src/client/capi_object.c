@@ -57,7 +57,7 @@ UplinkError *uplink_update_object_metadata(UplinkProject *project, uplink_const_
 					   UplinkUploadObjectMetadataOptions *options)
 {
 	UplinkError *error = NULL;
-	struct metadata_entry *entries;
+	struct meta_entry *entries;
 	size_t count;
 	struct call call AUTO_CALL = CALL_INIT;
 	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &error);

@@ -144,7 +144,7 @@ UplinkObjectResult uplink_upload_info(UplinkUpload *upload)
 UplinkError *uplink_upload_set_custom_metadata(UplinkUpload *upload, UplinkCustomMetadata custom)
 {
 	UplinkError *error = NULL;
-	struct metadata_entry *entries;
+	struct meta_entry *entries;
 	size_t count;
 	struct call call AUTO_CALL = CALL_INIT;
 	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_UPLOAD, "upload", &error);
@@ -237,7 +237,7 @@ static enum err commit_multipart(struct call *call, struct project *p, const cha
 				 const UplinkCommitUploadOptions *options, struct object **ret)
 {
 	static const UplinkCustomMetadata none;
-	struct metadata_entry *entries;
+	struct meta_entry *entries;
 	size_t count;
 	struct bytes stream_id;
 

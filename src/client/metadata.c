@@ -6,7 +6,6 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "os/random.h"
-#include "proto/meta.pb-c.h"
 #include "proto/proto.h"
 #include "proto/streams.pb-c.h"
 
@@ -49,16 +48,16 @@ static bool is_text(struct bytes v)
 
 static int compare_entries(const void *a, const void *b)
 {
-	const struct metadata_entry *x = a, *y = b;
+	const struct meta_entry *x = a, *y = b;
 
 	return bytes_compare(x->key, y->key);
 }
 
 /* Stable, so that the later of equal keys comes later. */
-static void sort_entries(struct metadata_entry *e, size_t count)
+static void sort_entries(struct meta_entry *e, size_t count)
 {
 	for (size_t i = 1; i < count; i++) {
-		struct metadata_entry x = e[i];
+		struct meta_entry x = e[i];
 		size_t j = i;
 		for (; j && compare_entries(&e[j - 1], &x) > 0; j--)
 			e[j] = e[j - 1];
@@ -66,13 +65,13 @@ static void sort_entries(struct metadata_entry *e, size_t count)
 	}
 }
 
-enum err metadata_set(struct call *call, struct arena *a, const struct metadata_entry *entries,
+enum err metadata_set(struct call *call, struct arena *a, const struct meta_entry *entries,
 		      size_t count, struct metadata *ret)
 {
 	if (count > METADATA_ENTRIES_MAX)
 		return call_fail(call, ERR_INVALID, "custom metadata has %zu entries, at most %d fit",
 				 count, METADATA_ENTRIES_MAX);
-	struct metadata_entry *copy = arena_array(a, count + 1, sizeof(*copy));
+	struct meta_entry *copy = arena_array(a, count + 1, sizeof(*copy));
 	if (!copy)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	for (size_t i = 0; i < count; i++) {
@@ -98,38 +97,15 @@ enum err metadata_set(struct call *call, struct arena *a, const struct metadata_
 	return OK;
 }
 
-/* SerializableMeta, with only the user's entries. */
-static enum err encode_user(struct call *call, const struct metadata *m, struct buf *out)
-{
-	Objects__SerializableMeta message;
-	struct arena *a = &call->scratch;
-	Objects__SerializableMeta__UserDefinedEntry *entries =
-		arena_array(a, m->count + 1, sizeof(*entries));
-	Objects__SerializableMeta__UserDefinedEntry **list =
-		arena_array(a, m->count + 1, sizeof(*list));
-
-	if (!entries || !list)
-		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	objects__serializable_meta__init(&message);
-	for (size_t i = 0; i < m->count; i++) {
-		objects__serializable_meta__user_defined_entry__init(&entries[i]);
-		entries[i].key = arena_str(a, m->entries[i].key);
-		entries[i].value = arena_str(a, m->entries[i].value);
-		if (!entries[i].key || !entries[i].value)
-			return call_fail(call, ERR_NO_MEMORY, "out of memory");
-		list[i] = &entries[i];
-	}
-	message.n_user_defined = m->count;
-	message.user_defined = list;
-	return proto_encode(call, &message.base, out);
-}
-
 static enum err encode_info(struct call *call, const struct metadata *m, struct buf *out)
 {
 	Streams__StreamInfo info = STREAMS__STREAM_INFO__INIT;
 	struct buf user AUTO_BUF = BUF_INIT(MESSAGE_MAX);
+	struct meta meta = { .entries = m->entries, .count = m->count };
 
-	TRY_PLAIN(encode_user(call, m, &user));
+	meta_encode(&user, &meta);
+	if (buf_status(&user))
+		return call_fail(call, ERR_INVALID, "the custom metadata is too long");
 	info.segments_size = m->segments_size;
 	info.last_segment_size = m->last_segment_size;
 	info.metadata = proto_view(buf_bytes(&user));
@@ -193,26 +169,23 @@ static enum err find_key(struct call *call, enum cipher cipher, const struct sec
 static enum err decode_user(struct call *call, struct arena *a, struct bytes wire,
 			    struct metadata *ret)
 {
-	Objects__SerializableMeta *m;
+	struct meta m;
 	bool has_type = false;
 
-	TRY_PLAIN(proto_decode(call, a, &objects__serializable_meta__descriptor, wire, &m));
-	struct metadata_entry *e = arena_array(a, m->n_user_defined + 1, sizeof(*e));
+	TRY_PLAIN(meta_decode(call, a, wire, &m));
+	struct meta_entry *e = arena_array(a, m.count + 1, sizeof(*e));
 	if (!e)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	size_t count = m->n_user_defined;
-	for (size_t i = 0; i < count; i++) {
-		e[i].key = bytes_str(m->user_defined[i]->key);
-		e[i].value = bytes_str(m->user_defined[i]->value);
-		has_type |= strcmp(m->user_defined[i]->key, content_type_key) == 0;
+	for (size_t i = 0; i < m.count; i++) {
+		e[i] = m.entries[i];
+		has_type |= bytes_equal(e[i].key, bytes_str(content_type_key));
 	}
 	/* The field of old clients counts when there is no entry of that name. */
-	if (!has_type && m->content_type[0])
-		e[count++] = (struct metadata_entry){ bytes_str(content_type_key),
-						      bytes_str(m->content_type) };
-	qsort(e, count, sizeof(*e), compare_entries);
+	if (!has_type && m.content_type.len)
+		e[m.count++] = (struct meta_entry){ bytes_str(content_type_key), m.content_type };
+	qsort(e, m.count, sizeof(*e), compare_entries);
 	ret->entries = e;
-	ret->count = count;
+	ret->count = m.count;
 	return OK;
 }
 

@@ -4,18 +4,16 @@
 
 #include "access/content.h"
 #include "base/call.h"
+#include "proto/meta.h"
 
 enum { METADATA_ENTRIES_MAX = 1000 };
-
-struct metadata_entry {
-	struct bytes key, value; /* UTF-8 without zero bytes */
-};
 
 struct metadata {
 	int64_t segments_size;     /* plain bytes of all segments but the last; 0 = varied or unknown */
 	int64_t last_segment_size;
 	int64_t segments;          /* as the satellite counts them */
-	struct metadata_entry *entries; /* sorted by key, each key once */
+	struct meta_entry *entries; /* sorted by key, each key once; UTF-8 without zero bytes
+				     * when written here, whatever peers wrote otherwise */
 	size_t count;
 	struct bytes etag;
 };
@@ -30,7 +28,7 @@ struct sealed_metadata {
 
 /* ERR_INVALID when a key is empty, or not UTF-8, or has a zero byte, or a value has.  Copies into
  * `a`, sorts, and keeps the last of equal keys. */
-enum err metadata_set(struct call *call, struct arena *a, const struct metadata_entry *entries,
+enum err metadata_set(struct call *call, struct arena *a, const struct meta_entry *entries,
 		      size_t count, struct metadata *ret) MUST_USE;
 /* With a new random key, wrapped under the object's content key. */
 enum err metadata_seal(struct call *call, struct arena *a, enum cipher cipher,

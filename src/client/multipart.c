@@ -38,7 +38,7 @@ enum err multipart_begin(struct call *call, struct project *p, struct arena *a, 
 
 /* Without metadata all four fields stay empty (encryption.md 4). */
 static enum err seal(struct call *call, struct project *p, struct arena *a, struct bytes bucket,
-		     struct bytes key, const struct metadata_entry *entries, size_t count,
+		     struct bytes key, const struct meta_entry *entries, size_t count,
 		     struct sealed_metadata *ret)
 {
 	struct secret_key object_key AUTO(secret_key_wipe);
@@ -54,7 +54,7 @@ static enum err seal(struct call *call, struct project *p, struct arena *a, stru
 
 enum err multipart_commit(struct call *call, struct project *p, struct arena *a, struct bytes bucket,
 			  struct bytes key, struct bytes stream_id,
-			  const struct metadata_entry *entries, size_t count, struct object **ret)
+			  const struct meta_entry *entries, size_t count, struct object **ret)
 {
 	Metainfo__CommitObjectRequest request = METAINFO__COMMIT_OBJECT_REQUEST__INIT;
 	Metainfo__CommitObjectResponse *answer;

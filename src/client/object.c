@@ -113,7 +113,7 @@ enum err object_delete(struct call *call, struct project *p, struct arena *a, st
 }
 
 enum err object_update_metadata(struct call *call, struct project *p, struct bytes bucket,
-				struct bytes key, const struct metadata_entry *entries, size_t count)
+				struct bytes key, const struct meta_entry *entries, size_t count)
 {
 	struct arena a AUTO(arena_free) = { 0 };
 	struct secret_key object_key AUTO(secret_key_wipe);

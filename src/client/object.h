@@ -29,7 +29,7 @@ enum err object_stat(struct call *call, struct project *p, struct arena *a, stru
 enum err object_delete(struct call *call, struct project *p, struct arena *a, struct bytes bucket,
 		       struct bytes key, struct object **ret) MUST_USE;
 enum err object_update_metadata(struct call *call, struct project *p, struct bytes bucket,
-				struct bytes key, const struct metadata_entry *entries,
+				struct bytes key, const struct meta_entry *entries,
 				size_t count) MUST_USE;
 
 struct place {

@@ -528,7 +528,7 @@ enum err upload_abort(struct call *call, struct upload *u)
 }
 
 enum err upload_set_metadata(struct call *call, struct upload *u,
-			     const struct metadata_entry *entries, size_t count)
+			     const struct meta_entry *entries, size_t count)
 {
 	TRY_PLAIN(done_already(call, u));
 	return metadata_set(call, &u->arena, entries, count, &u->metadata);

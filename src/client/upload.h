@@ -25,7 +25,7 @@ enum err upload_write(struct call *call, struct upload *u, struct bytes data, si
 enum err upload_commit(struct call *call, struct upload *u) MUST_USE;
 enum err upload_abort(struct call *call, struct upload *u) MUST_USE;
 enum err upload_set_metadata(struct call *call, struct upload *u,
-			     const struct metadata_entry *entries, size_t count) MUST_USE;
+			     const struct meta_entry *entries, size_t count) MUST_USE;
 /* Once. */
 enum err upload_set_etag(struct call *call, struct upload *u, struct bytes etag) MUST_USE;
 /* Copied into `a`. */
@@ -38,7 +38,7 @@ enum err multipart_begin(struct call *call, struct project *p, struct arena *a, 
 			 struct bytes key, int64_t expires_ns, struct bytes *ret_stream_id) MUST_USE;
 enum err multipart_commit(struct call *call, struct project *p, struct arena *a, struct bytes bucket,
 			  struct bytes key, struct bytes stream_id,
-			  const struct metadata_entry *entries, size_t count,
+			  const struct meta_entry *entries, size_t count,
 			  struct object **ret) MUST_USE;
 enum err multipart_abort(struct call *call, struct project *p, struct bytes bucket, struct bytes key,
 			 struct bytes stream_id) MUST_USE;

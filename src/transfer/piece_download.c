@@ -9,8 +9,9 @@
 #include "os/clock.h"
 #include "proto/proto.h"
 #include "transfer/peer.h"
+#include "transfer/piece_answer.h"
 
-/* Field numbers of PieceDownloadRequest and PieceDownloadResponse (orders.md 6). */
+/* Field numbers of PieceDownloadRequest (orders.md 6). */
 enum {
 	FIELD_LIMIT = 1,
 	FIELD_ORDER = 2,
@@ -18,11 +19,6 @@ enum {
 	FIELD_CHUNK_OFFSET = 1,
 	FIELD_CHUNK_SIZE = 2,
 	FIELD_CHUNK_MAX = 4,
-	ANSWER_CHUNK = 1,
-	ANSWER_HASH = 2,
-	ANSWER_LIMIT = 3,
-	ANSWER_CHUNK_OFFSET = 1,
-	ANSWER_CHUNK_DATA = 2,
 	REQUEST_MAX = 16 << 10,
 	ORIGIN_MAX = 16 << 10,
 };
@@ -118,50 +114,29 @@ enum err piece_download_open(struct call *call, struct fanout *f, const struct a
 	return OK;
 }
 
-static enum err take_chunk(struct call *call, struct piece_download *d, struct bytes chunk,
-			   struct bytes *ret)
+static enum err keep(struct buf *to, struct bytes from)
 {
-	struct wire w = wire_read(chunk);
-	struct wire_field f;
-	struct bytes data = BYTES_NONE;
-	uint64_t offset = 0;
-
-	while (wire_field(&w, &f)) {
-		if (f.number == ANSWER_CHUNK_OFFSET && f.type == WIRE_VARINT)
-			offset = f.value;
-		else if (f.number == ANSWER_CHUNK_DATA && f.type == WIRE_BYTES)
-			data = f.bytes;
-	}
-	if (!wire_ok(&w))
-		return call_fail(call, ERR_FORMAT, "damaged chunk");
-	if (offset != d->offset + d->received || data.len > d->ordered - d->received)
-		return call_fail(call, ERR_PROTOCOL, "the node sent bytes that were not ordered");
-	*ret = data;
-	return OK;
+	if (!from.len)
+		return OK;
+	buf_clear(to);
+	buf_add_bytes(to, from);
+	return buf_status(to);
 }
 
 /* One answer; *ret stays empty when it carries no data. */
 static enum err take_answer(struct call *call, struct piece_download *d, struct bytes message,
 			    struct bytes *ret)
 {
-	struct wire w = wire_read(message);
-	struct wire_field f;
+	struct piece_answer a;
 
-	*ret = BYTES_NONE;
-	while (wire_field(&w, &f)) {
-		if (f.type != WIRE_BYTES)
-			continue;
-		if (f.number == ANSWER_CHUNK) {
-			TRY_PLAIN(take_chunk(call, d, f.bytes, ret));
-		} else if (f.number == ANSWER_HASH || f.number == ANSWER_LIMIT) {
-			struct buf *to = f.number == ANSWER_HASH ? &d->hash : &d->origin;
-			buf_clear(to);
-			buf_add_bytes(to, f.bytes);
-			TRY_PLAIN(buf_status(to));
-		}
-	}
-	if (!wire_ok(&w))
-		return call_fail(call, ERR_FORMAT, "damaged answer");
+	if (piece_answer_parse(message, &a))
+		return call_fail(call, ERR_FORMAT, "the node's answer is damaged");
+	if (a.data.len && (a.offset != d->offset + d->received ||
+			   a.data.len > d->ordered - d->received))
+		return call_fail(call, ERR_PROTOCOL, "the node sent bytes that were not ordered");
+	TRY_PLAIN(keep(&d->hash, a.hash));
+	TRY_PLAIN(keep(&d->origin, a.limit));
+	*ret = a.data;
 	return OK;
 }
 

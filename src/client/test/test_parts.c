@@ -257,7 +257,7 @@ static struct bytes as_returned(struct arena *a, struct bytes committed)
 
 static void metadata_there_and_back(void **state)
 {
-	static const struct metadata_entry list[] = {
+	static const struct meta_entry list[] = {
 		{ { (const uint8_t *)"b", 1 }, { (const uint8_t *)"1", 1 } },
 		{ { (const uint8_t *)"a", 1 }, { (const uint8_t *)"\xc3\xa4", 2 } },
 		{ { (const uint8_t *)"b", 1 }, { NULL, 0 } },
@@ -295,19 +295,19 @@ static void metadata_that_is_refused(void **state)
 	struct call call AUTO_CALL = CALL_INIT;
 	struct arena a = { 0 };
 	struct metadata m;
-	struct metadata_entry e = { bytes_str("k"), bytes_str("v") };
+	struct meta_entry e = { bytes_str("k"), bytes_str("v") };
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		e = (struct metadata_entry){ bytes_str("k"), bytes_str(bad[i]) };
+		e = (struct meta_entry){ bytes_str("k"), bytes_str(bad[i]) };
 		assert_int_equal(metadata_set(&call, &a, &e, 1, &m), ERR_INVALID);
-		e = (struct metadata_entry){ bytes_str(bad[i]), bytes_str("v") };
+		e = (struct meta_entry){ bytes_str(bad[i]), bytes_str("v") };
 		assert_int_equal(metadata_set(&call, &a, &e, 1, &m), ERR_INVALID);
 	}
-	e = (struct metadata_entry){ BYTES_NONE, bytes_str("v") };
+	e = (struct meta_entry){ BYTES_NONE, bytes_str("v") };
 	assert_int_equal(metadata_set(&call, &a, &e, 1, &m), ERR_INVALID);
-	e = (struct metadata_entry){ BYTES("a\0b", 3), bytes_str("v") };
+	e = (struct meta_entry){ BYTES("a\0b", 3), bytes_str("v") };
 	assert_int_equal(metadata_set(&call, &a, &e, 1, &m), ERR_INVALID);
-	e = (struct metadata_entry){ bytes_str("\xf0\x9f\x90\x8c"), bytes_str("") };
+	e = (struct meta_entry){ bytes_str("\xf0\x9f\x90\x8c"), bytes_str("") };
 	assert_int_equal(metadata_set(&call, &a, &e, 1, &m), OK);
 	arena_free(&a);
 }
