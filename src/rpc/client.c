@@ -35,15 +35,30 @@ const struct net_conn *rpc_conn_net(const struct rpc_conn *c)
 	return c->net;
 }
 
+/* Late packets of ended streams are read and forgotten here; an end is noticed. */
+static bool is_free(struct call *call, struct rpc_conn *c)
+{
+	return !c->broken && !c->stream.open && !c->mid_frame && conn_take(call, c) == OK;
+}
+
 bool rpc_conn_reusable(struct rpc_conn *c)
 {
-	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_CALL struct call call;
 
 	call_init(&call);
-	if (c->broken || c->stream.open || c->mid_frame)
+	if (!is_free(&call, c))
 		return false;
-	/* Late packets of ended streams are read and forgotten here; an end is noticed. */
-	return conn_take(&call, c) == OK && conn_try_flush(&call, c) == OK && !c->ready_len;
+	/* What the peer did not take yet of an ended stream may go out later. */
+	enum err e = conn_try_flush(&call, c);
+	return e == OK || e == ERR_WOULD_BLOCK;
+}
+
+bool conn_is_idle(struct rpc_conn *c)
+{
+	AUTO_CALL struct call call;
+
+	call_init(&call);
+	return is_free(&call, c) && conn_try_flush(&call, c) == OK;
 }
 
 enum err rpc_open(struct call *call, struct rpc_conn *c, const char *method,

@@ -320,6 +320,9 @@ static enum err encrypt(struct call *call, struct rpc_conn *c, struct bytes data
 		e = net_try_flush(call, c->net);
 		if (e && e != ERR_WOULD_BLOCK)
 			return conn_break(call, c, e);
+		/* A peer that takes all as fast as it comes must be heard as well. */
+		if (inbox_has_room(c))
+			TRY_PLAIN(conn_take(call, c));
 	}
 	return OK;
 }

@@ -77,6 +77,8 @@ enum err conn_flush(struct call *call, struct rpc_conn *c) MUST_USE;
 /* The same as far as it goes at once: OK or ERR_WOULD_BLOCK. */
 enum err conn_try_flush(struct call *call, struct rpc_conn *c) MUST_USE;
 void conn_idle(struct rpc_conn *c);
+/* As rpc_conn_reusable, and with nothing left to send. */
+bool conn_is_idle(struct rpc_conn *c);
 
 void stream_begin(struct rpc_conn *c, uint64_t id);
 /* Both sides are done with it; late packets of it will be forgotten. */

@@ -133,7 +133,7 @@ enum err rpc_pool_get(struct call *call, struct rpc_pool *p, const struct node_i
 {
 	struct rpc_conn *closing = NULL, *c;
 
-	while ((c = take_idle(p, id, address, &closing)) && !rpc_conn_reusable(c)) {
+	while ((c = take_idle(p, id, address, &closing)) && !conn_is_idle(c)) {
 		c->pool.next = closing;
 		closing = c;
 	}

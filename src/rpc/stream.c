@@ -58,7 +58,12 @@ enum err rpc_flush(struct call *call, struct rpc_stream *s)
 {
 	if (s->ended)
 		return stream_ended(call, s);
-	return explain(call, s, conn_flush(call, s->conn));
+	TRY_PLAIN(explain(call, s, conn_flush(call, s->conn)));
+	/* So that who only sends hears of an Error or Cancel.  An end of the connection is told by
+	 * the next receive, behind what came before it. */
+	if (conn_take(call, s->conn) && !s->ended)
+		call_clear_error(call);
+	return s->ended ? stream_ended(call, s) : OK;
 }
 
 enum err rpc_close_send(struct call *call, struct rpc_stream *s)
