@@ -6,37 +6,21 @@
 
 #include <stdlib.h>
 
-#include "base/num.h"
-#include "crypto/hash.h"
 #include "os/thread.h"
 #include "rpc/test/service.h"
 #include "vectors.h"
-
-static void label_bytes(const char *label, uint8_t *out, size_t len)
-{
-	uint8_t in[64], hash[HASH_BYTES];
-	size_t n = strlen(label);
-
-	memcpy(in, label, n);
-	for (uint64_t c = 0; c * HASH_BYTES < len; c++) {
-		put_be64(in + n, c);
-		hash_sha256(BYTES(in, n + 8), hash);
-		memcpy(out + c * HASH_BYTES, hash, MIN(len - c * HASH_BYTES, (size_t)HASH_BYTES));
-	}
-}
+#include "vectors_stream.h"
 
 /* Data of the frames in order; long ones are cuts of the label's stream. */
 static struct bytes frame_data(struct arena *a, const json_t *frame, size_t *big_at)
 {
-	static uint8_t big[20000];
 	const char *hex = json_string_value(json_object_get(frame, "data_hex"));
 	size_t len = (size_t)vector_int(frame, "data_len");
 
 	if (hex && (strlen(hex) || !len))
 		return vector_unhex(a, hex);
-	label_bytes("drpc-big", big, sizeof(big));
 	*big_at += len;
-	return BYTES(big + *big_at - len, len);
+	return bytes_from(vector_stream(a, "drpc-big", *big_at), *big_at - len);
 }
 
 static struct frame_header header_of(const json_t *f)
