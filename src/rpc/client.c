@@ -43,7 +43,7 @@ static bool is_free(struct call *call, struct rpc_conn *c)
 
 bool rpc_conn_reusable(struct rpc_conn *c)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	if (!is_free(&call, c))
@@ -55,7 +55,7 @@ bool rpc_conn_reusable(struct rpc_conn *c)
 
 bool conn_is_idle(struct rpc_conn *c)
 {
-	AUTO_CALL struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
 	return is_free(&call, c) && conn_try_flush(&call, c) == OK;
@@ -80,11 +80,12 @@ enum err rpc_open(struct call *call, struct rpc_conn *c, const char *method,
 	return OK;
 }
 
-/* Tells the peer that we are done, if that is possible without waiting. */
+/* Tells the peer that we are done, if that is possible without waiting.  A call given up before its
+ * answer is cancelled: to be closed is an error for a peer that is still at work (transport.md 7.6). */
 static void send_end(struct rpc_conn *c)
 {
 	AUTO_CALL struct call call = CALL_INIT;
-	bool cancel = !c->stream.sent_close_send;
+	bool cancel = !c->stream.sent_close_send || !c->stream.answered;
 	enum err e = ERR_WOULD_BLOCK;
 
 	call_init(&call);
@@ -104,7 +105,6 @@ void rpc_stream_end(struct rpc_stream *s)
 
 	if (!s->open)
 		return;
-	call_init(&call);
 	/* The peer's CloseSend is often there already. */
 	if (!c->broken && !stream_is_over(s) && conn_take(&call, c))
 		call_clear_error(&call);
@@ -138,8 +138,6 @@ enum err rpc_invoke(struct call *call, struct rpc_conn *c, const char *method,
 		e = call_fail(call, ERR_PROTOCOL, "%s: the peer ended the call without an answer",
 			      method);
 	if (e) {
-		/* Not yet half closed from our view: a call given up is cancelled, not closed. */
-		s->sent_close_send = false;
 		rpc_stream_end(s);
 		return e;
 	}

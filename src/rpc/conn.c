@@ -76,7 +76,7 @@ void stream_begin(struct rpc_conn *c, uint64_t id)
 	s->id = id;
 	s->message = 0;
 	s->open = true;
-	s->sent_close_send = s->got_close_send = false;
+	s->sent_close_send = s->got_close_send = s->answered = false;
 	s->ended = END_NONE;
 	c->finish_ns = 0;
 	clear_ready(c);

@@ -22,6 +22,7 @@ struct rpc_stream {
 	uint64_t message; /* id of our newest packet */
 	bool open;        /* between open and end, on our side */
 	bool sent_close_send, got_close_send;
+	bool answered; /* a message of the peer was taken */
 	enum stream_end ended;
 	enum err peer_err; /* with END_ERROR */
 	uint64_t peer_status;

@@ -81,6 +81,7 @@ static struct bytes pop_ready(struct rpc_conn *c)
 {
 	struct packet p = c->ready[c->ready_first];
 
+	c->stream.answered = true;
 	c->ready_first = (c->ready_first + 1) % RPC_READY_MAX;
 	c->ready_len--;
 	c->ready_bytes -= p.len;

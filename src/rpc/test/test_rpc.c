@@ -56,6 +56,29 @@ static enum err hang(struct call *call, void *service, struct rpc_stream *s)
 	return e;
 }
 
+/* Has all it was sent, and is at work for long. */
+static enum err work(struct call *call, void *service, struct rpc_stream *s)
+{
+	struct service *sv = service;
+	struct bytes m;
+	enum err e;
+
+	do {
+		e = rpc_recv(call, s, &m);
+	} while (!e);
+	if (e != ERR_EOF)
+		return e;
+	sv->running++;
+	if (os_sleep(call, 30 * NS_PER_SEC))
+		call_clear_error(call);
+	/* Not ERR_EOF, which a stream closed by the peer would tell. */
+	e = rpc_send(call, s, &m, 0);
+	if (e == ERR_CANCELED)
+		sv->canceled++;
+	sv->running--;
+	return e;
+}
+
 /* Sends until it cannot. */
 static enum err flood(struct call *call, void *service, struct rpc_stream *s)
 {
@@ -114,7 +137,8 @@ static const struct rpc_method methods[] = {
 	{ "/vector.Test/Echo", echo },   { "/vector.Test/Stream", echo_all },
 	{ "/vector.Test/Fail", fail_it },   { "/vector.Test/Hang", hang },
 	{ "/vector.Test/Flood", flood }, { "/vector.Test/Count", count },
-	{ "/vector.Test/Reject", reject }, { "/contact.Contact/PingNode", ping },
+	{ "/vector.Test/Reject", reject }, { "/vector.Test/Work", work },
+	{ "/contact.Contact/PingNode", ping },
 };
 
 static struct rpc_server_config config_of(struct service *sv)
@@ -362,6 +386,26 @@ static void soft_cancel_keeps_the_connection(void **state)
 	peers_stop(&p);
 }
 
+static void call_given_up_before_its_answer_is_cancelled(void **state)
+{
+	struct service sv = { 0 };
+	struct rpc_stream *s;
+	struct peers p;
+
+	peers_start(&p, config_of(&sv));
+	struct rpc_conn *c = peers_dial(&p);
+	open_stream(&p, c, "/vector.Test/Work", &s);
+	send(&p, s, bytes_str("a"));
+	must(&p.call, rpc_close_send(&p.call, s));
+	wait_for(&sv.running, 1);
+	rpc_stream_end(s);
+	wait_for(&sv.canceled, 1);
+	assert_true(rpc_conn_reusable(c));
+	echo_once(&p, c, 1000);
+	rpc_conn_close(c);
+	peers_stop(&p);
+}
+
 static void vanished_peer_cancels_the_call(void **state)
 {
 	struct service sv = { 0 };
@@ -505,6 +549,7 @@ int main(void)
 		cmocka_unit_test(upload_in_parts),
 		cmocka_unit_test(server_error_reaches_a_sender),
 		cmocka_unit_test(soft_cancel_keeps_the_connection),
+		cmocka_unit_test(call_given_up_before_its_answer_is_cancelled),
 		cmocka_unit_test(vanished_peer_cancels_the_call),
 		cmocka_unit_test(stop_cancels_running_calls),
 		cmocka_unit_test(deadline_of_a_call),
