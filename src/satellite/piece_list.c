@@ -32,10 +32,13 @@ enum err piece_list_decode(struct call *call, struct bytes v, struct piece *piec
 	if (wire_byte(&w) != PIECE_LIST_VERSION)
 		return call_fail(call, ERR_FORMAT, "piece list of an unknown version");
 	while (wire_ok(&w) && wire_left(&w)) {
-		uint64_t number = next + wire_varint(&w);
+		uint64_t gap = wire_varint(&w);
 		uint64_t alias = wire_varint(&w);
-		if (!wire_ok(&w) || n == PIECE_LIST_MAX || number >= PIECE_LIST_MAX || alias == 0 ||
+		if (!wire_ok(&w) || n == PIECE_LIST_MAX || gap >= PIECE_LIST_MAX || alias == 0 ||
 		    alias > ALIAS_MAX)
+			return call_fail(call, ERR_FORMAT, "damaged piece list");
+		uint64_t number = next + gap;
+		if (number >= PIECE_LIST_MAX)
 			return call_fail(call, ERR_FORMAT, "damaged piece list");
 		pieces[n++] = (struct piece){ (uint32_t)number, (uint32_t)alias };
 		next = number + 1;
