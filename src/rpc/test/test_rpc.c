@@ -56,7 +56,7 @@ static enum err hang(struct call *call, void *service, struct rpc_stream *s)
 	return e;
 }
 
-/* Has all it was sent, and is at work for long. */
+/* Has all it was sent, and works until its caller has gone. */
 static enum err work(struct call *call, void *service, struct rpc_stream *s)
 {
 	struct service *sv = service;
@@ -69,10 +69,9 @@ static enum err work(struct call *call, void *service, struct rpc_stream *s)
 	if (e != ERR_EOF)
 		return e;
 	sv->running++;
-	if (os_sleep(call, 30 * NS_PER_SEC))
-		call_clear_error(call);
-	/* Not ERR_EOF, which a stream closed by the peer would tell. */
-	e = rpc_send(call, s, &m, 0);
+	while ((e = rpc_flush(call, s)) == OK && os_sleep(call, NS_PER_MS) == OK)
+		;
+	/* Not ERR_EOF, which a stream that the peer closed would tell. */
 	if (e == ERR_CANCELED)
 		sv->canceled++;
 	sv->running--;
