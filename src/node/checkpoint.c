@@ -183,9 +183,9 @@ static enum err read_segments(struct call *call, struct arena *a, const struct c
 	for (size_t i = 0; i < count; i++) {
 		uint8_t row[CHECKPOINT_SEGMENT_BYTES];
 		TRY_PLAIN(read_exact(call, s, row, sizeof(row), offset + i * sizeof(row)));
-		rows[i] = (struct checkpoint_segment){
-			.number = get_le32(row), .sealed = row[4] != 0, .stable = get_le64(row + 8)
-		};
+		rows[i] = (struct checkpoint_segment){ .number = get_le32(row),
+						       .sealed = row[4] != 0,
+						       .stable = get_le64(row + 8) };
 		if ((i && rows[i].number <= rows[i - 1].number) || rows[i].stable % RECORD_ALIGN ||
 		    rows[i].stable < SEGMENT_HEADER_BYTES)
 			return not_whole(call, "its table of segments makes no sense");
@@ -243,8 +243,8 @@ bool checkpoint_covers(const struct checkpoint *c, uint32_t segment, uint64_t en
 }
 
 static enum err read_entries(struct call *call, const struct checkpoint_source *s,
-			     const struct checkpoint *c, uint64_t at, uint64_t count, uint8_t *block,
-			     checkpoint_entry *entry, void *arg)
+			     const struct checkpoint *c, uint64_t at, uint64_t count,
+			     uint8_t *block, checkpoint_entry *entry, void *arg)
 {
 	enum { BATCH = BLOCK_BYTES / INDEX_ENTRY_BYTES };
 

@@ -45,10 +45,11 @@ static void judge_clock(struct node *n, struct check_in *c, int64_t off_ns)
 	os_mutex_unlock(&n->lock);
 	if (!all)
 		return;
-	call_fail(&call, ERR_PRECONDITION,
-		  "this machine's clock is %lld minutes %s of every satellite's, so no transfer can "
-		  "work: set it right (timedatectl set-ntp true) and start again",
-		  (long long)((off + 30) / 60), way);
+	call_fail(
+		&call, ERR_PRECONDITION,
+		"this machine's clock is %lld minutes %s of every satellite's, so no transfer can "
+		"work: set it right (timedatectl set-ntp true) and start again",
+		(long long)((off + 30) / 60), way);
 	node_fail(n, &call, ERR_PRECONDITION);
 }
 
@@ -62,12 +63,11 @@ static enum err check_clock(struct call *call, struct node *n, struct check_in *
 	TRY_PLAIN(rpc_invoke(call, conn, "/contact.Node/GetTime", &request.base, &call->scratch,
 			     &contact__get_time_response__descriptor, &reply));
 	int64_t after = os_clock_unix_ns(), theirs = proto_time(reply->timestamp);
-	if (theirs == TIME_NONE)
+	/* A time of another century is no time (and its difference would not fit). */
+	if (theirs <= TIME_NONE || theirs == INT64_MAX)
 		return OK;
 	/* Anywhere between asking and hearing is right. */
-	__int128 off = theirs < before ? (__int128)before - theirs :
-		       theirs > after  ? (__int128)after - theirs : 0;
-	judge_clock(n, c, off > INT64_MAX ? INT64_MAX : off < -INT64_MAX ? -INT64_MAX : (int64_t)off);
+	judge_clock(n, c, theirs < before ? before - theirs : theirs > after ? after - theirs : 0);
 	return OK;
 }
 
@@ -76,7 +76,7 @@ static enum err send_check_in(struct call *call, struct node *n, struct rpc_conn
 	Contact__CheckInRequest request = CONTACT__CHECK_IN_REQUEST__INIT;
 	Node__NodeVersion version = NODE__NODE_VERSION__INIT;
 	Node__NodeCapacity capacity = NODE__NODE_CAPACITY__INIT;
-	Node__NodeOperator operator = NODE__NODE_OPERATOR__INIT;
+	Node__NodeOperator owner = NODE__NODE_OPERATOR__INIT;
 	Contact__CheckInResponse *reply = NULL;
 	struct piece_space space;
 
@@ -85,26 +85,27 @@ static enum err send_check_in(struct call *call, struct node *n, struct rpc_conn
 	version.timestamp = proto_time_new(&call->scratch, PROTOCOL_RELEASE_UNIX_NS);
 	version.release = 1;
 	capacity.free_disk = (int64_t)MIN(space.available, (uint64_t)INT64_MAX);
-	operator.email = arena_str(&call->scratch, bytes_str(n->config.email));
-	operator.wallet = arena_str(&call->scratch, bytes_str(n->config.wallet));
+	owner.email = arena_str(&call->scratch, bytes_str(n->config.email));
+	owner.wallet = arena_str(&call->scratch, bytes_str(n->config.wallet));
 	const char *address = n->config.external_address;
 	request.address = arena_str(&call->scratch,
 				    bytes_str(address[0] ? address : node_address(n)));
-	if (!version.version || !version.timestamp || !operator.email || !operator.wallet ||
+	if (!version.version || !version.timestamp || !owner.email || !owner.wallet ||
 	    !request.address)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	request.version = &version;
 	request.capacity = &capacity;
-	request.operator_ = &operator;
+	request.operator_ = &owner;
 	/* No Noise key: we are to be called by TLS.  The node takes all it is sent in one message,
 	 * but without Noise nobody sends it so. */
 	TRY_PLAIN(rpc_invoke(call, conn, "/contact.Node/CheckIn", &request.base, &call->scratch,
 			     &contact__check_in_response__descriptor, &reply));
 	if (!reply->ping_node_success)
-		return call_fail(call, ERR_UNAVAILABLE,
-				 "the satellite could not reach this node at %s: %.300s (is the port "
-				 "open, and external-address right?)",
-				 request.address, reply->ping_error_message);
+		return call_fail(
+			call, ERR_UNAVAILABLE,
+			"the satellite could not reach this node at %s: %.300s (is the port "
+			"open, and external-address right?)",
+			request.address, reply->ping_error_message);
 	return OK;
 }
 
@@ -158,12 +159,13 @@ static int64_t check_in(struct call *call, void *arg)
 	c->last_unix_ns = os_clock_unix_ns();
 	c->error[0] = 0;
 	if (e)
-		memcpy(c->error, call_error(call, e), strnlen(call_error(call, e), CALL_ERROR_MAX - 1) + 1);
+		memcpy(c->error, call_error(call, e),
+		       strnlen(call_error(call, e), CALL_ERROR_MAX - 1) + 1);
 	os_mutex_unlock(&n->lock);
 	if (changed) {
 		if (e)
-			log_warn("check-in failed, will be tried again", F_STR("satellite", address),
-				 F_STR("why", call_error(call, e)));
+			log_warn("check-in failed, will be tried again",
+				 F_STR("satellite", address), F_STR("why", call_error(call, e)));
 		else
 			log_info("checked in", F_STR("satellite", address));
 		chores_soon(n->chores, n->write_status, 0);

@@ -9,7 +9,7 @@
 #include "os/log.h"
 
 enum {
-	CHUNK_MAX = 1 << 20,  /* of one message */
+	CHUNK_MAX = 1 << 20, /* of one message */
 	CHUNK_MIN = 1 << 10,
 	READ_BYTES = 256 << 10, /* read from the log at a time */
 	HASH_MESSAGE_MAX = 1024,
@@ -40,11 +40,13 @@ static enum err begin(struct call *call, struct download *d, const struct downlo
 				 "expected get or get repair or audit action got %d",
 				 (int)t->terms.action);
 	if (r->size > t->terms.limit)
-		return call_fail(call, ERR_INVALID,
-				 "requested more than order limit allows, limit=%lld requested=%lld",
-				 (long long)t->terms.limit, (long long)r->size);
-	d->chunk_max = r->maximum_chunk_size > CHUNK_MIN && r->maximum_chunk_size < CHUNK_MAX ?
-			       (uint64_t)r->maximum_chunk_size : CHUNK_MAX;
+		return call_fail(
+			call, ERR_INVALID,
+			"requested more than order limit allows, limit=%lld requested=%lld",
+			(long long)t->terms.limit, (long long)r->size);
+	d->chunk_max = r->maximum_chunk_size > CHUNK_MIN && r->maximum_chunk_size < CHUNK_MAX
+			       ? (uint64_t)r->maximum_chunk_size
+			       : CHUNK_MAX;
 	TRY_PLAIN(transfer_authorize(call, t));
 	enum err e = piece_reader_open(call, t->node->store, &t->terms.satellite, &t->terms.piece,
 				       &d->reader);
@@ -94,7 +96,8 @@ static enum err check_range(struct call *call, struct download *d, const struct 
 		return call_fail(call, ERR_INVALID,
 				 "requested more data than available, offset=%lld size=%lld "
 				 "available=%llu",
-				 (long long)r->offset, (long long)r->size, (unsigned long long)have);
+				 (long long)r->offset, (long long)r->size,
+				 (unsigned long long)have);
 	d->offset = (uint64_t)r->offset;
 	d->size = (uint64_t)r->size;
 	return OK;

@@ -67,10 +67,9 @@ static enum err take_chunk(struct call *call, struct upload *u, const struct upl
 	if (r->offset < 0 || (uint64_t)r->offset != have)
 		return call_fail(call, ERR_INVALID, "chunk out of order");
 	if ((uint64_t)u->t.order.amount < have + r->data.len)
-		return call_fail(call, ERR_INVALID,
-				 "not enough allocated, allocated=%lld writing=%llu",
-				 (long long)u->t.order.amount,
-				 (unsigned long long)(have + r->data.len));
+		return call_fail(
+			call, ERR_INVALID, "not enough allocated, allocated=%lld writing=%llu",
+			(long long)u->t.order.amount, (unsigned long long)have + r->data.len);
 	enum err e = piece_writer_add(call, u->writer, r->data);
 	if (e == ERR_NO_SPACE)
 		log_error("the disk is full in the middle of an upload",

@@ -34,7 +34,8 @@ static enum err setup(struct call *call, const struct settings *s)
 {
 	AUTO_BUF struct buf text = BUF_INIT(OUTPUT_MAX);
 	bool told = false;
-	struct node_setup how = { .difficulty = (unsigned)s->difficulty, .progress = progress,
+	struct node_setup how = { .difficulty = (unsigned)s->difficulty,
+				  .progress = progress,
 				  .progress_arg = &told };
 	struct node_id id;
 	char id_text[NODE_ID_TEXT_MAX];
@@ -47,8 +48,10 @@ static enum err setup(struct call *call, const struct settings *s)
 		buf_add_byte(&text, '\n');
 	buf_printf(&text, "node %s\n", id_text);
 	buf_printf(&text, "settings: %s/config\n", s->dir);
-	buf_printf(&text, "keep %s/ca in a safe place, away from this machine: the node never needs "
-			  "it\n", s->dir);
+	buf_printf(&text,
+		   "keep %s/ca in a safe place, away from this machine: the node never needs "
+		   "it\n",
+		   s->dir);
 	buf_printf(&text, "start it with: acre-node run --dir %s\n", s->dir);
 	return print(call, &text);
 }
@@ -122,7 +125,8 @@ static enum err dispatch(struct call *call, int argc, const char *const argv[])
 	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 			 strcmp(argv[1], "help") == 0))
 		return help(call);
-	return call_fail(call, ERR_CONFIG, "want a command: setup, run or status (acre-node --help)");
+	return call_fail(call, ERR_CONFIG,
+			 "want a command: setup, run or status (acre-node --help)");
 }
 
 int main(int argc, char *argv[])

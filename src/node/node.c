@@ -62,7 +62,8 @@ static int64_t maintain(struct call *call, void *arg)
 	enum err e = piece_store_maintain(call, n->store);
 
 	if (e)
-		log_warn("maintenance of the piece store failed", F_STR("why", call_error(call, e)));
+		log_warn("maintenance of the piece store failed",
+			 F_STR("why", call_error(call, e)));
 	return MAINTAIN_SECONDS * NS_PER_SEC;
 }
 
@@ -120,7 +121,7 @@ static enum err start_chores(struct call *call, struct node *n)
 static void stop_chores(struct node *n)
 {
 	struct chore **list[] = { &n->sync_orders, &n->check_readable, &n->check_writable,
-				  &n->maintain, &n->expire, &n->write_status };
+				  &n->maintain,	   &n->expire,	       &n->write_status };
 
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
 		chores_remove(n->chores, take(list[i]));
@@ -160,8 +161,8 @@ static enum err keep_string(struct call *call, struct arena *a, const char **s)
 static enum err keep_config(struct call *call, struct node *n, const char *dir)
 {
 	struct node_config *c = &n->config;
-	const char **strings[] = { &n->dir, &c->storage, &c->address, &c->external_address,
-				   &c->email, &c->wallet, &c->log_level };
+	const char **strings[] = { &n->dir,   &c->storage, &c->address,	 &c->external_address,
+				   &c->email, &c->wallet,  &c->log_level };
 
 	n->dir = dir;
 	for (size_t i = 0; i < ARRAY_LEN(strings); i++)
@@ -209,8 +210,8 @@ static enum err recover_order(struct call *call, void *arg, const struct piece_r
 				  .hour_unix = order_window_hour(t.order_creation_unix_ns) };
 	bool recent = w.hour_unix >= order_window_hour(now) - ORDER_WINDOW_SECONDS;
 	if (recent ? serials_use(&own, n->serials, &t.satellite, &t.serial,
-				 t.order_creation_unix_ns, now) != OK :
-		     !order_log_has(n->orders, &w))
+				 t.order_creation_unix_ns, now) != OK
+		   : !order_log_has(n->orders, &w))
 		return OK;
 	order.serial = t.serial;
 	memcpy(order.signature, r->order_signature, sizeof(order.signature));
@@ -304,10 +305,13 @@ enum err node_start(struct call *call, struct node *n)
 	/* Nobody can be sent to "all addresses". */
 	const char *bound = n->config.address;
 	if (!n->config.external_address[0] &&
-	    (bound[0] == ':' || strncmp(bound, "0.0.0.0:", 8) == 0 || strncmp(bound, "[::]:", 5) == 0))
-		return call_fail(call, ERR_CONFIG,
-				 "the node listens on %s: set external-address to the host:port that "
-				 "satellites and renters reach it by", bound);
+	    (bound[0] == ':' || strncmp(bound, "0.0.0.0:", 8) == 0 ||
+	     strncmp(bound, "[::]:", 5) == 0))
+		return call_fail(
+			call, ERR_CONFIG,
+			"the node listens on %s: set external-address to the host:port that "
+			"satellites and renters reach it by",
+			bound);
 	n->started_unix_ns = os_clock_unix_ns();
 	/* Requests may come at once, and they call on chores. */
 	TRY_PLAIN(start_chores(call, n));

@@ -11,18 +11,18 @@
 #include "node/chores.h"
 
 struct node_config {
-	const char *storage;          /* directory; NULL or "" = <dir>/storage */
-	const char *address;          /* listens here */
+	const char *storage;	      /* directory; NULL or "" = <dir>/storage */
+	const char *address;	      /* listens here */
 	const char *external_address; /* what satellites are told; "" = the address bound */
 	struct param_list satellites; /* node URLs; only these are trusted */
-	uint64_t space;               /* bytes of the disk for pieces */
-	uint64_t free_reserve;        /* bytes of the disk never touched */
-	uint64_t max_requests;        /* uploads are refused above; 0 = no limit */
+	uint64_t space;		      /* bytes of the disk for pieces */
+	uint64_t free_reserve;	      /* bytes of the disk never touched */
+	uint64_t max_requests;	      /* uploads are refused above; 0 = no limit */
 	uint64_t segment_size;
 	const char *email, *wallet;
 	const char *log_level;
-	bool development;             /* retries check-ins quickly */
-	bool accept_loss;             /* start though segments are missing or damaged */
+	bool development; /* retries check-ins quickly */
+	bool accept_loss; /* start though segments are missing or damaged */
 };
 
 struct node;

@@ -45,12 +45,13 @@ struct node {
 	struct trust *trust;
 	struct rpc_server *server;
 	char address[OS_ADDRESS_MAX]; /* bound; "" before */
-	struct os_cancel cancel; /* of all chores */
+	struct os_cancel cancel;      /* of all chores */
 	bool cancel_made;
 	int64_t started_unix_ns;
 
 	struct chores *chores; /* borrowed */
-	struct chore *sync_orders, *check_readable, *check_writable, *maintain, *expire, *write_status;
+	struct chore *sync_orders, *check_readable, *check_writable, *maintain, *expire,
+		*write_status;
 	struct check_in check_ins[TRUST_SATELLITES_MAX];
 
 	_Atomic unsigned live; /* transfers */

@@ -28,7 +28,9 @@ static void add_satellites(struct buf *b, struct node *n)
 		OS_LOCKED(&n->lock);
 		buf_printf(b, "satellite %s %s %lld %s ", id, trust_address(n->trust, i),
 			   (long long)(c->last_unix_ns / NS_PER_SEC),
-			   c->ok ? "ok" : c->last_unix_ns ? "failed" : "pending");
+			   c->ok	     ? "ok"
+			   : c->last_unix_ns ? "failed"
+					     : "pending");
 		for (const char *p = c->error; *p; p++)
 			buf_add_byte(b, *p == '\n' ? ' ' : (uint8_t)*p);
 		buf_add_byte(b, '\n');
@@ -185,7 +187,8 @@ static void add_for_people(struct buf *out, struct bytes text)
 			   (const char *)state.data);
 		add_moment(out, last);
 		if (line.len)
-			buf_printf(out, "\n%-14s   %.*s", "", (int)line.len, (const char *)line.data);
+			buf_printf(out, "\n%-14s   %.*s", "", (int)line.len,
+				   (const char *)line.data);
 		buf_add_byte(out, '\n');
 	}
 }
@@ -240,7 +243,8 @@ enum err node_status_print(struct call *call, const char *dir, bool json, struct
 
 	if (os_stat(call, os_path_join(call, dir, "config"), &st))
 		return call_fail(call, ERR_NOT_FOUND,
-				 "no node in %s (\"acre-node setup --dir %s\" makes one)", dir, dir);
+				 "no node in %s (\"acre-node setup --dir %s\" makes one)", dir,
+				 dir);
 	enum err e = os_file_read_all(call, os_path_join(call, dir, "status"), &file);
 	if (e && e != ERR_NOT_FOUND)
 		return e;
@@ -251,8 +255,8 @@ enum err node_status_print(struct call *call, const char *dir, bool json, struct
 	} else if (!file.len) {
 		buf_add_str(out, "the node has never run\n");
 	} else {
-		buf_add_str(out, running ? "the node runs\n" :
-					   "the node does not run; this is how it was:\n");
+		buf_add_str(out, running ? "the node runs\n"
+					 : "the node does not run; this is how it was:\n");
 		add_for_people(out, buf_bytes(&file));
 	}
 	return buf_status(out);

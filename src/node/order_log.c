@@ -201,8 +201,8 @@ enum err order_log_append(struct call *call, struct order_log *log,
 		f->tail += entry.len;
 	os_mutex_unlock(&log->lock);
 	struct bytes part = buf_bytes(&entry);
-	enum err e = full ? call_fail(call, ERR_EXHAUSTED, "too many orders in one hour") :
-			    os_file_write_at(call, f->file, &part, 1, at);
+	enum err e = full ? call_fail(call, ERR_EXHAUSTED, "too many orders in one hour")
+			  : os_file_write_at(call, f->file, &part, 1, at);
 	os_mutex_lock(&log->lock);
 	f->users--;
 	f->dirty = true;

@@ -15,7 +15,7 @@
 
 enum {
 	INDEX_SHARDS = 64,
-	INDEX_ENTRY_BYTES = 56,    /* on disk, too */
+	INDEX_ENTRY_BYTES = 56, /* on disk, too */
 	INDEX_SATELLITES_MAX = 1024,
 };
 
@@ -29,12 +29,12 @@ struct piece_entry {
 	struct piece_id id;
 	uint32_t segment;
 	uint32_t offset64;   /* of the record, in units of RECORD_ALIGN */
-	uint32_t size;       /* piece bytes */
+	uint32_t size;	     /* piece bytes */
 	uint32_t stored_at;  /* Unix seconds, our clock: what garbage collection compares */
 	uint32_t expires_at; /* Unix seconds, rounded up; 0 = never */
 	uint16_t satellite;
-	uint8_t header64;    /* header length in units of RECORD_ALIGN; 0 = empty slot */
-	uint8_t flags;       /* none yet (trash) */
+	uint8_t header64; /* header length in units of RECORD_ALIGN; 0 = empty slot */
+	uint8_t flags;	  /* none yet (trash) */
 };
 _Static_assert(sizeof(struct piece_entry) == INDEX_ENTRY_BYTES, "no padding");
 

@@ -45,7 +45,8 @@ static void give_buffer(struct piece_store *s, uint8_t *b)
 
 /* Promises room for the upload; the measure and the promise are not one step, so the promise is
  * checked again and may be taken back. */
-static enum err reserve(struct call *call, struct piece_store *s, uint64_t bytes, uint64_t *ret_room)
+static enum err reserve(struct call *call, struct piece_store *s, uint64_t bytes,
+			uint64_t *ret_room)
 {
 	struct piece_space space;
 
@@ -85,9 +86,9 @@ enum err piece_writer_begin(struct call *call, struct piece_store *s, const stru
 	*w = (struct piece_writer){ .store = s, .begin = *b };
 	w->hasher = hasher_new(b->algorithm);
 	w->buffer = take_buffer(s);
-	enum err e = w->hasher && w->buffer ?
-			     reserve(call, s, bytes, &w->room) :
-			     call_fail(call, ERR_NO_MEMORY, "out of memory for an upload");
+	enum err e = w->hasher && w->buffer
+			     ? reserve(call, s, bytes, &w->room)
+			     : call_fail(call, ERR_NO_MEMORY, "out of memory for an upload");
 	if (e) {
 		piece_writer_end(w);
 		return e;
@@ -165,7 +166,8 @@ static enum err append(struct call *call, struct piece_writer *w, struct piece_r
 	return piece_log_sync(call, log, &w->append);
 }
 
-enum err piece_writer_commit(struct call *call, struct piece_writer *w, const struct piece_commit *c)
+enum err piece_writer_commit(struct call *call, struct piece_writer *w,
+			     const struct piece_commit *c)
 {
 	struct piece_store *s = w->store;
 	struct piece_record r = {
@@ -216,15 +218,17 @@ void piece_writer_end(struct piece_writer *w)
 	free(w);
 }
 
-enum err piece_reader_open(struct call *call, struct piece_store *s, const struct node_id *satellite,
-			   const struct piece_id *piece, struct piece_reader *ret)
+enum err piece_reader_open(struct call *call, struct piece_store *s,
+			   const struct node_id *satellite, const struct piece_id *piece,
+			   struct piece_reader *ret)
 {
 	struct piece_key key = { .id = *piece };
 	struct piece_reader r = { .store = s };
 
 	os_mutex_lock(&s->lock);
-	enum err e = store_find_satellite(s, satellite, &key.satellite) ?
-			     piece_index_find(call, s->index, &key, &r.entry) : ERR_NOT_FOUND;
+	enum err e = store_find_satellite(s, satellite, &key.satellite)
+			     ? piece_index_find(call, s->index, &key, &r.entry)
+			     : ERR_NOT_FOUND;
 	os_mutex_unlock(&s->lock);
 	if (e == ERR_NOT_FOUND)
 		return call_fail(call, e, "piece not found");

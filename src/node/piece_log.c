@@ -127,9 +127,9 @@ static enum err reserve_shared(struct call *call, struct piece_log *log, struct 
 static size_t encode_header(struct piece_log *log, const struct log_append *a,
 			    struct piece_record *r, uint8_t *out)
 {
-	struct record_place place = {
-		.key = a->file->key, .segment = a->segment->number, .offset = a->offset
-	};
+	struct record_place place = { .key = a->file->key,
+				      .segment = a->segment->number,
+				      .offset = a->offset };
 
 	os_mutex_lock(&log->lock);
 	r->seq = log->seq++;
@@ -293,7 +293,8 @@ void piece_log_space(struct piece_log *log, struct piece_log_space *ret)
 {
 	OS_LOCKED(&log->lock);
 
-	*ret = (struct piece_log_space){ .segments = log->count, .used = log->used,
+	*ret = (struct piece_log_space){ .segments = log->count,
+					 .used = log->used,
 					 .live = log->live };
 }
 

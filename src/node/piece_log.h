@@ -24,18 +24,18 @@ struct log_file;    /* an open segment file, counted */
 
 enum {
 	LOG_SEGMENT_BYTES_DEFAULT = 1 << 30, /* no further record begins beyond it */
-	LOG_FILES_IDLE_MAX = 32,             /* open files kept though nobody uses them */
+	LOG_FILES_IDLE_MAX = 32,	     /* open files kept though nobody uses them */
 };
 
 struct piece_log_config {
 	const char *dir; /* of the segment files; exists */
 	struct node_id node;
 	uint64_t segment_bytes; /* 0 = LOG_SEGMENT_BYTES_DEFAULT */
-	bool accept_loss;       /* open although segments are missing, short or damaged */
+	bool accept_loss;	/* open although segments are missing, short or damaged */
 };
 
-/* Opens the directory.  `known` are the segments of the checkpoint.  ERR_DATA_LOSS when a segment is
- * missing, shorter than known or damaged, or of another node (ERR_PRECONDITION). */
+/* Opens the directory.  `known` are the segments of the checkpoint.  ERR_DATA_LOSS when a segment
+ * is missing, shorter than known or damaged, or of another node (ERR_PRECONDITION). */
 enum err piece_log_open(struct call *call, const struct piece_log_config *config,
 			const struct checkpoint *known, struct piece_log **ret) MUST_USE;
 void piece_log_close(struct piece_log *log); /* NULL is fine; nobody may be using it */
@@ -55,10 +55,10 @@ void piece_log_seq_at_least(struct piece_log *log, uint64_t seq);
 struct log_append {
 	struct log_segment *segment;
 	struct log_file *file;
-	uint32_t number;     /* of the segment */
-	uint64_t offset;     /* of the record */
+	uint32_t number; /* of the segment */
+	uint64_t offset; /* of the record */
 	uint64_t header_len;
-	uint64_t size;       /* piece bytes written so far */
+	uint64_t size; /* piece bytes written so far */
 	bool exclusive, written;
 	struct log_append *next;
 };
@@ -95,8 +95,8 @@ enum err piece_log_read_record(struct call *call, struct log_file *f, uint64_t o
 void piece_log_add_live(struct piece_log *log, uint32_t segment, int64_t bytes);
 struct piece_log_space {
 	uint64_t segments; /* files */
-	uint64_t used;     /* bytes of all segments, headers included */
-	uint64_t live;     /* of pieces in the index */
+	uint64_t used;	   /* bytes of all segments, headers included */
+	uint64_t live;	   /* of pieces in the index */
 };
 void piece_log_space(struct piece_log *log, struct piece_log_space *ret);
 

@@ -17,18 +17,18 @@ struct log_file {
 
 struct log_segment {
 	uint32_t number;
-	bool sealed;  /* its seal record is written: never appended to again */
-	bool failed;  /* a write or sync failed: not appended to in this run */
+	bool sealed; /* its seal record is written: never appended to again */
+	bool failed; /* a write or sync failed: not appended to in this run */
 	bool sync_failed;
-	bool busy;    /* has a writer of its own */
-	bool shared;  /* takes whole records of many writers */
-	bool syncing; /* a thread syncs it now */
-	bool scanned; /* of known size; false only between open and recover */
-	uint64_t tail;    /* the next record begins here */
+	bool busy;     /* has a writer of its own */
+	bool shared;   /* takes whole records of many writers */
+	bool syncing;  /* a thread syncs it now */
+	bool scanned;  /* of known size; false only between open and recover */
+	uint64_t tail; /* the next record begins here */
 	uint64_t live;
-	uint64_t stable;  /* while opening: where the checkpoint's knowledge ends */
-	uint64_t durable; /* everything before it is synced */
-	uint64_t writes, synced; /* writes made, and how many of them a sync covers */
+	uint64_t stable;	    /* while opening: where the checkpoint's knowledge ends */
+	uint64_t durable;	    /* everything before it is synced */
+	uint64_t writes, synced;    /* writes made, and how many of them a sync covers */
 	struct log_append *appends; /* under way, or not yet in the index */
 	struct os_cond synced_cond;
 };

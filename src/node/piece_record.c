@@ -36,7 +36,8 @@ enum err segment_header_decode(struct call *call, struct bytes wire, struct segm
 	    memcmp(wire.data, segment_magic, sizeof(segment_magic)) != 0)
 		return call_fail(call, ERR_FORMAT, "not a piece log segment");
 	hash_blake3(BYTES(wire.data, SEGMENT_HEADER_BYTES - SEGMENT_CHECKSUM_BYTES), sum);
-	if (memcmp(wire.data + SEGMENT_HEADER_BYTES - SEGMENT_CHECKSUM_BYTES, sum, SEGMENT_CHECKSUM_BYTES) != 0)
+	if (memcmp(wire.data + SEGMENT_HEADER_BYTES - SEGMENT_CHECKSUM_BYTES, sum,
+		   SEGMENT_CHECKSUM_BYTES) != 0)
 		return call_fail(call, ERR_FORMAT, "segment header is damaged");
 	if (get_le32(wire.data + 8) != SEGMENT_FORMAT_VERSION)
 		return call_fail(call, ERR_FORMAT,

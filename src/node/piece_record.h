@@ -26,7 +26,7 @@ enum {
 	RECORD_KEY_BYTES = 32,
 	SEGMENT_HEADER_BYTES = 128,
 	RECORD_FIXED_BYTES = 320,
-	RECORD_LIMIT_MAX = 4096, /* bytes of an order limit; real ones have 250 to 400 */
+	RECORD_LIMIT_MAX = 4096,  /* bytes of an order limit; real ones have 250 to 400 */
 	RECORD_HEADER_MAX = 4416, /* both together, a multiple of RECORD_ALIGN */
 	RECORD_CHECKSUM_AT = 8,
 	RECORD_CHECKSUM_BYTES = 16,
@@ -57,10 +57,12 @@ enum record_type { RECORD_PIECE = 1, RECORD_SEAL = 2 };
 struct piece_record {
 	enum record_type type;
 	enum hash_algorithm algorithm;
-	uint64_t seq;       /* rises over all segments; of two records of a piece the higher counts */
-	uint64_t durable;   /* all bytes of this segment before it were synced when this was written */
-	uint64_t size;      /* piece bytes that follow the header */
-	int64_t stored_unix_ns;     /* our clock */
+	/* Rises over all segments; of two records of a piece the higher counts. */
+	uint64_t seq;
+	/* All bytes of this segment before it were synced when this was written. */
+	uint64_t durable;
+	uint64_t size;		    /* piece bytes that follow the header */
+	int64_t stored_unix_ns;	    /* our clock */
 	int64_t created_unix_ns;    /* timestamp in the uplink's piece hash */
 	int64_t expiration_unix_ns; /* TIME_NONE = never */
 	struct piece_id piece;

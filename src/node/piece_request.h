@@ -13,7 +13,7 @@ struct upload_request {
 	struct bytes limit; /* orders.OrderLimit */
 	struct bytes order; /* orders.Order */
 	struct bytes done;  /* orders.PieceHash */
-	int64_t offset;     /* of the chunk */
+	int64_t offset;	    /* of the chunk */
 	struct bytes data;
 	uint64_t hash_algorithm;
 };

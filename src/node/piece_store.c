@@ -86,8 +86,8 @@ void store_entry_of(const struct piece_record *r, uint16_t satellite, uint32_t s
 		.offset64 = (uint32_t)(offset / RECORD_ALIGN),
 		.size = (uint32_t)r->size,
 		.stored_at = seconds_up(r->stored_unix_ns),
-		.expires_at = r->expiration_unix_ns == TIME_NONE ?
-				      0 : seconds_up(r->expiration_unix_ns),
+		.expires_at =
+			r->expiration_unix_ns == TIME_NONE ? 0 : seconds_up(r->expiration_unix_ns),
 		.satellite = satellite,
 		.header64 = (uint8_t)(record_header_len(r->limit.len) / RECORD_ALIGN),
 	};

@@ -26,10 +26,10 @@ enum {
 typedef enum err store_recovered(struct call *call, void *arg, const struct piece_record *r);
 
 struct piece_store_config {
-	const char *dir;       /* exists; "pieces" and "index" are made in it */
+	const char *dir; /* exists; "pieces" and "index" are made in it */
 	struct node_id node;
-	uint64_t allocated;    /* bytes of the disk that pieces may take */
-	uint64_t free_reserve; /* bytes of the disk never touched */
+	uint64_t allocated;	/* bytes of the disk that pieces may take */
+	uint64_t free_reserve;	/* bytes of the disk never touched */
 	uint64_t segment_bytes; /* 0 = default */
 	bool accept_loss;
 	store_recovered *recovered; /* NULL = nobody */
@@ -44,10 +44,10 @@ void piece_store_close(struct call *call, struct piece_store *s);
 
 struct piece_space {
 	uint64_t pieces;
-	uint64_t used;      /* bytes of the log on disk */
-	uint64_t live;      /* of it: pieces that can be read, headers included */
-	uint64_t dead;      /* of it: the rest */
-	uint64_t reserved;  /* promised to uploads under way */
+	uint64_t used;	   /* bytes of the log on disk */
+	uint64_t live;	   /* of it: pieces that can be read, headers included */
+	uint64_t dead;	   /* of it: the rest */
+	uint64_t reserved; /* promised to uploads under way */
 	uint64_t disk_free;
 	uint64_t available; /* for new pieces */
 };
@@ -71,8 +71,8 @@ struct piece_begin {
 	struct piece_id piece;
 	enum hash_algorithm algorithm;
 	int64_t expiration_unix_ns; /* TIME_NONE = never */
-	uint64_t size_max;          /* reserved until the end */
-	struct bytes limit;         /* the order limit as received; copied */
+	uint64_t size_max;	    /* reserved until the end */
+	struct bytes limit;	    /* the order limit as received; copied */
 };
 /* ERR_ABORTED when there is no room for size_max. */
 enum err piece_writer_begin(struct call *call, struct piece_store *s, const struct piece_begin *b,
@@ -105,10 +105,14 @@ struct piece_reader {
 	struct piece_entry entry;
 };
 /* ERR_NOT_FOUND; ERR_IO and others when it is there but cannot be opened. */
-enum err piece_reader_open(struct call *call, struct piece_store *s, const struct node_id *satellite,
-			   const struct piece_id *piece, struct piece_reader *ret) MUST_USE;
+enum err piece_reader_open(struct call *call, struct piece_store *s,
+			   const struct node_id *satellite, const struct piece_id *piece,
+			   struct piece_reader *ret) MUST_USE;
 void piece_reader_close(struct piece_reader *r); /* twice is fine */
-static inline uint64_t piece_reader_size(const struct piece_reader *r) { return r->entry.size; }
+static inline uint64_t piece_reader_size(const struct piece_reader *r)
+{
+	return r->entry.size;
+}
 /* Exactly n bytes from offset on, which must be within the piece. */
 enum err piece_reader_read(struct call *call, struct piece_reader *r, void *out, size_t n,
 			   uint64_t offset) MUST_USE;

@@ -125,8 +125,8 @@ enum err piece_log_open(struct call *call, const struct piece_log_config *config
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	}
 	log->node = config->node;
-	log->segment_bytes =
-		config->segment_bytes ? config->segment_bytes : LOG_SEGMENT_BYTES_DEFAULT;
+	log->segment_bytes = config->segment_bytes ? config->segment_bytes
+						   : LOG_SEGMENT_BYTES_DEFAULT;
 	log->accept_loss = config->accept_loss;
 	log->next_number = 1;
 	log->seq = MAX(known->seq, 1);
@@ -142,7 +142,7 @@ enum err piece_log_open(struct call *call, const struct piece_log_config *config
 /* One segment being read from front to back. */
 struct scan {
 	struct log_file *file;
-	uint64_t size;      /* of the file */
+	uint64_t size;	    /* of the file */
 	uint8_t *window;    /* WINDOW_BYTES */
 	uint64_t window_at; /* offset of its first byte */
 	size_t window_len;
@@ -156,12 +156,13 @@ static enum err scan_bytes(struct call *call, struct scan *s, uint64_t pos, stru
 	if (pos < s->window_at || (pos + RECORD_HEADER_MAX > end && end < s->size)) {
 		/* After the jump over a large piece a header is wanted, not what follows it. */
 		size_t want = pos <= end ? WINDOW_BYTES : JUMP_BYTES;
-		TRY_PLAIN(os_file_read_at(call, s->file->file, s->window, want, pos,
-					  &s->window_len));
+		TRY_PLAIN(
+			os_file_read_at(call, s->file->file, s->window, want, pos, &s->window_len));
 		s->window_at = pos;
 		end = pos + s->window_len;
 	}
-	*ret = pos < end ? BYTES(s->window + (pos - s->window_at), (size_t)(end - pos)) : BYTES_NONE;
+	*ret = pos < end ? BYTES(s->window + (pos - s->window_at), (size_t)(end - pos))
+			 : BYTES_NONE;
 	return OK;
 }
 
@@ -213,8 +214,8 @@ static enum err data_is_whole(struct call *call, struct scan *s, const struct pi
 }
 
 /* First pass: how far later records say that everything before them is durable. */
-static enum err find_durable(struct call *call, struct scan *s, uint64_t from, uint64_t *ret_durable,
-			     uint64_t *ret_seq)
+static enum err find_durable(struct call *call, struct scan *s, uint64_t from,
+			     uint64_t *ret_durable, uint64_t *ret_seq)
 {
 	uint64_t pos = from, durable = from;
 	struct piece_record r;

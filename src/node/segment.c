@@ -71,16 +71,15 @@ static enum err write_header(struct call *call, struct piece_log *log, const cha
 			     uint32_t number)
 {
 	AUTO(os_file_auto) struct os_file *f = NULL;
-	struct segment_header h = {
-		.number = number, .created_unix_ns = os_clock_unix_ns(), .node = log->node
-	};
+	struct segment_header h = { .number = number,
+				    .created_unix_ns = os_clock_unix_ns(),
+				    .node = log->node };
 	uint8_t wire[SEGMENT_HEADER_BYTES];
 	struct bytes part = BYTES_OF(wire);
 
 	os_random(h.key, sizeof(h.key));
 	segment_header_encode(&h, wire);
-	TRY_PLAIN(os_file_open(call, path,
-			       OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_EXCLUSIVE, &f));
+	TRY_PLAIN(os_file_open(call, path, OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_EXCLUSIVE, &f));
 	TRY_PLAIN(os_file_write_at(call, f, &part, 1, 0));
 	/* Durable before the first record, so that a file with records has a good header. */
 	TRY_PLAIN(os_file_sync(call, f));
@@ -102,7 +101,7 @@ enum err log_new_segment(struct call *call, struct piece_log *log, bool shared,
 	enum err e = write_header(call, log, path, number);
 	if (e) {
 		/* Without a trace, or a full disk fills up with empty segments. */
-		AUTO_CALL struct call aside;
+		AUTO_CALL struct call aside = { 0 };
 		call_init(&aside);
 		if (os_unlink(&aside, path))
 			log_debug("a new segment that failed is left", F_STR("file", path));
@@ -235,8 +234,8 @@ enum err piece_log_read(struct call *call, struct log_file *f, void *out, size_t
 
 	TRY_PLAIN(os_file_read_at(call, f->file, out, n, offset, &got));
 	if (got != n)
-		return call_fail(call, ERR_DATA_LOSS, "segment %08x ends early (at %llu)", f->segment,
-				 (unsigned long long)(offset + got));
+		return call_fail(call, ERR_DATA_LOSS, "segment %08x ends early (at %llu)",
+				 f->segment, (unsigned long long)offset + got);
 	return OK;
 }
 
@@ -248,9 +247,8 @@ enum err piece_log_read_record(struct call *call, struct log_file *f, uint64_t o
 
 	TRY_PLAIN(os_file_read_at(call, f->file, buf, RECORD_HEADER_MAX, offset, &n));
 	if (piece_record_decode(BYTES(buf, n), &place, ret))
-		return call_fail(call, ERR_DATA_LOSS,
-				 "segment %08x: the record at %llu is damaged", f->segment,
-				 (unsigned long long)offset);
+		return call_fail(call, ERR_DATA_LOSS, "segment %08x: the record at %llu is damaged",
+				 f->segment, (unsigned long long)offset);
 	return OK;
 }
 

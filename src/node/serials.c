@@ -15,14 +15,14 @@ enum { SET_SLOTS_MIN = 64, KEY_BYTES = 32, SETS_MAX = 4 };
 struct set {
 	int64_t hour;
 	uint64_t *slots; /* 0 = free */
-	size_t cap;      /* a power of two, or 0 */
+	size_t cap;	 /* a power of two, or 0 */
 	size_t count;
 };
 
 struct serials {
 	struct os_mutex lock;
 	uint8_t key[KEY_BYTES];
-	size_t slots_max; /* of one set */
+	size_t slots_max;	   /* of one set */
 	struct set sets[SETS_MAX]; /* rising hours */
 	size_t sets_count;
 };
@@ -184,4 +184,3 @@ size_t serials_count(struct serials *s)
 		n += s->sets[i].count;
 	return n;
 }
-

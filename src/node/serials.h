@@ -25,7 +25,8 @@ enum err serials_new(struct call *call, size_t memory_max, struct serials **ret)
 void serials_free(struct serials *s); /* NULL is fine */
 /* ERR_UNAUTHENTICATED when the satellite's serial was used before. */
 enum err serials_use(struct call *call, struct serials *s, const struct node_id *satellite,
-		     const struct serial *serial, int64_t creation_unix_ns, int64_t now_unix_ns) MUST_USE;
+		     const struct serial *serial, int64_t creation_unix_ns,
+		     int64_t now_unix_ns) MUST_USE;
 size_t serials_count(struct serials *s);
 
 #endif

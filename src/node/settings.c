@@ -10,49 +10,107 @@ enum { CONFIG_MAX = 1 << 20 };
 
 /* Names of Storj's node that mean the same are accepted as aliases.  First those of the file. */
 static const struct param table[] = {
-	{ .name = "satellite", .alias = "storage2.trust.sources", .type = PARAM_LIST,
+	{ .name = "satellite",
+	  .alias = "storage2.trust.sources",
+	  .type = PARAM_LIST,
 	  FIELD(node.satellites),
 	  .doc = "satellites this node works for and trusts, as node URLs id@host:port" },
-	{ .name = "address", .alias = "server.address", .type = PARAM_STR, FIELD(node.address),
+	{ .name = "address",
+	  .alias = "server.address",
+	  .type = PARAM_STR,
+	  FIELD(node.address),
 	  .default_text = "127.0.0.1:28967",
 	  .doc = "where the node listens; 0.0.0.0:28967 for all the world" },
-	{ .name = "external-address", .alias = "contact.external-address", .type = PARAM_STR,
-	  FIELD(node.external_address), .default_text = "",
+	{ .name = "external-address",
+	  .alias = "contact.external-address",
+	  .type = PARAM_STR,
+	  FIELD(node.external_address),
+	  .default_text = "",
 	  .doc = "host:port that satellites and renters reach the node by; empty = address" },
-	{ .name = "space", .alias = "storage.allocated-disk-space", .type = PARAM_SIZE,
-	  FIELD(node.space), .default_text = "1TB", .doc = "disk space to rent out" },
-	{ .name = "storage", .alias = "storage.path", .type = PARAM_STR, FIELD(node.storage),
-	  .default_text = "", .doc = "directory of the pieces; empty = storage in the node's directory" },
-	{ .name = "free-reserve", .type = PARAM_SIZE, FIELD(node.free_reserve),
-	  .default_text = "256MiB", .doc = "space of the disk that is left free whatever happens" },
-	{ .name = "max-requests", .alias = "storage2.max-concurrent-requests", .type = PARAM_U64,
-	  FIELD(node.max_requests), .default_text = "0",
+	{ .name = "space",
+	  .alias = "storage.allocated-disk-space",
+	  .type = PARAM_SIZE,
+	  FIELD(node.space),
+	  .default_text = "1TB",
+	  .doc = "disk space to rent out" },
+	{ .name = "storage",
+	  .alias = "storage.path",
+	  .type = PARAM_STR,
+	  FIELD(node.storage),
+	  .default_text = "",
+	  .doc = "directory of the pieces; empty = storage in the node's directory" },
+	{ .name = "free-reserve",
+	  .type = PARAM_SIZE,
+	  FIELD(node.free_reserve),
+	  .default_text = "256MiB",
+	  .doc = "space of the disk that is left free whatever happens" },
+	{ .name = "max-requests",
+	  .alias = "storage2.max-concurrent-requests",
+	  .type = PARAM_U64,
+	  FIELD(node.max_requests),
+	  .default_text = "0",
 	  .doc = "transfers at a time above which uploads are refused; 0 = no limit" },
-	{ .name = "segment-size", .type = PARAM_SIZE, FIELD(node.segment_size),
-	  .default_text = "1GiB", .min = 1 << 20, .max = UINT64_C(1) << 36,
+	{ .name = "segment-size",
+	  .type = PARAM_SIZE,
+	  FIELD(node.segment_size),
+	  .default_text = "1GiB",
+	  .min = 1 << 20,
+	  .max = UINT64_C(1) << 36,
 	  .doc = "size of the log files in which pieces are kept" },
-	{ .name = "email", .alias = "operator.email", .type = PARAM_STR, FIELD(node.email),
-	  .default_text = "", .doc = "told to the satellites, so that they can write to you" },
-	{ .name = "wallet", .alias = "operator.wallet", .type = PARAM_STR, FIELD(node.wallet),
-	  .default_text = "", .doc = "told to the satellites, so that they can pay you" },
-	{ .name = "log-level", .alias = "log.level", .type = PARAM_STR, FIELD(node.log_level),
-	  .default_text = "info", .doc = "debug, info, warn, error or none" },
-	{ .name = "development", .type = PARAM_BOOL, FIELD(node.development),
+	{ .name = "email",
+	  .alias = "operator.email",
+	  .type = PARAM_STR,
+	  FIELD(node.email),
+	  .default_text = "",
+	  .doc = "told to the satellites, so that they can write to you" },
+	{ .name = "wallet",
+	  .alias = "operator.wallet",
+	  .type = PARAM_STR,
+	  FIELD(node.wallet),
+	  .default_text = "",
+	  .doc = "told to the satellites, so that they can pay you" },
+	{ .name = "log-level",
+	  .alias = "log.level",
+	  .type = PARAM_STR,
+	  FIELD(node.log_level),
+	  .default_text = "info",
+	  .doc = "debug, info, warn, error or none" },
+	{ .name = "development",
+	  .type = PARAM_BOOL,
+	  FIELD(node.development),
 	  .default_text = "false",
 	  .doc = "for a network on one machine: failed check-ins are tried again within seconds" },
 	/* Of commands only. */
-	{ .name = "dir", .letter = 'd', .type = PARAM_STR, FIELD(dir), .default_text = ".",
+	{ .name = "dir",
+	  .letter = 'd',
+	  .type = PARAM_STR,
+	  FIELD(dir),
+	  .default_text = ".",
 	  .doc = "the node's directory" },
-	{ .name = "difficulty", .type = PARAM_U64, FIELD(difficulty), .default_text = "8",
-	  .min = 8, .max = 60,
-	  .doc = "setup: zero bits of the node ID; a satellite may ask for more, Storj's ask for 36" },
-	{ .name = "accept-loss", .type = PARAM_BOOL, FIELD(node.accept_loss),
+	{ .name = "difficulty",
+	  .type = PARAM_U64,
+	  FIELD(difficulty),
+	  .default_text = "16",
+	  .min = 8,
+	  .max = 60,
+	  .doc = "setup: zero bits of the node ID; a satellite may ask for more, Storj's ask for "
+		 "36" },
+	{ .name = "accept-loss",
+	  .type = PARAM_BOOL,
+	  FIELD(node.accept_loss),
 	  .default_text = "false",
 	  .doc = "run: start though files of the piece log are missing or damaged; their pieces "
 		 "are given up" },
-	{ .name = "json", .type = PARAM_BOOL, FIELD(json), .default_text = "false",
+	{ .name = "json",
+	  .type = PARAM_BOOL,
+	  FIELD(json),
+	  .default_text = "false",
 	  .doc = "status: as JSON" },
-	{ .name = "help", .letter = 'h', .type = PARAM_BOOL, FIELD(help), .default_text = "false",
+	{ .name = "help",
+	  .letter = 'h',
+	  .type = PARAM_BOOL,
+	  FIELD(help),
+	  .default_text = "false",
 	  .doc = "this text" },
 };
 
@@ -76,7 +134,8 @@ static enum err read_flags(struct call *call, struct arena *a, int argc, const c
 
 	TRY_PLAIN(param_read_args(call, a, settings_all(), s, argc, argv, &rest, &count));
 	if (count)
-		return call_fail(call, ERR_CONFIG, "what is \"%s\"? (see acre-node --help)", rest[0]);
+		return call_fail(call, ERR_CONFIG, "what is \"%s\"? (see acre-node --help)",
+				 rest[0]);
 	return OK;
 }
 
@@ -95,7 +154,8 @@ static enum err split_satellites(struct call *call, struct arena *a, struct para
 			one.node.satellites = *list;
 			if (n)
 				TRY_PLAIN(param_set_one(call, a, settings_all(), &one,
-							bytes_str("satellite"), BYTES(text.data, n)));
+							bytes_str("satellite"),
+							BYTES(text.data, n)));
 			*list = one.node.satellites;
 			text = bytes_from(text, n + 1);
 		}
@@ -134,9 +194,11 @@ enum err settings_write(struct call *call, const struct settings *s)
 {
 	AUTO_BUF struct buf text = BUF_INIT(CONFIG_MAX);
 
-	buf_add_str(&text, "# Settings of this storage node.  Each is also a flag of \"acre-node run\""
-			   " (--name value).\n# Lines that begin with # are defaults.\n\n");
+	buf_add_str(&text,
+		    "# Settings of this storage node.  Each is also a flag of \"acre-node run\""
+		    " (--name value).\n# Lines that begin with # are defaults.\n\n");
 	param_add_config(&text, settings_file(), s);
 	TRY(buf_status(&text), "config");
-	return os_file_write_all(call, os_path_join(call, s->dir, "config"), buf_bytes(&text), false);
+	return os_file_write_all(call, os_path_join(call, s->dir, "config"), buf_bytes(&text),
+				 false);
 }

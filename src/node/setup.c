@@ -18,7 +18,8 @@ static enum err exists(struct call *call, const char *path, bool *ret)
 
 static enum err move(struct call *call, const char *from_dir, const char *to_dir, const char *name)
 {
-	return os_rename(call, os_path_join(call, from_dir, name), os_path_join(call, to_dir, name));
+	return os_rename(call, os_path_join(call, from_dir, name),
+			 os_path_join(call, to_dir, name));
 }
 
 /* The identity is made in the CA's directory; only what the daemon needs is moved out of it, so
@@ -79,11 +80,17 @@ static enum err check_satellites(struct call *call, const struct node_config *co
 enum err node_create(struct call *call, const char *dir, const struct node_config *config,
 		     const struct node_setup *setup, struct node_id *ret_id)
 {
-	const char *storage = config->storage && config->storage[0] ?
-				      config->storage : os_path_join(call, dir, "storage");
+	const char *storage = config->storage && config->storage[0]
+				      ? config->storage
+				      : os_path_join(call, dir, "storage");
 	bool have = false;
 
 	TRY_PLAIN(check_satellites(call, config));
+	if (config->storage && config->storage[0] && config->storage[0] != '/')
+		return call_fail(call, ERR_CONFIG,
+				 "storage: \"%s\" must be a whole path, beginning with /: the node may "
+				 "be started from another directory",
+				 config->storage);
 	TRY_PLAIN(os_dir_make(call, dir, true));
 	TRY_PLAIN(exists(call, os_path_join(call, dir, "config"), &have));
 	if (have)

@@ -60,12 +60,13 @@ static enum err check_verification(struct call *call, const char *path, const st
 	if (!bytes_has_prefix(first, bytes_str(VERIFICATION_HEAD)) ||
 	    !bytes_has_prefix(second, bytes_str("node ")) ||
 	    node_id_parse(bytes_from(second, 5), &other))
-		return call_fail(call, ERR_PRECONDITION, "%s is damaged: this is no storage directory",
-				 file);
-	if (!bytes_equal(first, buf_bytes(&want)))
 		return call_fail(call, ERR_PRECONDITION,
-				 "%s is of another format (\"%.*s\"): use the program that wrote it",
-				 path, (int)first.len, (const char *)first.data);
+				 "%s is damaged: this is no storage directory", file);
+	if (!bytes_equal(first, buf_bytes(&want)))
+		return call_fail(
+			call, ERR_PRECONDITION,
+			"%s is of another format (\"%.*s\"): use the program that wrote it", path,
+			(int)first.len, (const char *)first.data);
 	if (node_id_equal(&other, node))
 		return OK;
 	node_id_text(&other, id);

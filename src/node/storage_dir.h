@@ -14,7 +14,8 @@ struct storage_dir;
 
 /* Makes the directory (and its parents) and the verification file.  ERR_EXISTS when there is one
  * already, unless it is of this very node. */
-enum err storage_dir_create(struct call *call, const char *path, const struct node_id *node) MUST_USE;
+enum err storage_dir_create(struct call *call, const char *path,
+			    const struct node_id *node) MUST_USE;
 /* ERR_PRECONDITION: missing, of another node, of a later format.  ERR_BUSY: another process has it.
  * ERR_PERMISSION: read-only. */
 enum err storage_dir_open(struct call *call, const char *path, const struct node_id *node,

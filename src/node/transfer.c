@@ -24,7 +24,8 @@ enum err transfer_authorize(struct call *call, struct transfer *t)
 	TRY_PLAIN(trust_verify_limit(call, n->trust, &t->terms));
 	TRY_PLAIN(serials_use(call, n->serials, &t->terms.satellite, &t->terms.serial,
 			      t->terms.order_creation_unix_ns, now));
-	if (ed25519_verifier_new(call, proto_bytes(t->terms.message->uplink_public_key), &t->uplink))
+	if (ed25519_verifier_new(call, proto_bytes(t->terms.message->uplink_public_key),
+				 &t->uplink))
 		return call_wrap(call, ERR_UNAUTHENTICATED, "uplink public key");
 	return OK;
 }

@@ -192,8 +192,7 @@ void trust_learn(struct trust *t, const struct node_id *id, const struct cert_ch
 		return;
 	set_key(t, s, copy);
 	if (os_file_write_all(&call, cache_path(&call, t, id), cert_chain_der(chain), false))
-		log_warn("cannot remember a satellite's certificates",
-			 F_STR("why", call.error));
+		log_warn("cannot remember a satellite's certificates", F_STR("why", call.error));
 }
 
 static enum err fetch(struct call *call, struct trust *t, const struct satellite *s)
@@ -237,9 +236,9 @@ static enum err use_key(struct call *call, struct trust *t, struct satellite *s,
 		key->users++;
 	os_mutex_unlock(&t->lock);
 	if (!key)
-		return e == ERR_CANCELED ? e :
-		       e ? call_wrap(call, ERR_UNAUTHENTICATED, "cannot get the satellite's key") :
-			   call_fail(call, ERR_UNAUTHENTICATED, "cannot get the satellite's key");
+		return e == ERR_CANCELED ? e
+		       : e ? call_wrap(call, ERR_UNAUTHENTICATED, "cannot get the satellite's key")
+			   : call_fail(call, ERR_UNAUTHENTICATED, "cannot get the satellite's key");
 	*ret = key;
 	return OK;
 }

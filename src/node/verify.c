@@ -5,7 +5,7 @@
 #include "node/serials.h"
 #include "proto/proto.h"
 
-#define EXPIRATION_GRACE_NS (48 * 3600 * NS_PER_SEC)
+#define EXPIRATION_GRACE_NS (INT64_C(48) * 3600 * NS_PER_SEC)
 #define CREATION_GRACE_NS (SERIALS_GRACE_SECONDS * NS_PER_SEC)
 
 static void fixed(ProtobufCBinaryData v, uint8_t *out, size_t len)
@@ -94,7 +94,8 @@ enum err verify_order(struct call *call, const struct limit_terms *t, const stru
 				 "order contained smaller amount=%lld, previous=%lld",
 				 (long long)order->amount, (long long)largest);
 	if (order->amount > t->limit)
-		return call_fail(call, ERR_INVALID, "order exceeded allowed amount=%lld, limit=%lld",
+		return call_fail(call, ERR_INVALID,
+				 "order exceeded allowed amount=%lld, limit=%lld",
 				 (long long)order->amount, (long long)t->limit);
 	return order_verify(call, order, uplink);
 }

@@ -188,7 +188,8 @@ static void apply(struct names *n, const struct renaming *r)
 
 static void change_names(const char *from, const char *to, struct inode *inode)
 {
-	struct renaming r = { .from = from ? strdup(from) : NULL, .to = to ? strdup(to) : NULL,
+	struct renaming r = { .from = from ? strdup(from) : NULL,
+			      .to = to ? strdup(to) : NULL,
 			      .inode = inode };
 
 	apply(&disk.now, &r);
@@ -507,7 +508,8 @@ enum err os_stat(struct call *call, const char *path, struct os_stat *ret)
 	if (!e)
 		return call_fail(call, ERR_NOT_FOUND, "no file %s", path);
 	*ret = (struct os_stat){ .size = e->inode ? e->inode->now.len : 0,
-				 .is_dir = !e->inode, .is_regular = e->inode != NULL };
+				 .is_dir = !e->inode,
+				 .is_regular = e->inode != NULL };
 	return OK;
 }
 
@@ -588,8 +590,8 @@ enum err os_dir_list(struct call *call, struct arena *a, const char *path, const
 		return died(call);
 	for (size_t i = 0; i < disk.now.count; i++)
 		if (in_dir(disk.now.list[i].path, path))
-			names[count++] = arena_str(
-				a, bytes_str(strrchr(disk.now.list[i].path, '/') + 1));
+			names[count++] =
+				arena_str(a, bytes_str(strrchr(disk.now.list[i].path, '/') + 1));
 	if (count)
 		qsort(names, count, sizeof(*names), compare);
 	*ret_names = names;

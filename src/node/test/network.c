@@ -50,7 +50,8 @@ static enum err ping(struct call *call, struct network *n, const char *address,
 
 	TRY_PLAIN(rpc_dial(call, n->satellite_tls, address, id, &conn));
 	enum err e = rpc_invoke(call, conn, "/contact.Contact/PingNode", &request.base,
-				&call->scratch, &contact__contact_ping_response__descriptor, &reply);
+				&call->scratch, &contact__contact_ping_response__descriptor,
+				&reply);
 	rpc_conn_close(conn);
 	return e;
 }
@@ -105,7 +106,8 @@ void network_stop_node(struct network *n)
 
 void network_start(struct network *n)
 {
-	struct rpc_server_config server = { .address = "127.0.0.1:0", .methods = satellite_methods,
+	struct rpc_server_config server = { .address = "127.0.0.1:0",
+					    .methods = satellite_methods,
 					    .methods_count = ARRAY_LEN(satellite_methods),
 					    .service = n };
 	struct node_setup setup = { .difficulty = 8 };
@@ -129,8 +131,13 @@ void network_start(struct network *n)
 	snprintf(n->url, sizeof(n->url), "%s", buf_cstr(&text));
 	n->url_item = n->url;
 	n->config = (struct node_config){
-		.address = "127.0.0.1:0", .satellites = { &n->url_item, 1 }, .space = 1 << 30,
-		.segment_size = 4 << 20, .email = "", .wallet = "0x1", .development = true,
+		.address = "127.0.0.1:0",
+		.satellites = { &n->url_item, 1 },
+		.space = 1 << 30,
+		.segment_size = 4 << 20,
+		.email = "",
+		.wallet = "0x1",
+		.development = true,
 	};
 	snprintf(dir, sizeof(dir), "%s/node", n->dir);
 	must(&n->call, node_create(&n->call, dir, &n->config, &setup, &n->node_id));
@@ -240,8 +247,8 @@ static void add_done(struct network *n, const struct request *r, struct buf *out
 	hash.piece_size = r->done_size;
 	hash.hash_algorithm = (Orders__PieceHashAlgorithm)r->done_algorithm;
 	hash.timestamp = r->done_by->limit.order_creation;
-	must(&n->call, piece_hash_sign_uplink(&n->call, &n->call.scratch, &hash,
-					      r->done_by->signer));
+	must(&n->call,
+	     piece_hash_sign_uplink(&n->call, &n->call.scratch, &hash, r->done_by->signer));
 	if (r->bad_done_signature)
 		hash.signature.data[5] ^= 1;
 	must(&n->call, proto_encode(&n->call, &hash.base, &wire));
@@ -281,8 +288,8 @@ void talk_begin(struct network *n, struct talk *t, const char *method)
 	*t = (struct talk){ 0 };
 	call_init(&t->call);
 	os_call_limit(&t->call, TALK_SECONDS * NS_PER_SEC);
-	must(&t->call, rpc_dial(&t->call, n->uplink_tls, node_address(n->node), &n->node_id,
-				&t->conn));
+	must(&t->call,
+	     rpc_dial(&t->call, n->uplink_tls, node_address(n->node), &n->node_id, &t->conn));
 	must(&t->call, rpc_open(&t->call, t->conn, method, &t->stream));
 }
 
@@ -327,8 +334,8 @@ static void check_answer(struct network *n, const struct ticket *t, struct bytes
 			chain_der = f.bytes;
 	}
 	assert_true(wire_ok(&w));
-	must(&n->call, proto_decode(&n->call, &n->call.scratch, &orders__piece_hash__descriptor, done,
-				    &h));
+	must(&n->call,
+	     proto_decode(&n->call, &n->call.scratch, &orders__piece_hash__descriptor, done, &h));
 	must(&n->call, cert_chain_from_der(&n->call, chain_der, &chain));
 	must(&n->call, cert_chain_check_dialed(&n->call, chain, &n->node_id));
 	must(&n->call, piece_hash_verify_node(&n->call, h, cert_chain_leaf_key(chain)));
@@ -353,7 +360,8 @@ enum err network_upload(struct network *n, const struct ticket *t, struct bytes 
 	int64_t signed_amount = 0;
 	for (size_t at = 0; !e && at < data.len; at += CHUNK) {
 		size_t len = MIN(data.len - at, (size_t)CHUNK);
-		struct request r = { .has_chunk = true, .offset = (int64_t)at,
+		struct request r = { .has_chunk = true,
+				     .offset = (int64_t)at,
 				     .data = BYTES(data.data + at, len) };
 		if ((int64_t)(at + len) > signed_amount) {
 			signed_amount = MIN((int64_t)(at + ORDER_STEP_FIRST), t->limit.limit);
@@ -364,7 +372,9 @@ enum err network_upload(struct network *n, const struct ticket *t, struct bytes 
 	}
 	if (!e)
 		e = talk_send(n, &talk,
-			      &(struct request){ .done = true, .done_hash = hash, .done_by = t,
+			      &(struct request){ .done = true,
+						 .done_hash = hash,
+						 .done_by = t,
 						 .done_size = (int64_t)data.len,
 						 .done_algorithm = algorithm });
 	if (!e)
@@ -386,8 +396,11 @@ enum err network_download(struct network *n, const struct ticket *t, int64_t off
 
 	talk_begin(n, &talk, "/piecestore.Piecestore/Download");
 	enum err e = talk_send(n, &talk,
-			       &(struct request){ .limit = t, .has_chunk = true, .offset = offset,
-						  .size = size, .order_by = size > 0 ? t : NULL,
+			       &(struct request){ .limit = t,
+						  .has_chunk = true,
+						  .offset = offset,
+						  .size = size,
+						  .order_by = size > 0 ? t : NULL,
 						  .order_amount = size });
 	while (!e && (e = rpc_recv(&talk.call, talk.stream, &answer)) == OK) {
 		struct wire w = wire_read(answer);

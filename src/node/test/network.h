@@ -69,7 +69,7 @@ struct request {
 	const struct ticket *order_by;
 	int64_t order_amount; /* sent if order_by is set */
 	bool has_chunk;
-	int64_t offset, size;  /* size of downloads */
+	int64_t offset, size; /* size of downloads */
 	struct bytes data;
 	bool done;
 	const uint8_t *done_hash;

@@ -22,9 +22,17 @@
 #define UPLOAD "/piecestore.Piecestore/Upload"
 #define DOWNLOAD "/piecestore.Piecestore/Download"
 
-enum { STATUS_CANCELED = 2, STATUS_INVALID = 3, STATUS_NOT_FOUND = 5, STATUS_PERMISSION = 7,
-       STATUS_ABORTED = 10, STATUS_UNIMPLEMENTED = 12, STATUS_INTERNAL = 13,
-       STATUS_UNAVAILABLE = 14, STATUS_UNAUTHENTICATED = 16 };
+enum {
+	STATUS_CANCELED = 2,
+	STATUS_INVALID = 3,
+	STATUS_NOT_FOUND = 5,
+	STATUS_PERMISSION = 7,
+	STATUS_ABORTED = 10,
+	STATUS_UNIMPLEMENTED = 12,
+	STATUS_INTERNAL = 13,
+	STATUS_UNAVAILABLE = 14,
+	STATUS_UNAUTHENTICATED = 16
+};
 
 static struct network *net;
 
@@ -48,7 +56,9 @@ static void store(unsigned piece, size_t len)
 
 static void test_round_trip(void **state)
 {
-	static const size_t sizes[] = { 1, 256, 65535, 65536, 65537, 131072, 131073, 900000, 2319872 };
+	static const size_t sizes[] = {
+		1, 256, 65535, 65536, 65537, 131072, 131073, 900000, 2319872
+	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
@@ -59,8 +69,9 @@ static void test_round_trip(void **state)
 			unsigned piece = (unsigned)(i * 2) + (unsigned)algorithm;
 			int64_t size = (int64_t)sizes[i];
 			struct ticket *t = network_ticket(net, PUT, size + 300000, piece);
-			assert_int_equal(network_upload(net, t, BYTES(data, sizes[i]), algorithm,
-							&status), OK);
+			assert_int_equal(
+				network_upload(net, t, BYTES(data, sizes[i]), algorithm, &status),
+				OK);
 			t = network_ticket(net, GET, size, piece);
 			assert_int_equal(network_download(net, t, 0, size, &got, &status), OK);
 			assert_int_equal(got.len, sizes[i]);
@@ -69,7 +80,8 @@ static void test_round_trip(void **state)
 				continue;
 			buf_clear(&got);
 			t = network_ticket(net, ORDERS__PIECE_ACTION__GET_AUDIT, 50, piece);
-			assert_int_equal(network_download(net, t, size - 60, 50, &got, &status), OK);
+			assert_int_equal(network_download(net, t, size - 60, 50, &got, &status),
+					 OK);
 			assert_int_equal(got.len, 50);
 			assert_memory_equal(got.data, data + size - 60, 50);
 		}
@@ -90,21 +102,66 @@ static Google__Protobuf__Timestamp *in_hours(double hours)
 			      os_clock_unix_ns() + (int64_t)(hours * 3600 * NS_PER_SEC));
 }
 
-static void bad_limit(struct ticket *t) { t->limit.limit = -1; }
-static void bad_node(struct ticket *t) { set_id(&t->limit.storage_node_id, 9); }
-static void bad_piece_expired(struct ticket *t) { t->limit.piece_expiration = in_hours(-48.1); }
-static void bad_order_expired(struct ticket *t) { t->limit.order_expiration = in_hours(-48.1); }
-static void bad_too_old(struct ticket *t) { t->limit.order_creation = in_hours(-1.01); }
-static void bad_future(struct ticket *t) { t->limit.order_creation = in_hours(1.01); }
-static void bad_no_creation(struct ticket *t) { t->limit.order_creation = NULL; }
-static void bad_satellite_zero(struct ticket *t) { set_id(&t->limit.satellite_id, 0); }
-static void bad_no_key(struct ticket *t) { t->limit.uplink_public_key.len = 0; }
-static void bad_piece_zero(struct ticket *t) { set_id(&t->limit.piece_id, 0); }
-static void bad_untrusted(struct ticket *t) { set_id(&t->limit.satellite_id, 5); }
-static void good_piece_expired(struct ticket *t) { t->limit.piece_expiration = in_hours(-47.9); }
-static void good_order_expired(struct ticket *t) { t->limit.order_expiration = in_hours(-47.9); }
-static void good_old(struct ticket *t) { t->limit.order_creation = in_hours(-0.99); }
-static void good_future(struct ticket *t) { t->limit.order_creation = in_hours(0.99); }
+static void bad_limit(struct ticket *t)
+{
+	t->limit.limit = -1;
+}
+static void bad_node(struct ticket *t)
+{
+	set_id(&t->limit.storage_node_id, 9);
+}
+static void bad_piece_expired(struct ticket *t)
+{
+	t->limit.piece_expiration = in_hours(-48.1);
+}
+static void bad_order_expired(struct ticket *t)
+{
+	t->limit.order_expiration = in_hours(-48.1);
+}
+static void bad_too_old(struct ticket *t)
+{
+	t->limit.order_creation = in_hours(-1.01);
+}
+static void bad_future(struct ticket *t)
+{
+	t->limit.order_creation = in_hours(1.01);
+}
+static void bad_no_creation(struct ticket *t)
+{
+	t->limit.order_creation = NULL;
+}
+static void bad_satellite_zero(struct ticket *t)
+{
+	set_id(&t->limit.satellite_id, 0);
+}
+static void bad_no_key(struct ticket *t)
+{
+	t->limit.uplink_public_key.len = 0;
+}
+static void bad_piece_zero(struct ticket *t)
+{
+	set_id(&t->limit.piece_id, 0);
+}
+static void bad_untrusted(struct ticket *t)
+{
+	set_id(&t->limit.satellite_id, 5);
+}
+static void good_piece_expired(struct ticket *t)
+{
+	t->limit.piece_expiration = in_hours(-47.9);
+}
+static void good_order_expired(struct ticket *t)
+{
+	t->limit.order_expiration = in_hours(-47.9);
+}
+static void good_old(struct ticket *t)
+{
+	t->limit.order_creation = in_hours(-0.99);
+}
+static void good_future(struct ticket *t)
+{
+	t->limit.order_creation = in_hours(0.99);
+}
 
 static const struct {
 	const char *name;
@@ -169,7 +226,8 @@ static void test_signature_and_serial(void **state)
 	/* Signed by somebody else. */
 	t = network_ticket(net, PUT, 1000, 200);
 	assert_int_equal(order_limit_sign(&net->call, &net->call.scratch, &t->limit,
-					  identity_key(net->uplink_id)), OK);
+					  identity_key(net->uplink_id)),
+			 OK);
 	assert_true(network_upload(net, t, BYTES("abc", 3), HASH_BLAKE3, &status) != OK);
 	assert_int_equal(status, STATUS_UNAUTHENTICATED);
 	/* A serial serves one request, whatever the action. */
@@ -214,11 +272,13 @@ static uint64_t conversation(const char *method, const struct request *messages,
 }
 #define TALK(method, ...)                                                                          \
 	conversation(method, (const struct request[]){ __VA_ARGS__ },                              \
-		     sizeof((const struct request[]){ __VA_ARGS__ }) / sizeof(struct request), true)
+		     sizeof((const struct request[]){ __VA_ARGS__ }) / sizeof(struct request),     \
+		     true)
 
 static void test_upload_rules(void **state)
 {
-	uint8_t data[1000] = { 1, 2, 3 }, hash[HASH_BYTES], sha[HASH_BYTES], wrong[HASH_BYTES] = { 0 };
+	uint8_t data[1000] = { 1, 2, 3 }, hash[HASH_BYTES], sha[HASH_BYTES],
+		wrong[HASH_BYTES] = { 0 };
 	unsigned piece = 300;
 	struct ticket *t;
 
@@ -229,15 +289,19 @@ static void test_upload_rules(void **state)
 #define NEW (t = network_ticket(net, PUT, 2000, ++piece))
 #define ORDER(n) .order_by = t, .order_amount = (n)
 #define CHUNK(at, bytes_) .has_chunk = true, .offset = (at), .data = (bytes_)
-#define DONE(h, n) .done = true, .done_by = t, .done_hash = (h), .done_size = (n), .done_algorithm = 1
+#define DONE(h, n)                                                                                 \
+	.done = true, .done_by = t, .done_hash = (h), .done_size = (n), .done_algorithm = 1
 
 	NEW; /* all in one message */
-	assert_int_equal(TALK(UPLOAD, { .limit = t, .algorithm = 1, ORDER(1000), CHUNK(0, all),
-					DONE(hash, 1000) }), 0);
+	assert_int_equal(
+		TALK(UPLOAD,
+		     { .limit = t, .algorithm = 1, ORDER(1000), CHUNK(0, all), DONE(hash, 1000) }),
+		0);
 	NEW; /* an order may exceed the data, orders may repeat */
 	assert_int_equal(TALK(UPLOAD, { .limit = t, .algorithm = 1 }, { ORDER(1000) },
 			      { ORDER(1000), CHUNK(0, half) }, { ORDER(2000), CHUNK(500, rest) },
-			      { DONE(hash, 1000) }), 0);
+			      { DONE(hash, 1000) }),
+			 0);
 	NEW;
 	assert_int_equal(TALK(UPLOAD, { .algorithm = 1 }), STATUS_INVALID);
 	assert_int_equal(TALK(UPLOAD, { .order_by = t, .order_amount = 5 }), STATUS_INVALID);
@@ -248,13 +312,15 @@ static void test_upload_rules(void **state)
 	NEW; /* chunk without an order, beyond it, out of order, twice */
 	assert_int_equal(TALK(UPLOAD, { .limit = t }, { CHUNK(0, all) }), STATUS_INVALID);
 	NEW;
-	assert_int_equal(TALK(UPLOAD, { .limit = t, ORDER(999) }, { CHUNK(0, all) }), STATUS_INVALID);
+	assert_int_equal(TALK(UPLOAD, { .limit = t, ORDER(999) }, { CHUNK(0, all) }),
+			 STATUS_INVALID);
 	NEW;
 	assert_int_equal(TALK(UPLOAD, { .limit = t, ORDER(1000) }, { CHUNK(1, half) }),
 			 STATUS_INVALID);
 	NEW;
-	assert_int_equal(TALK(UPLOAD, { .limit = t, ORDER(1000) }, { CHUNK(0, half) },
-			      { CHUNK(0, half) }), STATUS_INVALID);
+	assert_int_equal(
+		TALK(UPLOAD, { .limit = t, ORDER(1000) }, { CHUNK(0, half) }, { CHUNK(0, half) }),
+		STATUS_INVALID);
 	NEW;
 	assert_int_equal(TALK(UPLOAD, { .limit = t, ORDER(1000) }, { CHUNK(-1, half) }),
 			 STATUS_INVALID);
@@ -275,19 +341,31 @@ static void test_upload_rules(void **state)
 	assert_int_equal(TALK(UPLOAD, { .limit = t, ORDER(1000), CHUNK(0, all), DONE(sha, 1000) }),
 			 STATUS_INTERNAL);
 	NEW;
-	assert_int_equal(TALK(UPLOAD, { .limit = t, .algorithm = 1, ORDER(1000), CHUNK(0, all),
-					DONE(hash, 1000), .other_done_piece = true }),
+	assert_int_equal(TALK(UPLOAD, { .limit = t,
+					.algorithm = 1,
+					ORDER(1000),
+					CHUNK(0, all),
+					DONE(hash, 1000),
+					.other_done_piece = true }),
 			 STATUS_INTERNAL);
 	NEW;
-	assert_int_equal(TALK(UPLOAD, { .limit = t, .algorithm = 1, ORDER(1000), CHUNK(0, all),
-					DONE(wrong, 1000) }), STATUS_INTERNAL);
+	assert_int_equal(
+		TALK(UPLOAD,
+		     { .limit = t, .algorithm = 1, ORDER(1000), CHUNK(0, all), DONE(wrong, 1000) }),
+		STATUS_INTERNAL);
 	NEW;
-	assert_int_equal(TALK(UPLOAD, { .limit = t, .algorithm = 1, ORDER(1000), CHUNK(0, all),
-					DONE(hash, 1000), .bad_done_signature = true }),
+	assert_int_equal(TALK(UPLOAD, { .limit = t,
+					.algorithm = 1,
+					ORDER(1000),
+					CHUNK(0, all),
+					DONE(hash, 1000),
+					.bad_done_signature = true }),
 			 STATUS_INTERNAL);
 	NEW;
-	assert_int_equal(TALK(UPLOAD, { .limit = t, .algorithm = 1, ORDER(1000), CHUNK(0, all),
-					DONE(hash, 999) }), STATUS_INVALID);
+	assert_int_equal(
+		TALK(UPLOAD,
+		     { .limit = t, .algorithm = 1, ORDER(1000), CHUNK(0, all), DONE(hash, 999) }),
+		STATUS_INVALID);
 	NEW;
 	assert_int_equal(TALK(UPLOAD, { .limit = t, .algorithm = 7 }), STATUS_INVALID);
 	NEW; /* ended before it is done: nothing remains */
@@ -316,12 +394,16 @@ static void test_upload_visibility(void **state)
 	store(400, 200000);
 	struct ticket *t = network_ticket(net, PUT, 300000, 400);
 	talk_begin(net, &talk, UPLOAD);
-	assert_int_equal(talk_send(net, &talk, &(struct request){ .limit = t, .order_by = t,
-								   .order_amount = 300000 }), OK);
+	assert_int_equal(
+		talk_send(net, &talk,
+			  &(struct request){ .limit = t, .order_by = t, .order_amount = 300000 }),
+		OK);
 	for (size_t at = 0; at < 300000; at += 50000)
 		assert_int_equal(talk_send(net, &talk,
-					   &(struct request){ .has_chunk = true, .offset = (int64_t)at,
-							      .data = BYTES(data + at, 50000) }), OK);
+					   &(struct request){ .has_chunk = true,
+							      .offset = (int64_t)at,
+							      .data = BYTES(data + at, 50000) }),
+				 OK);
 	assert_int_equal(rpc_flush(&talk.call, talk.stream), OK);
 	struct ticket *g = network_ticket(net, GET, 200000, 400);
 	assert_int_equal(network_download(net, g, 0, 200000, &got, &status), OK);
@@ -352,8 +434,9 @@ static void test_download_rules(void **state)
 	assert_int_equal(TALK(DOWNLOAD, { .limit = t }), STATUS_INVALID);
 	assert_int_equal(TALK(DOWNLOAD, { .limit = t, RANGE(0, 1001) }), STATUS_INVALID);
 	/* Ranges: beyond the end, negative, overflowing (defect 2). */
-	static const int64_t bad[][2] = { { 1, 1000 }, { 1001, 0 }, { -1, 10 }, { 0, -1 },
-					  { INT64_MAX, 1000 }, { INT64_MIN, 1 }, { 5, INT64_MIN } };
+	static const int64_t bad[][2] = { { 1, 1000 },	   { 1001, 0 },		{ -1, 10 },
+					  { 0, -1 },	   { INT64_MAX, 1000 }, { INT64_MIN, 1 },
+					  { 5, INT64_MIN } };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		GET_NEW;
 		assert_int_equal(TALK(DOWNLOAD, { .limit = t, RANGE(bad[i][0], bad[i][1]) }),
@@ -375,11 +458,14 @@ static void test_download_rules(void **state)
 	assert_int_equal(TALK(DOWNLOAD, { .limit = t, RANGE(0, 1000), ORDER(500) }, { ORDER(400) }),
 			 STATUS_INTERNAL);
 	GET_NEW;
-	assert_int_equal(TALK(DOWNLOAD, { .limit = t, RANGE(0, 1000), ORDER(500) },
-			      { .has_chunk = true }), STATUS_INTERNAL);
+	assert_int_equal(
+		TALK(DOWNLOAD, { .limit = t, RANGE(0, 1000), ORDER(500) }, { .has_chunk = true }),
+		STATUS_INTERNAL);
 	GET_NEW;
-	assert_int_equal(TALK(DOWNLOAD, { .limit = t, RANGE(0, 1000), ORDER(500),
-					  .bad_order_signature = true }), STATUS_INTERNAL);
+	assert_int_equal(
+		TALK(DOWNLOAD,
+		     { .limit = t, RANGE(0, 1000), ORDER(500), .bad_order_signature = true }),
+		STATUS_INTERNAL);
 	/* Half closed before all was paid for: no error, and no more than was paid. */
 	GET_NEW;
 	assert_int_equal(TALK(DOWNLOAD, { .limit = t, RANGE(0, 1000), ORDER(500) }), 0);
@@ -413,8 +499,11 @@ static void test_download_credit(void **state)
 	store(420, 500000);
 	struct ticket *t = network_ticket(net, GET, 500000, 420);
 	talk_begin(net, &talk, DOWNLOAD);
-	assert_int_equal(talk_send(net, &talk, &(struct request){ .limit = t, RANGE(0, 500000),
-								   .maximum_chunk_size = 16384 }), OK);
+	assert_int_equal(talk_send(net, &talk,
+				   &(struct request){ .limit = t,
+						      RANGE(0, 500000),
+						      .maximum_chunk_size = 16384 }),
+			 OK);
 	assert_int_equal(talk_send(net, &talk, &(struct request){ ORDER(100000) }), OK);
 	while (got < 100000) {
 		assert_int_equal(rpc_recv(&talk.call, talk.stream, &answer), OK);
@@ -449,8 +538,9 @@ static void test_repair(void **state)
 	assert_int_equal(network_upload(net, put, BYTES(data, 70000), HASH_SHA256, &status), OK);
 	struct ticket *t = network_ticket(net, ORDERS__PIECE_ACTION__GET_REPAIR, 70000, 430);
 	talk_begin(net, &talk, DOWNLOAD);
-	assert_int_equal(talk_send(net, &talk, &(struct request){ .limit = t, RANGE(0, 70000),
-								   ORDER(70000) }), OK);
+	assert_int_equal(talk_send(net, &talk,
+				   &(struct request){ .limit = t, RANGE(0, 70000), ORDER(70000) }),
+			 OK);
 	assert_int_equal(rpc_recv(&talk.call, talk.stream, &answer), OK);
 	struct wire w = wire_read(answer);
 	while (wire_field(&w, &f)) {
@@ -461,8 +551,10 @@ static void test_repair(void **state)
 			limit = f.bytes;
 	}
 	struct arena *a = &net->call.scratch;
-	assert_int_equal(proto_decode(&net->call, a, &orders__piece_hash__descriptor, hash, &h), OK);
-	assert_int_equal(proto_decode(&net->call, a, &orders__order_limit__descriptor, limit, &m), OK);
+	assert_int_equal(proto_decode(&net->call, a, &orders__piece_hash__descriptor, hash, &h),
+			 OK);
+	assert_int_equal(proto_decode(&net->call, a, &orders__order_limit__descriptor, limit, &m),
+			 OK);
 	struct ed25519_verifier *v = NULL;
 	assert_int_equal(ed25519_verifier_new(&net->call, BYTES_OF(put->public_key), &v), OK);
 	assert_int_equal(piece_hash_verify_uplink(&net->call, h, v), OK);
@@ -555,9 +647,8 @@ static void replay(const json_t *session, unsigned piece)
 		store(piece, (size_t)(get(first, "chunk_offset") + get(first, "chunk_size")));
 	struct ticket *t = network_ticket(net, upload ? PUT : GET, largest_order(sent), piece);
 	talk_begin(net, &talk, method);
-	json_array_foreach(sent, i, m)
-		replay_message(&talk, t, m, upload, data, (int)get(first, "hash_algorithm"),
-			       &half_closed);
+	json_array_foreach(sent, i, m) replay_message(
+		&talk, t, m, upload, data, (int)get(first, "hash_algorithm"), &half_closed);
 	while (rpc_recv(&talk.call, talk.stream, &answer) == OK) {
 		const json_t *want = json_array_get(answers, count++);
 		const json_t *f = json_object_get(want, "fields");
@@ -595,8 +686,8 @@ static void test_recorded_streams(void **state)
 
 static void test_other_calls(void **state)
 {
-	static const char *const names[] = { "Delete", "DeletePieces", "Exists", "Retain", "RetainBig",
-					     "RestoreTrash" };
+	static const char *const names[] = { "Delete", "DeletePieces", "Exists",
+					     "Retain", "RetainBig",    "RestoreTrash" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -643,7 +734,8 @@ static void test_orders_kept(void **state)
 		size_t pos = ORDER_FILE_HEADER_BYTES;
 		buf_clear(&file);
 		assert_int_equal(os_file_read_all(&net->call,
-						  os_path_join(&net->call, dir, names[i]), &file), OK);
+						  os_path_join(&net->call, dir, names[i]), &file),
+				 OK);
 		while (order_file_next(buf_bytes(&file), &pos, &e)) {
 			struct order order;
 			assert_int_equal(order_decode(&net->call, e.order, &order), OK);
@@ -708,7 +800,8 @@ static void test_refusals(void **state)
 	assert_int_equal(node_create(&call, other, &config, &setup, &id), OK);
 	assert_int_equal(node_open(&call, dir, &net->config, chores, &node), ERR_PRECONDITION);
 	assert_non_null(strstr(call.error, "another node"));
-	assert_int_equal(os_unlink(&call, os_path_join(&call, storage, "storage-dir-verification")), OK);
+	assert_int_equal(os_unlink(&call, os_path_join(&call, storage, "storage-dir-verification")),
+			 OK);
 	assert_int_equal(os_dir_remove(&call, storage), OK);
 	assert_int_equal(os_rename(&call, aside, storage), OK);
 	chores_free(chores);

@@ -22,8 +22,11 @@ static uint32_t next_random(void)
 
 static struct piece_entry entry_of(uint32_t key, uint32_t version)
 {
-	struct piece_entry e = { .segment = version, .offset64 = 2 + key, .size = key * 3,
-				 .satellite = (uint16_t)(key % 3), .header64 = 9 };
+	struct piece_entry e = { .segment = version,
+				 .offset64 = 2 + key,
+				 .size = key * 3,
+				 .satellite = (uint16_t)(key % 3),
+				 .header64 = 9 };
 
 	e.id.b[0] = (uint8_t)(key / 3);
 	e.id.b[31] = (uint8_t)(key / 3 >> 8);

@@ -91,7 +91,8 @@ static void test_append_and_read(void **state)
 	assert_int_equal(order_log_read(&call, log, 0, see, &seen), OK);
 	for (unsigned n = 0; n < ORDERS; n++)
 		assert_int_equal(seen.times[n], 1);
-	assert_int_equal(order_log_read(&call, log, HOUR_UNIX + ORDER_WINDOW_SECONDS, see, &late), OK);
+	assert_int_equal(order_log_read(&call, log, HOUR_UNIX + ORDER_WINDOW_SECONDS, see, &late),
+			 OK);
 	for (unsigned n = 0; n < ORDERS; n++)
 		assert_int_equal(late.times[n], n % 3 != 0);
 	/* Past hours are closed; they open again when something comes for them. */

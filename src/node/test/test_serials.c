@@ -84,8 +84,9 @@ static void test_forgotten(void **state)
 	assert_int_equal(serials_count(s), 1);
 	/* A clock that jumps about costs nothing but memory of old serials. */
 	for (int64_t i = 0; i < 50; i++)
-		assert_int_equal(use(s, &satellite, 2000 + (uint64_t)i, START + (i % 2 ? -i : i) * HOUR,
-				     START - 100 * HOUR), OK);
+		assert_int_equal(use(s, &satellite, 2000 + (uint64_t)i,
+				     START + (i % 2 ? -i : i) * HOUR, START - 100 * HOUR),
+				 OK);
 	serials_free(s);
 }
 

@@ -23,9 +23,9 @@ enum { IDS = 24, SEGMENT = 256 << 10, SIZE_MAX_TEST = 400 << 10 };
 
 /* What must, and what may, be there. */
 struct expected {
-	bool stored;     /* acknowledged */
+	bool stored; /* acknowledged */
 	unsigned version;
-	bool in_flight;  /* a commit that was begun and not answered */
+	bool in_flight; /* a commit that was begun and not answered */
 	unsigned next_version;
 };
 
@@ -51,8 +51,19 @@ static struct piece_id id_of(unsigned n)
 /* Sizes around the border between whole and streamed appends, and above a segment. */
 static size_t size_of(unsigned n, unsigned version)
 {
-	static const size_t sizes[] = { 0, 1, 63, 64, 65, 1000, 4096, 65536, 100000,
-					STORE_BUFFER_BYTES, STORE_BUFFER_BYTES + 1, 200000, 300000 };
+	static const size_t sizes[] = { 0,
+					1,
+					63,
+					64,
+					65,
+					1000,
+					4096,
+					65536,
+					100000,
+					STORE_BUFFER_BYTES,
+					STORE_BUFFER_BYTES + 1,
+					200000,
+					300000 };
 
 	return sizes[(n * 5 + version * 3) % ARRAY_LEN(sizes)];
 }
@@ -134,7 +145,8 @@ static enum err upload(struct world *w, unsigned n, unsigned version, bool cance
 	struct piece_writer *writer = NULL;
 	size_t size = size_of(n, version);
 	struct piece_begin b = begin_of(n, size);
-	struct piece_commit c = { .created_unix_ns = 1000 + version, .order_amount = (int64_t)size };
+	struct piece_commit c = { .created_unix_ns = 1000 + version,
+				  .order_amount = (int64_t)size };
 	AUTO_FREE uint8_t *data = malloc(SIZE_MAX_TEST);
 
 	memset(c.uplink_signature, (int)n, sizeof(c.uplink_signature));
@@ -142,7 +154,8 @@ static enum err upload(struct world *w, unsigned n, unsigned version, bool cance
 	TRY_PLAIN(piece_writer_begin(&w->call, w->store, &b, &writer));
 	enum err e = OK;
 	for (size_t at = 0; !e && at < size; at += 65536)
-		e = piece_writer_add(&w->call, writer, BYTES(data + at, MIN(size - at, (size_t)65536)));
+		e = piece_writer_add(&w->call, writer,
+				     BYTES(data + at, MIN(size - at, (size_t)65536)));
 	if (!e && !cancel)
 		e = piece_writer_commit(&w->call, writer, &c);
 	piece_writer_end(writer);
@@ -640,8 +653,8 @@ static void test_shared_sync(void **state)
 	int64_t start = os_clock_mono_ns();
 	for (unsigned i = 0; i < THREADS; i++) {
 		u[i] = (struct uploader){ .world = &w, .first = 100 + i, .size = 4096 };
-		assert_int_equal(os_thread_start(&w.call, "uploader", upload_many, &u[i],
-						 &threads[i]), OK);
+		assert_int_equal(
+			os_thread_start(&w.call, "uploader", upload_many, &u[i], &threads[i]), OK);
 	}
 	for (unsigned i = 0; i < THREADS; i++) {
 		os_thread_join(threads[i]);
@@ -649,8 +662,8 @@ static void test_shared_sync(void **state)
 	}
 	double seconds = (double)(os_clock_mono_ns() - start) / NS_PER_SEC;
 	syncs = memdisk_syncs() - syncs;
-	print_message("%d uploads: %.0f a second, %llu syncs\n", THREADS * 8,
-		      THREADS * 8 / seconds, (unsigned long long)syncs);
+	print_message("%d uploads: %.0f a second, %llu syncs\n", THREADS * 8, THREADS * 8 / seconds,
+		      (unsigned long long)syncs);
 	assert_true(syncs < THREADS * 8 / 3);
 	memdisk_slow_sync(0);
 	check_accounts(&w);
@@ -764,7 +777,8 @@ static void race_once(uint64_t seed)
 	for (unsigned i = 0; i <= RACERS; i++) {
 		racers[i] = (struct racer){ .world = &w, .number = i, .seed = seed };
 		assert_int_equal(os_thread_start(&w.call, "racer", i < RACERS ? race : checkpoints,
-						 &racers[i], &threads[i]), OK);
+						 &racers[i], &threads[i]),
+				 OK);
 	}
 	for (unsigned i = 0; i <= RACERS; i++)
 		os_thread_join(threads[i]);
@@ -811,16 +825,20 @@ static void test_torn_in_the_middle(void **state)
 		assert_int_equal(piece_writer_begin(&w.call, w.store, &begin[0], &a), OK);
 		assert_int_equal(piece_writer_begin(&w.call, w.store, &begin[1], &b), OK);
 		struct log_append one = { 0 }, two = { 0 };
-		struct piece_record r = { .type = RECORD_PIECE, .algorithm = HASH_BLAKE3,
-					  .piece = id_of(1), .satellite = satellite,
+		struct piece_record r = { .type = RECORD_PIECE,
+					  .algorithm = HASH_BLAKE3,
+					  .piece = id_of(1),
+					  .satellite = satellite,
 					  .order_amount = sizeof(data) };
 		hash_blake3(BYTES_OF(data), r.hash);
 		struct piece_record r2 = r;
 		r2.piece = id_of(2);
-		assert_int_equal(piece_log_append_whole(&w.call, w.store->log, &one, &r,
-							BYTES_OF(data)), OK);
-		assert_int_equal(piece_log_append_whole(&w.call, w.store->log, &two, &r2,
-							BYTES_OF(data)), OK);
+		assert_int_equal(
+			piece_log_append_whole(&w.call, w.store->log, &one, &r, BYTES_OF(data)),
+			OK);
+		assert_int_equal(
+			piece_log_append_whole(&w.call, w.store->log, &two, &r2, BYTES_OF(data)),
+			OK);
 		piece_log_append_end(&w.call, w.store->log, &one);
 		piece_log_append_end(&w.call, w.store->log, &two);
 		piece_writer_end(a);
@@ -862,12 +880,14 @@ static void test_durable_claim(void **state)
 	s->appends = &slow;
 	s->tail += 4096;
 	w.store->log->used += 4096;
-	assert_int_equal(piece_log_append_whole(&w.call, w.store->log, &quick, &r, BYTES("x", 1)), OK);
+	assert_int_equal(piece_log_append_whole(&w.call, w.store->log, &quick, &r, BYTES("x", 1)),
+			 OK);
 	assert_int_equal(piece_log_sync(&w.call, w.store->log, &quick), OK);
 	piece_log_append_end(&w.call, w.store->log, &quick);
 	assert_int_equal(s->durable, before);
 	piece_log_append_end(&w.call, w.store->log, &slow);
-	assert_int_equal(piece_log_append_whole(&w.call, w.store->log, &quick, &r, BYTES("x", 1)), OK);
+	assert_int_equal(piece_log_append_whole(&w.call, w.store->log, &quick, &r, BYTES("x", 1)),
+			 OK);
 	assert_int_equal(piece_log_sync(&w.call, w.store->log, &quick), OK);
 	assert_int_equal(s->durable, s->tail);
 	piece_log_append_end(&w.call, w.store->log, &quick);
