@@ -13,6 +13,7 @@ enum {
 	RETRY_SECONDS_MAX = 1024,
 	RETRY_SECONDS_MAX_DEVELOPMENT = 4,
 	ATTEMPT_SECONDS_MAX = 10 * 60,
+	DIAL_SECONDS = 20,
 	CLOCK_SECONDS_WARN = 10 * 60,
 	CLOCK_SECONDS_MAX = 30 * 60,
 };
@@ -109,22 +110,34 @@ static enum err send_check_in(struct call *call, struct node *n, struct rpc_conn
 	return OK;
 }
 
+static enum err dial(struct call *call, struct node *n, struct check_in *c, struct rpc_conn **ret)
+{
+	AUTO_CALL struct call limited = { 0 };
+
+	call_init_child(&limited, call);
+	os_call_limit(&limited, DIAL_SECONDS * NS_PER_SEC);
+	enum err e = rpc_dial(&limited, n->tls, trust_address(n->trust, c->satellite),
+			      trust_id(n->trust, c->satellite), ret);
+	if (!e)
+		return OK;
+	call_copy_error(call, &limited);
+	return call_wrap(call, e, "dial satellite");
+}
+
 static enum err attempt(struct call *call, struct node *n, struct check_in *c)
 {
 	AUTO(conn_auto) struct rpc_conn *conn = NULL;
-	const struct node_id *id = trust_id(n->trust, c->satellite);
-	const char *address = trust_address(n->trust, c->satellite);
 
 	os_call_limit(call, ATTEMPT_SECONDS_MAX * NS_PER_SEC);
-	TRY(rpc_dial(call, n->tls, address, id, &conn), "dial satellite");
-	trust_learn(n->trust, id, net_peer_chain(rpc_conn_net(conn)));
+	TRY_PLAIN(dial(call, n, c, &conn));
+	trust_learn(n->trust, trust_id(n->trust, c->satellite), net_peer_chain(rpc_conn_net(conn)));
 	/* Not every satellite must answer this; the check-in itself tells more. */
 	if (check_clock(call, n, c, conn)) {
 		log_debug("no time from satellite", F_STR("why", call->error));
 		call_clear_error(call);
 		if (!rpc_conn_reusable(conn)) {
 			rpc_conn_close(take(&conn));
-			TRY(rpc_dial(call, n->tls, address, id, &conn), "dial satellite");
+			TRY_PLAIN(dial(call, n, c, &conn));
 		}
 	}
 	return send_check_in(call, n, conn);

@@ -32,7 +32,8 @@ static void add_satellites(struct buf *b, struct node *n)
 			   : c->last_unix_ns ? "failed"
 					     : "pending");
 		for (const char *p = c->error; *p; p++)
-			buf_add_byte(b, *p == '\n' ? ' ' : (uint8_t)*p);
+			/* Partly the satellite's words, and shown on a terminal. */
+			buf_add_byte(b, (uint8_t)*p < ' ' || *p == 0x7f ? ' ' : (uint8_t)*p);
 		buf_add_byte(b, '\n');
 	}
 }

@@ -81,14 +81,16 @@ static bool entry_at(struct bytes file, size_t pos, struct order_entry *ret, siz
 	return true;
 }
 
-bool order_file_next(struct bytes file, size_t *pos, struct order_entry *ret)
+bool order_file_next(struct bytes file, size_t *pos, size_t until, struct order_entry *ret)
 {
 	size_t len;
 
-	for (size_t at = *pos; at < file.len; at++)
+	for (size_t at = *pos; at < until; at++)
 		if (entry_at(file, at, ret, &len)) {
 			*pos = at + len;
 			return true;
 		}
+	if (*pos < until)
+		*pos = until;
 	return false;
 }

@@ -47,7 +47,8 @@ void order_file_encode_header(const struct order_window *w, uint8_t out[ORDER_FI
 void order_file_encode_entry(struct buf *out, struct bytes limit, struct bytes order);
 /* ERR_FORMAT: no order file. */
 enum err order_file_header(struct bytes file, struct order_window *ret) MUST_USE;
-/* The next good entry at or after *pos, which moves behind it; false at the end. */
-bool order_file_next(struct bytes file, size_t *pos, struct order_entry *ret);
+/* The next good entry that begins at or after *pos and before `until`.  *pos moves behind it; false
+ * when there is none, *pos is then `until`. */
+bool order_file_next(struct bytes file, size_t *pos, size_t until, struct order_entry *ret);
 
 #endif

@@ -10,7 +10,9 @@
 #include "os/lock.h"
 #include "os/log.h"
 
-enum { OPEN_SECONDS = 2 * ORDER_WINDOW_SECONDS };
+enum { OPEN_SECONDS = 2 * ORDER_WINDOW_SECONDS, WINDOW_BYTES = 256 << 10 };
+
+_Static_assert(WINDOW_BYTES > 2 * ORDER_ENTRY_MAX, "an entry fits with room to go on");
 
 struct window_file {
 	struct order_window window;
@@ -87,22 +89,55 @@ void order_log_close(struct order_log *log)
 	free(log);
 }
 
-/* The end of the last good entry; 0 when there is not even a header. */
-static enum err find_tail(struct call *call, const char *path, uint64_t *ret)
-{
-	AUTO_BUF struct buf all = BUF_INIT(ORDER_FILE_MAX);
-	struct order_window w;
-	struct order_entry entry;
-	size_t pos = ORDER_FILE_HEADER_BYTES;
+/* A file being read from front to back, a window at a time. */
+struct scan {
+	struct os_file *file;
+	uint8_t *window;
+	uint64_t at;  /* of the window in the file */
+	uint64_t end; /* of the last good entry */
+};
 
-	TRY_PLAIN(os_file_read_all(call, path, &all));
-	if (order_file_header(buf_bytes(&all), &w)) {
-		*ret = 0;
+static enum err scan_window(struct call *call, struct scan *s, const struct order_window *w,
+			    order_visit *visit, void *arg, bool *ret_last)
+{
+	struct order_entry entry;
+	size_t n = 0, pos = 0;
+
+	TRY_PLAIN(os_file_read_at(call, s->file, s->window, WINDOW_BYTES, s->at, &n));
+	*ret_last = n < WINDOW_BYTES;
+	/* An entry that begins before this is whole in the window. */
+	size_t until = *ret_last ? n : n - ORDER_ENTRY_MAX;
+	while (order_file_next(BYTES(s->window, n), &pos, until, &entry)) {
+		s->end = s->at + pos;
+		if (visit)
+			TRY_PLAIN(visit(call, arg, w, &entry));
+	}
+	s->at += pos;
+	return OK;
+}
+
+/* Hands out the entries; *ret_end is the end of the last, 0 when there is not even a header. */
+static enum err scan_file(struct call *call, struct os_file *f, const struct order_window *w,
+			  order_visit *visit, void *arg, uint64_t *ret_end)
+{
+	uint8_t head[ORDER_FILE_HEADER_BYTES];
+	struct order_window inside;
+	size_t n = 0;
+	bool last = false;
+
+	TRY_PLAIN(os_file_read_at(call, f, head, sizeof(head), 0, &n));
+	if (order_file_header(BYTES(head, n), &inside) || inside.hour_unix != w->hour_unix ||
+	    !node_id_equal(&inside.satellite, &w->satellite)) {
+		*ret_end = 0;
 		return OK;
 	}
-	while (order_file_next(buf_bytes(&all), &pos, &entry))
-		;
-	*ret = pos;
+	AUTO_FREE uint8_t *window = malloc(WINDOW_BYTES);
+	struct scan s = { f, window, sizeof(head), sizeof(head) };
+	if (!window)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	while (!last)
+		TRY_PLAIN(scan_window(call, &s, w, visit, arg, &last));
+	*ret_end = s.end;
 	return OK;
 }
 
@@ -127,7 +162,7 @@ static enum err open_window(struct call *call, struct order_log *log, const stru
 	uint64_t tail = 0;
 
 	TRY_PLAIN(os_file_open(call, path, OS_FILE_WRITE | OS_FILE_CREATE, &file));
-	TRY_PLAIN(find_tail(call, path, &tail));
+	TRY_PLAIN(scan_file(call, file, w, NULL, NULL, &tail));
 	if (tail) {
 		TRY_PLAIN(os_file_truncate(call, file, tail));
 	} else {
@@ -196,7 +231,7 @@ enum err order_log_append(struct call *call, struct order_log *log,
 	TRY(use_window(call, log, window, &f), "keep an order");
 	os_mutex_lock(&log->lock);
 	uint64_t at = f->tail;
-	bool full = entry.len > ORDER_FILE_MAX - at;
+	bool full = at > ORDER_FILE_MAX - entry.len;
 	if (!full)
 		f->tail += entry.len;
 	os_mutex_unlock(&log->lock);
@@ -263,20 +298,14 @@ enum err order_log_sync(struct call *call, struct order_log *log, int64_t now_un
 static enum err read_window(struct call *call, struct order_log *log, const struct order_window *w,
 			    order_visit *visit, void *arg)
 {
-	AUTO_BUF struct buf all = BUF_INIT(ORDER_FILE_MAX);
+	AUTO(os_file_auto) struct os_file *file = NULL;
 	const char *path = window_path(call, log, w);
-	struct order_window inside;
-	struct order_entry entry;
-	size_t pos = ORDER_FILE_HEADER_BYTES;
+	uint64_t end = 0;
 
-	TRY_PLAIN(os_file_read_all(call, path, &all));
-	if (order_file_header(buf_bytes(&all), &inside) || inside.hour_unix != w->hour_unix ||
-	    !node_id_equal(&inside.satellite, &w->satellite)) {
+	TRY_PLAIN(os_file_open(call, path, OS_FILE_READ, &file));
+	TRY_PLAIN(scan_file(call, file, w, visit, arg, &end));
+	if (!end)
 		log_warn("not an order file: left alone", F_STR("file", path));
-		return OK;
-	}
-	while (order_file_next(buf_bytes(&all), &pos, &entry))
-		TRY_PLAIN(visit(call, arg, w, &entry));
 	return OK;
 }
 

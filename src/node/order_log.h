@@ -13,7 +13,8 @@
 #include "base/call.h"
 #include "node/order_file.h"
 
-enum { ORDER_FILE_MAX = 1 << 30 };
+/* A window of more orders than this holds is not to be expected (80 a millisecond). */
+#define ORDER_FILE_MAX (UINT64_C(1) << 37)
 
 struct order_log;
 

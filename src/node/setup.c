@@ -87,10 +87,11 @@ enum err node_create(struct call *call, const char *dir, const struct node_confi
 
 	TRY_PLAIN(check_satellites(call, config));
 	if (config->storage && config->storage[0] && config->storage[0] != '/')
-		return call_fail(call, ERR_CONFIG,
-				 "storage: \"%s\" must be a whole path, beginning with /: the node may "
-				 "be started from another directory",
-				 config->storage);
+		return call_fail(
+			call, ERR_CONFIG,
+			"storage: \"%s\" must be a whole path, beginning with /: the node may "
+			"be started from another directory",
+			config->storage);
 	TRY_PLAIN(os_dir_make(call, dir, true));
 	TRY_PLAIN(exists(call, os_path_join(call, dir, "config"), &have));
 	if (have)

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uint8_t head[ORDER_FILE_HEADER_BYTES];
 		order_file_encode_header(&w, head);
 	}
-	while (order_file_next(file, &pos, &e)) {
+	while (order_file_next(file, &pos, size, &e)) {
 		if (pos <= last || pos > size || e.limit.data < data ||
 		    e.order.data + e.order.len > data + size)
 			abort();

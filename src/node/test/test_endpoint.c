@@ -736,7 +736,7 @@ static void test_orders_kept(void **state)
 		assert_int_equal(os_file_read_all(&net->call,
 						  os_path_join(&net->call, dir, names[i]), &file),
 				 OK);
-		while (order_file_next(buf_bytes(&file), &pos, &e)) {
+		while (order_file_next(buf_bytes(&file), &pos, file.len, &e)) {
 			struct order order;
 			assert_int_equal(order_decode(&net->call, e.order, &order), OK);
 			const struct ticket *all[] = { up, down, gone };
@@ -749,6 +749,33 @@ static void test_orders_kept(void **state)
 		}
 	}
 	assert_int_equal(found, 3);
+	network_start_node(net);
+}
+
+/* Above the limit uploads are refused and downloads are not. */
+static void test_overload(void **state)
+{
+	struct talk talk;
+	AUTO_BUF struct buf got = BUF_INIT(100);
+	uint64_t status = 0;
+
+	(void)state;
+	store(810, 10);
+	network_stop_node(net);
+	net->config.max_requests = 1;
+	network_start_node(net);
+	struct ticket *t = network_ticket(net, PUT, 1000, 811);
+	talk_begin(net, &talk, UPLOAD);
+	assert_int_equal(talk_send(net, &talk, &(struct request){ .limit = t }), OK);
+	assert_int_equal(rpc_flush(&talk.call, talk.stream), OK);
+	assert_int_equal(os_sleep(&talk.call, 100 * NS_PER_MS), OK);
+	t = network_ticket(net, PUT, 1000, 812);
+	assert_int_equal(TALK(UPLOAD, { .limit = t }), STATUS_UNAVAILABLE);
+	t = network_ticket(net, GET, 10, 810);
+	assert_int_equal(network_download(net, t, 0, 10, &got, &status), OK);
+	talk_end(&talk);
+	network_stop_node(net);
+	net->config.max_requests = 0;
 	network_start_node(net);
 }
 
@@ -859,6 +886,7 @@ int main(void)
 		cmocka_unit_test(test_other_calls),
 		cmocka_unit_test(test_check_in),
 		cmocka_unit_test(test_orders_kept),
+		cmocka_unit_test(test_overload),
 		cmocka_unit_test(test_stop_is_quick),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_wrong_clock),
