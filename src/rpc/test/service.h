@@ -4,7 +4,7 @@
 
 #include "rpc/rpc.h"
 
-static enum err vector_echo(struct call *call, void *service, struct rpc_stream *s)
+static enum err serve_echo(struct call *call, void *service, struct rpc_stream *s)
 {
 	struct bytes m;
 
@@ -12,7 +12,7 @@ static enum err vector_echo(struct call *call, void *service, struct rpc_stream 
 	return rpc_send(call, s, &m, 1);
 }
 
-static enum err vector_stream(struct call *call, void *service, struct rpc_stream *s)
+static enum err serve_stream(struct call *call, void *service, struct rpc_stream *s)
 {
 	for (;;) {
 		struct bytes m;
@@ -24,7 +24,7 @@ static enum err vector_stream(struct call *call, void *service, struct rpc_strea
 	}
 }
 
-static enum err vector_fail(struct call *call, void *service, struct rpc_stream *s)
+static enum err serve_fail(struct call *call, void *service, struct rpc_stream *s)
 {
 	struct bytes m;
 
@@ -32,7 +32,7 @@ static enum err vector_fail(struct call *call, void *service, struct rpc_stream 
 	return call_fail(call, ERR_NOT_FOUND, "no such thing");
 }
 
-static enum err vector_hang(struct call *call, void *service, struct rpc_stream *s)
+static enum err serve_hang(struct call *call, void *service, struct rpc_stream *s)
 {
 	struct bytes m;
 	enum err e;
@@ -53,8 +53,8 @@ static enum err vector_ping(struct call *call, void *service, struct rpc_stream 
 }
 
 static const struct rpc_method vector_methods[] = {
-	{ "/vector.Test/Echo", vector_echo },	{ "/vector.Test/Stream", vector_stream },
-	{ "/vector.Test/Fail", vector_fail },	{ "/vector.Test/Hang", vector_hang },
+	{ "/vector.Test/Echo", serve_echo },	{ "/vector.Test/Stream", serve_stream },
+	{ "/vector.Test/Fail", serve_fail },	{ "/vector.Test/Hang", serve_hang },
 	{ "/contact.Contact/PingNode", vector_ping },
 };
 
