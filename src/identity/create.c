@@ -157,10 +157,11 @@ static enum err check_absent(struct call *call, const char *dir)
 		const char *path = os_path_join(call, dir, files[i].name);
 		enum err e = os_stat(call, path, &st);
 		if (e == OK)
-			return call_fail(call, ERR_EXISTS,
-					 "%s exists already and is never overwritten: choose another "
-					 "directory, or move the old identity away",
-					 path);
+			return call_fail(
+				call, ERR_EXISTS,
+				"%s exists already and is never overwritten: choose another "
+				"directory, or move the old identity away",
+				path);
 		if (e != ERR_NOT_FOUND)
 			return e;
 	}

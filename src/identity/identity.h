@@ -8,8 +8,13 @@
 #include "base/call.h"
 #include "crypto/sign.h"
 
-enum { NODE_ID_BYTES = 32, NODE_ID_TEXT_MAX = 64, CHAIN_CERTS_MAX = 8, CHAIN_DER_MAX = 64 << 10,
-       NODE_URL_MAX = 512 };
+enum {
+	NODE_ID_BYTES = 32,
+	NODE_ID_TEXT_MAX = 64,
+	CHAIN_CERTS_MAX = 8,
+	CHAIN_DER_MAX = 64 << 10,
+	NODE_URL_MAX = 512
+};
 
 struct node_id {
 	uint8_t b[NODE_ID_BYTES];
@@ -19,7 +24,10 @@ static inline bool node_id_equal(const struct node_id *a, const struct node_id *
 {
 	return memcmp(a->b, b->b, NODE_ID_BYTES) == 0;
 }
-static inline struct bytes node_id_bytes(const struct node_id *id) { return BYTES(id->b, NODE_ID_BYTES); }
+static inline struct bytes node_id_bytes(const struct node_id *id)
+{
+	return BYTES(id->b, NODE_ID_BYTES);
+}
 bool node_id_is_zero(const struct node_id *id);
 /* Exactly 32 bytes, else ERR_FORMAT. */
 enum err node_id_from_bytes(struct bytes v, struct node_id *ret) MUST_USE;
@@ -31,7 +39,7 @@ unsigned node_id_difficulty(const struct node_id *id);
 
 /* "[storj://]id@host:port?params"; strings live in `a`. */
 struct node_url {
-	struct node_id id;   /* zero when absent */
+	struct node_id id; /* zero when absent */
 	bool has_id;
 	const char *address; /* "host:port", "" when absent */
 	int64_t debounce;
@@ -52,10 +60,11 @@ enum err cert_chain_from_certs(struct call *call, const struct bytes certs[], si
 			       struct cert_chain **ret) MUST_USE;
 void cert_chain_free(struct cert_chain *c);
 size_t cert_chain_count(const struct cert_chain *c);
-struct bytes cert_chain_der(const struct cert_chain *c);          /* concatenation */
+struct bytes cert_chain_der(const struct cert_chain *c); /* concatenation */
 struct bytes cert_chain_cert(const struct cert_chain *c, size_t i);
 /* ERR_UNAUTHENTICATED with fewer than two certificates. */
-enum err cert_chain_node_id(struct call *call, const struct cert_chain *c, struct node_id *ret) MUST_USE;
+enum err cert_chain_node_id(struct call *call, const struct cert_chain *c,
+			    struct node_id *ret) MUST_USE;
 /* The leaf's key; borrowed. */
 const struct public_key *cert_chain_leaf_key(const struct cert_chain *c);
 /* Item 3: the node ID is `expected`, and the leaf is signed by a CA that may sign. */

@@ -23,8 +23,7 @@ static enum err fill(struct call *call, struct net_conn *c)
 	size_t n;
 
 	if (c->in_eof)
-		return call_fail(call, ERR_EOF, "connection closed by %s",
-				 os_sock_remote(c->sock));
+		return call_fail(call, ERR_EOF, "connection closed by %s", os_sock_remote(c->sock));
 	if (!net_buffer_reserve(&c->in, NET_IN_MAX - net_buffer_len(&c->in), NET_IN_MAX))
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a connection");
 	enum err e = os_sock_read(call, c->sock, c->in.data + c->in.end, c->in.cap - c->in.end, &n);
@@ -214,8 +213,7 @@ static enum err read_failed(struct call *call, struct net_conn *c, int r)
 
 	if (why == SSL_ERROR_ZERO_RETURN) {
 		c->in_eof = true;
-		return call_fail(call, ERR_EOF, "connection closed by %s",
-				 os_sock_remote(c->sock));
+		return call_fail(call, ERR_EOF, "connection closed by %s", os_sock_remote(c->sock));
 	}
 	if (why == SSL_ERROR_WANT_READ && !c->out_of_memory)
 		return ERR_WOULD_BLOCK;

@@ -20,8 +20,8 @@ struct net_conn {
 	bool server;
 	bool magic_pending; /* server: the 8 bytes were not seen yet */
 	bool established;
-	bool in_eof;        /* the socket ended; what is in `in` may still be decrypted */
-	bool failed;        /* TLS is beyond repair: nothing may be written any more */
+	bool in_eof;	    /* the socket ended; what is in `in` may still be decrypted */
+	bool failed;	    /* TLS is beyond repair: nothing may be written any more */
 	bool out_of_memory; /* seen inside the BIO, told outside */
 };
 

@@ -13,14 +13,15 @@
 
 enum {
 	NET_MAGIC_BYTES = 8,
-	NET_IN_MAX = 64 << 10,   /* undecrypted bytes held at most */
-	NET_OUT_MAX = 128 << 10, /* encrypted bytes waiting for the socket at most */
+	NET_IN_MAX = 64 << 10,	   /* undecrypted bytes held at most */
+	NET_OUT_MAX = 128 << 10,   /* encrypted bytes waiting for the socket at most */
 	NET_OUT_GATHER = 64 << 10, /* from here on a flush is worth its system call */
 };
 
 /* TLS settings made once from our identity; shared by all threads and connections. */
 struct net_tls;
-enum err net_tls_new(struct call *call, const struct identity *identity, struct net_tls **ret) MUST_USE;
+enum err net_tls_new(struct call *call, const struct identity *identity,
+		     struct net_tls **ret) MUST_USE;
 void net_tls_free(struct net_tls *tls);
 const struct identity *net_tls_identity(const struct net_tls *tls);
 
@@ -50,13 +51,15 @@ const char *net_remote(const struct net_conn *c);
 struct os_sock *net_sock(struct net_conn *c);
 
 /* Decrypted bytes, waiting for them: at least one.  ERR_EOF at a clean or bare end. */
-enum err net_read(struct call *call, struct net_conn *c, void *buf, size_t cap, size_t *ret_n) MUST_USE;
+enum err net_read(struct call *call, struct net_conn *c, void *buf, size_t cap,
+		  size_t *ret_n) MUST_USE;
 /* What can be had without waiting: OK, or ERR_WOULD_BLOCK. */
 enum err net_try_read(struct call *call, struct net_conn *c, void *buf, size_t cap,
 		      size_t *ret_n) MUST_USE;
 /* Encrypts into the out buffer (full 16 KiB records as far as the data goes).  Never waits:
  * ERR_WOULD_BLOCK when the out buffer is full; *ret_n says how much was taken. */
-enum err net_try_write(struct call *call, struct net_conn *c, struct bytes data, size_t *ret_n) MUST_USE;
+enum err net_try_write(struct call *call, struct net_conn *c, struct bytes data,
+		       size_t *ret_n) MUST_USE;
 /* Moves buffered records to the socket without waiting: OK when all is out, or ERR_WOULD_BLOCK. */
 enum err net_try_flush(struct call *call, struct net_conn *c) MUST_USE;
 /* Waits until the socket is readable or, if flushing, writable (the loops above it live in rpc). */

@@ -35,10 +35,22 @@ const struct net_conn *rpc_conn_net(const struct rpc_conn *c)
 	return c->net;
 }
 
-/* Late packets of ended streams are read and forgotten here; an end is noticed. */
+enum { LATE_ROUNDS_MAX = 512 }; /* reads of a cancelled call's answer, up to 16 MiB */
+
+/* Late packets of ended streams are read and forgotten here; an end is noticed.  A peer that does
+ * not stop sending is not waited for. */
 static bool is_free(struct call *call, struct rpc_conn *c)
 {
-	return !c->broken && !c->stream.open && !c->mid_frame && conn_take(call, c) == OK;
+	if (c->broken || c->stream.open || c->mid_frame)
+		return false;
+	for (unsigned i = 0; i < LATE_ROUNDS_MAX; i++) {
+		if (conn_pump(call, c))
+			return false;
+		enum err e = conn_fill(call, c);
+		if (e)
+			return e == ERR_WOULD_BLOCK;
+	}
+	return false;
 }
 
 bool rpc_conn_reusable(struct rpc_conn *c)
@@ -81,7 +93,8 @@ enum err rpc_open(struct call *call, struct rpc_conn *c, const char *method,
 }
 
 /* Tells the peer that we are done, if that is possible without waiting.  A call given up before its
- * answer is cancelled: to be closed is an error for a peer that is still at work (transport.md 7.6). */
+ * answer is cancelled: to be closed is an error for a peer that is still at work
+ * (transport.md 7.6). */
 static void send_end(struct rpc_conn *c)
 {
 	AUTO_CALL struct call call = CALL_INIT;

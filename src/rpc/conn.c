@@ -14,6 +14,11 @@
 enum {
 	READ_WANT = 16 << 10, /* one record fits at least */
 	FINISH_SECONDS = 5,   /* to finish a frame for a peer that ended the stream */
+	TAKE_ROUNDS_MAX = 64, /* reads in a row between two writes */
+	/* What a server waits for a peer in one operation if its call has no deadline: to send as
+	 * the reference node does (transport.md 10), to take a little of what is sent. */
+	PEER_SENDS_SECONDS = 30 * 60,
+	PEER_TAKES_SECONDS = 10 * 60,
 };
 
 void conn_init(struct rpc_conn *c, struct net_conn *net, bool server)
@@ -141,8 +146,9 @@ static void take_error(struct rpc_conn *c, struct bytes body)
 
 static enum err protocol_error(struct call *call, struct rpc_conn *c, const char *what)
 {
-	return conn_break(call, c, call_fail(call, ERR_PROTOCOL, "%s broke the protocol: %s",
-					     net_remote(c->net), what));
+	return conn_break(call, c,
+			  call_fail(call, ERR_PROTOCOL, "%s broke the protocol: %s",
+				    net_remote(c->net), what));
 }
 
 /* A packet of the live stream (transport.md 7.5). */
@@ -254,15 +260,32 @@ static bool inbox_has_room(const struct rpc_conn *c)
 
 enum err conn_take(struct call *call, struct rpc_conn *c)
 {
-	enum err e = OK;
-
-	while (!e) {
+	for (unsigned i = 0; i < TAKE_ROUNDS_MAX; i++) {
 		TRY_PLAIN(conn_pump(call, c));
 		if (!inbox_has_room(c))
 			return OK;
-		e = conn_fill(call, c);
+		enum err e = conn_fill(call, c);
+		if (e == ERR_WOULD_BLOCK)
+			return OK;
+		TRY_PLAIN(e);
 	}
-	return e == ERR_WOULD_BLOCK ? OK : e;
+	return conn_pump(call, c);
+}
+
+enum err conn_wait(struct call *call, struct rpc_conn *c, bool read, bool write)
+{
+	struct call limited;
+	int64_t seconds = write ? PEER_TAKES_SECONDS : PEER_SENDS_SECONDS;
+
+	if (!c->server || call->deadline_ns != CALL_NO_DEADLINE)
+		return net_wait(call, c->net, read, write);
+	call_init_child(&limited, call);
+	os_call_limit(&limited, seconds * NS_PER_SEC);
+	enum err e = net_wait(&limited, c->net, read, write);
+	if (e)
+		call_copy_error(call, &limited);
+	call_fini(&limited);
+	return e;
 }
 
 /* ---- writing ---- */
@@ -271,7 +294,7 @@ enum err conn_take(struct call *call, struct rpc_conn *c)
  * or the connection would be lost to the next call; but not for long. */
 static enum err wait_socket(struct call *call, struct rpc_conn *c, bool read, bool write)
 {
-	enum err e = net_wait(call, c->net, read, write);
+	enum err e = conn_wait(call, c, read, write);
 
 	if (e == ERR_CANCELED && c->cancel && c->stream.ended && c->mid_frame) {
 		struct call finish;
@@ -389,8 +412,10 @@ static enum err write_frame(struct call *call, struct rpc_conn *c, struct frame_
 enum err conn_packet(struct call *call, struct rpc_conn *c, enum packet_kind kind, bool control,
 		     const struct bytes *parts, size_t count)
 {
-	struct frame_header h = { .stream = c->stream.id, .message = ++c->stream.message,
-				  .kind = kind, .control = control };
+	struct frame_header h = { .stream = c->stream.id,
+				  .message = ++c->stream.message,
+				  .kind = kind,
+				  .control = control };
 	size_t left = 0, offset = 0;
 
 	if (c->broken)

@@ -73,8 +73,8 @@ static struct bytes take_tagged(struct wire *w, uint8_t tag)
 	return w->failed ? BYTES_NONE : wire_take(w, (size_t)n);
 }
 
-enum err metadata_parse(struct bytes body, void (*each)(void *arg, struct bytes key, struct bytes value),
-			void *arg)
+enum err metadata_parse(struct bytes body,
+			void (*each)(void *arg, struct bytes key, struct bytes value), void *arg)
 {
 	struct wire w = wire_read(body);
 

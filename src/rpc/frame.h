@@ -33,19 +33,21 @@ struct frame_header {
 
 /* Writes a header at p (room for FRAME_HEADER_MAX); returns its length. */
 size_t frame_put_header(uint8_t *p, const struct frame_header *h);
-/* Parses the header at the front: OK, ERR_WOULD_BLOCK when cut off, ERR_PROTOCOL for a bad varint. */
+/* Parses the header at the front: OK, ERR_WOULD_BLOCK when cut off, ERR_PROTOCOL for a bad varint.
+ */
 enum err frame_parse_header(struct bytes v, struct frame_header *ret, size_t *ret_len) MUST_USE;
 
 /* Body of an Error packet.  The text is a view. */
 struct bytes error_body_parse(struct bytes body, uint64_t *ret_code);
 /* Strict check of an InvokeMetadata body; `each` (may be NULL) gets the pairs in order. */
-enum err metadata_parse(struct bytes body, void (*each)(void *arg, struct bytes key, struct bytes value),
+enum err metadata_parse(struct bytes body,
+			void (*each)(void *arg, struct bytes key, struct bytes value),
 			void *arg) MUST_USE;
 void metadata_add(struct buf *out, struct bytes key, struct bytes value);
 
 struct packet {
 	uint64_t stream, message;
-	uint64_t at;  /* position of the data, for packet_reader_data */
+	uint64_t at; /* position of the data, for packet_reader_data */
 	uint32_t len;
 	uint8_t kind;
 	bool control;
@@ -62,22 +64,22 @@ struct packet {
 struct packet_reader {
 	uint8_t *data;
 	size_t cap;
-	uint64_t base;       /* position of data[0] */
+	uint64_t base;	     /* position of data[0] */
 	uint64_t parse, end; /* unparsed bytes: [parse, end) */
-	uint64_t keep;       /* first packet given out and not yet used; UINT64_MAX = none */
-	bool pinned;         /* a packet before `keep` is in a caller's hands as a view */
-	uint8_t *held;       /* former buffer that the pinned view lies in */
+	uint64_t keep;	     /* first packet given out and not yet used; UINT64_MAX = none */
+	bool pinned;	     /* a packet before `keep` is in a caller's hands as a view */
+	uint8_t *held;	     /* former buffer that the pinned view lies in */
 
-	uint64_t max;          /* data bytes of one packet of the live stream */
-	uint64_t live;         /* other streams' packets may have PACKET_INVOKE_MAX bytes */
+	uint64_t max;	       /* data bytes of one packet of the live stream */
+	uint64_t live;	       /* other streams' packets may have PACKET_INVOKE_MAX bytes */
 	uint64_t drop_through; /* packets of streams up to here are read and forgotten */
 
 	uint64_t next_stream, next_message; /* the lowest id that may come */
-	struct packet packet;               /* being joined */
+	struct packet packet;		    /* being joined */
 	uint64_t packet_len;
 	uint64_t frame_left; /* data bytes of the present frame that are still to come */
 	bool joining, dropping, in_frame, frame_done;
-	enum err broken;     /* sticky */
+	enum err broken; /* sticky */
 };
 
 void packet_reader_init(struct packet_reader *r, uint64_t max);

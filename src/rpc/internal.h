@@ -7,10 +7,10 @@
 #include "rpc/rpc.h"
 
 enum {
-	RPC_STAGING = 16 << 10,   /* one full TLS record */
+	RPC_STAGING = 16 << 10,	   /* one full TLS record */
 	RPC_FRAME_MAX = 128 << 10, /* larger messages are cut, so that a frame is soon finished */
-	RPC_READY_MAX = 64,       /* messages taken in and not yet received */
-	RPC_TEXT_MAX = 400,       /* of a peer's error text */
+	RPC_READY_MAX = 64,	   /* messages taken in and not yet received */
+	RPC_TEXT_MAX = 400,	   /* of a peer's error text */
 };
 
 /* How the peer ended the stream before its time. */
@@ -20,7 +20,7 @@ struct rpc_stream {
 	struct rpc_conn *conn;
 	uint64_t id;
 	uint64_t message; /* id of our newest packet */
-	bool open;        /* between open and end, on our side */
+	bool open;	  /* between open and end, on our side */
 	bool sent_close_send, got_close_send;
 	bool answered; /* a message of the peer was taken */
 	enum stream_end ended;
@@ -32,7 +32,7 @@ struct rpc_stream {
 struct rpc_conn {
 	struct net_conn *net;
 	bool server;
-	bool mid_frame; /* a frame is begun and not finished: nothing else may be written */
+	bool mid_frame;	 /* a frame is begun and not finished: nothing else may be written */
 	enum err broken; /* not usable any more; broken_text says why */
 	char broken_text[128];
 
@@ -68,8 +68,10 @@ enum err conn_broken(struct call *call, const struct rpc_conn *c);
 enum err conn_pump(struct call *call, struct rpc_conn *c) MUST_USE;
 /* Reads what is there without waiting: OK, ERR_WOULD_BLOCK, or the connection is broken. */
 enum err conn_fill(struct call *call, struct rpc_conn *c) MUST_USE;
-/* Takes in what can be had without waiting, up to the inbox limits. */
+/* Takes in what can be had without waiting, up to the inbox limits and a number of reads. */
 enum err conn_take(struct call *call, struct rpc_conn *c) MUST_USE;
+/* net_wait; on a server with an end even if the call has none, so that no peer keeps a worker. */
+enum err conn_wait(struct call *call, struct rpc_conn *c, bool read, bool write) MUST_USE;
 /* Puts a packet into the buffers; waits only when they are full. */
 enum err conn_packet(struct call *call, struct rpc_conn *c, enum packet_kind kind, bool control,
 		     const struct bytes *parts, size_t count) MUST_USE;

@@ -12,8 +12,9 @@ enum {
 void packet_reader_init(struct packet_reader *r, uint64_t max)
 {
 	/* The first id of a connection must be at least (1, 1). */
-	*r = (struct packet_reader){ .keep = UINT64_MAX, .max = max, .next_stream = 1,
-				     .next_message = 1 };
+	*r = (struct packet_reader){
+		.keep = UINT64_MAX, .max = max, .next_stream = 1, .next_message = 1
+	};
 }
 
 void packet_reader_fini(struct packet_reader *r)
@@ -98,8 +99,9 @@ static enum err begin_frame(struct call *call, struct packet_reader *r,
 	bool same = r->joining && h->stream == r->packet.stream && h->message == r->packet.message;
 	if (!same) {
 		/* An unfinished older packet is forgotten: its sender gave it up. */
-		r->packet = (struct packet){ .stream = h->stream, .message = h->message,
-					     .at = r->parse, .kind = h->kind };
+		r->packet = (struct packet){
+			.stream = h->stream, .message = h->message, .at = r->parse, .kind = h->kind
+		};
 		r->packet_len = 0;
 		r->joining = true;
 		r->dropping = h->stream <= r->drop_through;

@@ -1,4 +1,5 @@
-/* Idle client connections by peer (transport.md 7.6).  Nothing is dialed or closed under the lock. */
+/* Idle client connections by peer (transport.md 7.6).  Nothing is dialed or closed under the lock.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ struct rpc_pool {
 	const struct net_tls *tls;
 	struct rpc_pool_limits limits;
 	struct rpc_conn *idle; /* newest first */
-	unsigned out;          /* connections that callers have */
+	unsigned out;	       /* connections that callers have */
 };
 
 enum err rpc_pool_new(struct call *call, const struct net_tls *tls, struct rpc_pool_limits limits,
@@ -93,8 +94,8 @@ static void expire(struct rpc_pool *p, struct rpc_conn **closing)
 	}
 }
 
-static struct rpc_conn *take_idle(struct rpc_pool *p, const struct node_id *id,
-				  const char *address, struct rpc_conn **closing)
+static struct rpc_conn *take_idle(struct rpc_pool *p, const struct node_id *id, const char *address,
+				  struct rpc_conn **closing)
 {
 	struct rpc_conn *found = NULL;
 

@@ -12,8 +12,8 @@
 #include "proto/proto.h"
 
 enum {
-	RPC_PACKET_MAX = 4 << 20,   /* bytes of one packet's data, as the reference reader */
-	RPC_INBOX_MAX = 1 << 20,    /* with this many bytes of packets waiting we read no further */
+	RPC_PACKET_MAX = 4 << 20, /* bytes of one packet's data, as the reference reader */
+	RPC_INBOX_MAX = 1 << 20,  /* with this many bytes of packets waiting we read no further */
 	RPC_METHOD_MAX = 256,
 };
 
@@ -86,8 +86,10 @@ void rpc_pool_put(struct rpc_pool *p, struct rpc_conn *c);
 
 /* Handles one call.  Unary handlers receive one message and send one.  The error a handler returns
  * goes to the peer as Error packet with the call's text and status; OK ends with CloseSend.
- * The call's deadline is none unless the handler sets one; it is cancelled when the peer cancels or
- * vanishes (noticed whenever the handler waits on its stream, and by rpc_try_recv). */
+ * The call's deadline is none unless the handler sets one (a peer that sends nothing for 30
+ * minutes, or takes nothing for 10, ends it with ERR_DEADLINE all the same); it is cancelled when
+ * the peer cancels or vanishes (noticed whenever the handler waits on its stream or sends much, and
+ * by rpc_try_recv and rpc_flush). */
 typedef enum err rpc_handler(struct call *call, void *service, struct rpc_stream *stream);
 
 struct rpc_method {
@@ -97,14 +99,14 @@ struct rpc_method {
 
 struct rpc_server;
 struct rpc_server_config {
-	const struct net_tls *tls;        /* borrowed */
-	const char *address;              /* listens here */
+	const struct net_tls *tls;	  /* borrowed */
+	const char *address;		  /* listens here */
 	const struct rpc_method *methods; /* borrowed */
 	size_t methods_count;
-	void *service;                    /* handed to handlers */
-	unsigned connections_max;         /* 0 = 5000; further ones are closed at once */
-	unsigned active_max;              /* calls at a time; 0 = 512; beyond: Unavailable "overloaded" */
-	int64_t handshake_ns_max;         /* magic + TLS; 0 = 15 s */
+	void *service;		  /* handed to handlers */
+	unsigned connections_max; /* 0 = 5000; further ones are closed at once */
+	unsigned active_max;	  /* calls at a time; 0 = 512; beyond: Unavailable "overloaded" */
+	int64_t handshake_ns_max; /* magic + TLS; 0 = 15 s */
 };
 enum err rpc_server_start(struct call *call, const struct rpc_server_config *config,
 			  struct rpc_server **ret) MUST_USE;

@@ -24,11 +24,13 @@ enum {
 	DEFAULT_CONNECTIONS = 5000,
 	DEFAULT_ACTIVE = 512,
 	DEFAULT_HANDSHAKE_SECONDS = 15,
-	ANSWER_SECONDS = 60,       /* for a peer to take the end of an answer */
-	IDLE_SECONDS_MIN = 150,    /* idle connections younger than this are never closed for room */
+	ANSWER_SECONDS = 60,	/* for a peer to take the end of an answer */
+	IDLE_SECONDS_MIN = 150, /* idle connections younger than this are never closed for room */
 	BATCH = 64,
 	ACCEPT_RETRY_MS = 50,
 	REFUSE_ROUNDS_MAX = 64,
+	SERVE_ROUNDS_MAX = 8192, /* reads in a row that begin no call, up to 256 MiB */
+	SHAKE_SECONDS_MIN = 1,	 /* handshakes older than this give way when room is wanted */
 	SHAKE_QUEUE_MAX = 1024,
 };
 
@@ -54,18 +56,19 @@ struct rpc_server {
 	const struct rpc_method **by_name; /* sorted */
 	struct os_listener *listener;
 	struct os_poller *poller;
-	struct os_pool *pool;       /* calls */
-	struct os_pool *shake_pool; /* handshakes, so that they and calls cannot starve each other */
+	struct os_pool *pool; /* calls */
+	struct os_pool
+		*shake_pool; /* handshakes, so that they and calls cannot starve each other */
 	struct os_thread *accept_thread, *poll_thread;
 	struct os_cancel accept_cancel; /* of the accept thread */
-	struct os_cancel cancel;        /* of all calls */
+	struct os_cancel cancel;	/* of all calls */
 
 	struct os_mutex lock;
 	struct os_cond changed;
 	struct conn_list shaking; /* handshakes, whether parked or busy */
-	struct conn_list idle;    /* parked between calls */
-	unsigned count;           /* connections */
-	unsigned want_room;       /* connections that were turned away since the poller looked */
+	struct conn_list idle;	  /* parked between calls */
+	unsigned count;		  /* connections */
+	unsigned want_room;	  /* connections that were turned away since the poller looked */
 	bool poll_stop;
 	_Atomic bool stopping;
 	bool has_cancel, has_accept_cancel;
@@ -114,8 +117,9 @@ static struct os_sock *conn_sock(struct server_conn *c)
 	return c->rpc.net ? net_sock(c->rpc.net) : c->sock;
 }
 
-/* Leaves the connection to the poller.  c is not the caller's any more.  Arming the watch and giving
- * the connection up are one step under the lock (nothing in it waits): the watch may fire at once. */
+/* Leaves the connection to the poller.  c is not the caller's any more.  Arming the watch and
+ * giving the connection up are one step under the lock (nothing in it waits): the watch may fire at
+ * once. */
 static void park(struct server_conn *c)
 {
 	struct rpc_server *s = c->server;
@@ -243,18 +247,21 @@ static bool serve_call(struct server_conn *sc)
 static enum err serve(struct call *call, struct server_conn *sc)
 {
 	struct rpc_conn *c = &sc->rpc;
+	unsigned idle_rounds = 0;
 
-	for (;;) {
+	while (idle_rounds < SERVE_ROUNDS_MAX) {
 		TRY_PLAIN(conn_pump(call, c));
-		if (c->has_invoke) {
-			if (!serve_call(sc))
-				return ERR_CLOSED;
-			if (sc->server->stopping)
-				return ERR_CLOSED;
-		} else {
+		if (!c->has_invoke) {
+			idle_rounds++;
 			TRY_PLAIN(conn_fill(call, c));
+			continue;
 		}
+		idle_rounds = 0;
+		if (!serve_call(sc) || sc->server->stopping)
+			return ERR_CLOSED;
 	}
+	return call_fail(call, ERR_PROTOCOL, "%s sends and sends but calls nothing",
+			 net_remote(c->net));
 }
 
 static enum err shake(struct call *call, struct server_conn *sc)
@@ -374,7 +381,10 @@ static struct server_conn *next_to_close(struct rpc_server *s, int64_t now, int6
 
 	while ((c = s->shaking.first)) {
 		int64_t end = c->since_ns + s->config.handshake_ns_max;
-		if (end > now && !s->poll_stop) {
+		bool give_way = s->want_room && now - c->since_ns > SHAKE_SECONDS_MIN * NS_PER_SEC;
+		if (give_way)
+			s->want_room--;
+		if (end > now && !s->poll_stop && !give_way) {
 			*ret_ns = end;
 			break;
 		}
@@ -384,8 +394,8 @@ static struct server_conn *next_to_close(struct rpc_server *s, int64_t now, int6
 			return c;
 	}
 	c = s->idle.first;
-	if (c && (s->poll_stop ||
-		  (s->want_room && now - c->since_ns > IDLE_SECONDS_MIN * NS_PER_SEC))) {
+	if (c &&
+	    (s->poll_stop || (s->want_room && now - c->since_ns > IDLE_SECONDS_MIN * NS_PER_SEC))) {
 		if (s->want_room)
 			s->want_room--;
 		list_remove(c);

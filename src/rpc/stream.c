@@ -86,7 +86,7 @@ static struct bytes pop_ready(struct rpc_conn *c)
 	c->ready_len--;
 	c->ready_bytes -= p.len;
 	c->reader.pinned = true;
-	c->reader.keep = c->ready_len ? c->ready[c->ready_first].at
+	c->reader.keep = c->ready_len	 ? c->ready[c->ready_first].at
 			 : c->has_invoke ? c->invoke.at
 					 : UINT64_MAX;
 	return packet_reader_data(&c->reader, &p);
@@ -146,7 +146,7 @@ enum err rpc_recv(struct call *call, struct rpc_stream *s, struct bytes *ret)
 		e = conn_try_flush(call, c);
 		if (e && e != ERR_WOULD_BLOCK)
 			continue;
-		TRY_PLAIN(explain(call, s, net_wait(call, c->net, true, e == ERR_WOULD_BLOCK)));
+		TRY_PLAIN(explain(call, s, conn_wait(call, c, true, e == ERR_WOULD_BLOCK)));
 	}
 }
 

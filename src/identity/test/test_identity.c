@@ -43,7 +43,8 @@ static void node_ids(void **state)
 	size_t i;
 
 	for (size_t l = 0; l < ARRAY_LEN(lists); l++)
-		json_array_foreach(json_object_get(root, lists[l]), i, v) {
+		json_array_foreach(json_object_get(root, lists[l]), i, v)
+		{
 			struct node_id id = id_of(&a, v, "bytes_hex");
 			node_id_text(&id, text);
 			assert_string_equal(text, vector_text(v, "string"));
@@ -52,7 +53,8 @@ static void node_ids(void **state)
 				id = id_of(&a, v, "string_decodes_to_hex");
 			assert_true(node_id_equal(&back, &id));
 			if (json_object_get(v, "difficulty"))
-				assert_int_equal(node_id_difficulty(&id), vector_int(v, "difficulty"));
+				assert_int_equal(node_id_difficulty(&id),
+						 vector_int(v, "difficulty"));
 			else
 				assert_true(node_id_is_zero(&id));
 		}
@@ -72,7 +74,8 @@ static void node_urls(void **state)
 	size_t i;
 
 	call_init(&call);
-	json_array_foreach(json_object_get(root, "node_urls"), i, v) {
+	json_array_foreach(json_object_get(root, "node_urls"), i, v)
+	{
 		AUTO_BUF struct buf out = BUF_INIT(NODE_URL_MAX);
 		struct node_id id = id_of(&a, v, "id_hex");
 		must(&call, node_url_parse(&call, &a, bytes_str(vector_text(v, "input")), &url));
@@ -86,14 +89,20 @@ static void node_urls(void **state)
 		node_url_add(&out, &url);
 		assert_string_equal(buf_cstr(&out), vector_text(v, "canonical"));
 	}
-	json_array_foreach(json_object_get(root, "invalid_node_urls"), i, v) {
+	json_array_foreach(json_object_get(root, "invalid_node_urls"), i, v)
+	{
 		assert_int_equal(node_url_parse(&call, &a, bytes_str(json_string_value(v)), &url),
 				 ERR_FORMAT);
 		assert_true(call.error[0]);
 	}
 	static const char *const bad[] = {
-		"@host:1", "host:7777x", "storj://host:1?debounce=x", "host:1?f=1ffffffffffffffff",
-		"host:1?noise_pub=0OIl", "STORJ://host:1", "h\x01st:1",
+		"@host:1",
+		"host:7777x",
+		"storj://host:1?debounce=x",
+		"host:1?f=1ffffffffffffffff",
+		"host:1?noise_pub=0OIl",
+		"STORJ://host:1",
+		"h\x01st:1",
 	};
 	for (i = 0; i < ARRAY_LEN(bad); i++)
 		assert_int_equal(node_url_parse(&call, &a, bytes_str(bad[i]), &url), ERR_FORMAT);
@@ -166,10 +175,10 @@ static void identities(void **state)
 	size_t i;
 
 	call_init(&call);
-	json_array_foreach(json_object_get(root, "identities"), i, v)
-		check_identity(&call, &a, v);
+	json_array_foreach(json_object_get(root, "identities"), i, v) check_identity(&call, &a, v);
 	assert_int_equal(i, 3);
-	json_array_foreach(json_object_get(root, "invalid"), i, v) {
+	json_array_foreach(json_object_get(root, "invalid"), i, v)
+	{
 		AUTO_BUF struct buf der = BUF_INIT(CHAIN_DER_MAX);
 		struct bytes pem = bytes_str(vector_text(v, "chain_pem"));
 		struct cert_chain *chain;
@@ -182,10 +191,9 @@ static void identities(void **state)
 	json_t *list = json_object_get(root, "identities");
 	struct identity *id;
 	assert_int_equal(
-		identity_from_pem(&call,
-				  bytes_str(vector_text(json_array_get(list, 0), "identity_cert_pem")),
-				  bytes_str(vector_text(json_array_get(list, 1), "identity_key_pem")),
-				  &id),
+		identity_from_pem(
+			&call, bytes_str(vector_text(json_array_get(list, 0), "identity_cert_pem")),
+			bytes_str(vector_text(json_array_get(list, 1), "identity_key_pem")), &id),
 		ERR_INVALID);
 	call_fini(&call);
 	arena_free(&a);
@@ -225,7 +233,8 @@ static void pem_blocks(void **state)
 
 	buf_add_str(&text, "words before\r\n");
 	pem_add(&text, "OTHER", bytes_str("x"));
-	pem_add(&text, "CERTIFICATE", bytes_str("fifty bytes of something longer than one line of it"));
+	pem_add(&text, "CERTIFICATE",
+		bytes_str("fifty bytes of something longer than one line of it"));
 	struct bytes at = buf_bytes(&text);
 	assert_int_equal(pem_next(&at, "CERTIFICATE", &der, &matched), OK);
 	assert_false(matched);
@@ -235,7 +244,8 @@ static void pem_blocks(void **state)
 			   bytes_str("fifty bytes of something longer than one line of it"));
 	assert_int_equal(pem_next(&at, "CERTIFICATE", &der, &matched), ERR_NOT_FOUND);
 	static const char *const bad[] = {
-		"-----BEGIN A-----\nQQ==\n", "-----BEGIN A-----\nQQ==\n-----END B-----\n",
+		"-----BEGIN A-----\nQQ==\n",
+		"-----BEGIN A-----\nQQ==\n-----END B-----\n",
 		"-----BEGIN A-----\n!!!!\n-----END A-----\n",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -267,8 +277,9 @@ static void create_and_load(void **state)
 {
 	char tmp[] = "/tmp/acre-identity-XXXXXX", dir[100], cert[200], key[200];
 	uint64_t tried = 0;
-	struct identity_search search = { .difficulty = 10, .threads = 2, .progress = count_ticks,
-					  .progress_arg = &tried };
+	struct identity_search search = {
+		.difficulty = 10, .threads = 2, .progress = count_ticks, .progress_arg = &tried
+	};
 	struct identity *id;
 	struct node_id made;
 	struct call call;

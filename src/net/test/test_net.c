@@ -334,7 +334,8 @@ static void who_may_connect(void **state)
 			assert_true(foreign_step(&w, &f, read_some) <= 0);
 		foreign_stop(&w, &f);
 		if (w.accept_err != cases[i].want)
-			print_error("case %zu: %s (%s)\n", i, err_name(w.accept_err), w.accept_text);
+			print_error("case %zu: %s (%s)\n", i, err_name(w.accept_err),
+				    w.accept_text);
 		assert_int_equal(w.accept_err, cases[i].want);
 		world_stop(&w);
 	}

@@ -53,8 +53,8 @@ static enum err vector_ping(struct call *call, void *service, struct rpc_stream 
 }
 
 static const struct rpc_method vector_methods[] = {
-	{ "/vector.Test/Echo", serve_echo },	{ "/vector.Test/Stream", serve_stream },
-	{ "/vector.Test/Fail", serve_fail },	{ "/vector.Test/Hang", serve_hang },
+	{ "/vector.Test/Echo", serve_echo },	      { "/vector.Test/Stream", serve_stream },
+	{ "/vector.Test/Fail", serve_fail },	      { "/vector.Test/Hang", serve_hang },
 	{ "/contact.Contact/PingNode", vector_ping },
 };
 

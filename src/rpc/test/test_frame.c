@@ -31,10 +31,15 @@ static void frames(void **state)
 	struct arena a = { 0 };
 	size_t i;
 
-	json_array_foreach(json_object_get(root, "frames"), i, v) {
-		struct bytes want = vector_hex(&a, v, "frame_hex"), data = vector_hex(&a, v, "data_hex");
-		struct frame_header h = { number(v, "stream"), number(v, "message"), data.len,
-					  (uint8_t)number(v, "kind"), vector_bool(v, "control"),
+	json_array_foreach(json_object_get(root, "frames"), i, v)
+	{
+		struct bytes want = vector_hex(&a, v, "frame_hex"),
+			     data = vector_hex(&a, v, "data_hex");
+		struct frame_header h = { number(v, "stream"),
+					  number(v, "message"),
+					  data.len,
+					  (uint8_t)number(v, "kind"),
+					  vector_bool(v, "control"),
 					  vector_bool(v, "done") };
 		struct frame_header back;
 		uint8_t head[FRAME_HEADER_MAX];
@@ -61,7 +66,8 @@ static void varints(void **state)
 	size_t i, n;
 	struct frame_header h;
 
-	json_array_foreach(json_object_get(root, "varints"), i, v) {
+	json_array_foreach(json_object_get(root, "varints"), i, v)
+	{
 		struct bytes hex = vector_hex(&a, v, "hex");
 		uint8_t frame[FRAME_HEADER_MAX] = { 5 };
 		memcpy(frame + 1, hex.data, hex.len);
@@ -123,7 +129,8 @@ static void reader_rules(void **state)
 	struct arena a = { 0 };
 	size_t i;
 
-	json_array_foreach(json_object_get(root, "reader"), i, v) {
+	json_array_foreach(json_object_get(root, "reader"), i, v)
+	{
 		struct bytes in = vector_hex(&a, v, "bytes_hex");
 		bool ends = strcmp(vector_text(v, "end"), "eof") == 0;
 		for (size_t step = 1; step <= in.len; step++)
@@ -142,7 +149,8 @@ static void error_bodies(void **state)
 	uint64_t code;
 	size_t i;
 
-	json_array_foreach(json_object_get(root, "error_bodies"), i, v) {
+	json_array_foreach(json_object_get(root, "error_bodies"), i, v)
+	{
 		struct bytes text = error_body_parse(vector_hex(&a, v, "hex"), &code);
 		assert_int_equal(code, number(v, "code"));
 		assert_bytes_equal(text, bytes_str(vector_text(v, "message")));
@@ -170,7 +178,8 @@ static void metadata(void **state)
 	struct arena a = { 0 };
 	size_t i;
 
-	json_array_foreach(json_object_get(root, "metadata"), i, v) {
+	json_array_foreach(json_object_get(root, "metadata"), i, v)
+	{
 		AUTO_BUF struct buf out = BUF_INIT(4096);
 		json_t *pairs = json_object_get(v, "pairs"), *value;
 		struct bytes hex = vector_hex(&a, v, "hex");
@@ -184,10 +193,11 @@ static void metadata(void **state)
 			assert_int_equal(metadata_parse(BYTES(hex.data, cut), NULL, NULL),
 					 ERR_PROTOCOL);
 	}
-	static const char *const bad[] = { "120a", "0a021200", "0a0612001200", "0a050a00120000",
-					   "0a040a0112", "0a0a0a036b6579" };
+	static const char *const bad[] = { "120a",	     "0a021200",   "0a0612001200",
+					   "0a050a00120000", "0a040a0112", "0a0a0a036b6579" };
 	for (i = 0; i < ARRAY_LEN(bad); i++)
-		assert_int_equal(metadata_parse(vector_unhex(&a, bad[i]), NULL, NULL), ERR_PROTOCOL);
+		assert_int_equal(metadata_parse(vector_unhex(&a, bad[i]), NULL, NULL),
+				 ERR_PROTOCOL);
 	assert_int_equal(metadata_parse(BYTES_NONE, NULL, NULL), OK);
 	arena_free(&a);
 	json_decref(root);

@@ -117,7 +117,8 @@ static void silent_peers_hold_no_worker(void **state)
 	for (int i = 0; i < SILENT; i++) {
 		s[i] = tcp(&p);
 		if (i % 3)
-			write_all(&p, s[i], bytes_str(i % 3 == 1 ? "DRPC" : "DRPC!!!1\x16\x03\x01"));
+			write_all(&p, s[i],
+				  bytes_str(i % 3 == 1 ? "DRPC" : "DRPC!!!1\x16\x03\x01"));
 	}
 	int64_t from = os_clock_mono_ns();
 	still_serves(&p);
@@ -165,8 +166,8 @@ static void expect_broken(struct peers *p, struct raw *r)
 
 static void protocol_errors_close(void **state)
 {
-	static const uint8_t bad_varint[12] = { 3, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
-						0x80, 0x80, 0x80 };
+	static const uint8_t bad_varint[12] = { 3,    0x80, 0x80, 0x80, 0x80, 0x80,
+						0x80, 0x80, 0x80, 0x80, 0x80, 0x80 };
 	struct bytes none = BYTES_NONE, echo = bytes_str("/vector.Test/Hang");
 	struct peers p;
 	struct raw r;
@@ -181,7 +182,8 @@ static void protocol_errors_close(void **state)
 	expect_broken(&p, &r);
 	/* Larger than an Invoke may be. */
 	raw_dial(&p, &r);
-	raw_frame(&p.call, &r, FRAME(1, 1, PACKET_INVOKE_MAX + 1, PACKET_INVOKE, false, true), echo);
+	raw_frame(&p.call, &r, FRAME(1, 1, PACKET_INVOKE_MAX + 1, PACKET_INVOKE, false, true),
+		  echo);
 	expect_broken(&p, &r);
 	/* A message of no call. */
 	raw_dial(&p, &r);
@@ -371,11 +373,14 @@ static void bad_server_main(void *arg)
 		raw_frame(&call, &r, FRAME(1, 1, 0, PACKET_INVOKE, false, true), x);
 		break;
 	case 5: /* too large */
-		raw_frame(&call, &r, FRAME(1, 1, RPC_PACKET_MAX + 1, PACKET_MESSAGE, false, true), x);
+		raw_frame(&call, &r, FRAME(1, 1, RPC_PACKET_MAX + 1, PACKET_MESSAGE, false, true),
+			  x);
 		break;
 	case 6: /* an error that says nothing, with bytes for the terminal */
 		raw_frame(&call, &r, FRAME(1, 1, 0, PACKET_ERROR, false, true),
-			  BYTES("\0\0\0\0\0\0\0\x05" "a\x1b[2Jb", 14));
+			  BYTES("\0\0\0\0\0\0\0\x05"
+				"a\x1b[2Jb",
+				14));
 		break;
 	case 7: /* closes instead of answering */
 		raw_frame(&call, &r, FRAME(1, 1, 0, PACKET_CLOSE_SEND, false, true), BYTES_NONE);
@@ -387,7 +392,7 @@ static void bad_server_main(void *arg)
 
 static void client_survives_bad_servers(void **state)
 {
-	static const enum err want[] = { ERR_DEADLINE, ERR_CLOSED, ERR_CLOSED, ERR_PROTOCOL,
+	static const enum err want[] = { ERR_DEADLINE, ERR_CLOSED,   ERR_CLOSED,    ERR_PROTOCOL,
 					 ERR_PROTOCOL, ERR_PROTOCOL, ERR_NOT_FOUND, ERR_EOF };
 	struct peers p;
 

@@ -133,16 +133,17 @@ static enum err ping(struct call *call, void *service, struct rpc_stream *s)
 }
 
 static const struct rpc_method methods[] = {
-	{ "/vector.Test/Echo", echo },   { "/vector.Test/Stream", echo_all },
-	{ "/vector.Test/Fail", fail_it },   { "/vector.Test/Hang", hang },
-	{ "/vector.Test/Flood", flood }, { "/vector.Test/Count", count },
-	{ "/vector.Test/Reject", reject }, { "/vector.Test/Work", work },
+	{ "/vector.Test/Echo", echo },	       { "/vector.Test/Stream", echo_all },
+	{ "/vector.Test/Fail", fail_it },      { "/vector.Test/Hang", hang },
+	{ "/vector.Test/Flood", flood },       { "/vector.Test/Count", count },
+	{ "/vector.Test/Reject", reject },     { "/vector.Test/Work", work },
 	{ "/contact.Contact/PingNode", ping },
 };
 
 static struct rpc_server_config config_of(struct service *sv)
 {
-	return (struct rpc_server_config){ .methods = methods, .methods_count = ARRAY_LEN(methods),
+	return (struct rpc_server_config){ .methods = methods,
+					   .methods_count = ARRAY_LEN(methods),
 					   .service = sv };
 }
 
@@ -189,8 +190,9 @@ static void echo_once(struct peers *p, struct rpc_conn *c, size_t len)
 
 static void messages_of_all_sizes(void **state)
 {
-	static const size_t sizes[] = { 0, 1, 100, 4000, 16370, 16383, 16384, 16385, 32768, 65536,
-					131071, 131072, 131073, 300000, 1 << 20, 4 << 20 };
+	static const size_t sizes[] = { 0,	1,	100,	 4000,	 16370,	 16383,
+					16384,	16385,	32768,	 65536,	 131071, 131072,
+					131073, 300000, 1 << 20, 4 << 20 };
 	struct service sv = { 0 };
 	struct peers p;
 
@@ -482,7 +484,8 @@ static void too_many_calls_are_told(void **state)
 	for (int i = 0; i < MANY; i++)
 		c[i] = peers_dial(&p);
 	for (int i = 0; i < MANY; i++) {
-		open_stream(&p, c[i], i < ACTIVE ? "/vector.Test/Hang" : "/vector.Test/Echo", &s[i]);
+		open_stream(&p, c[i], i < ACTIVE ? "/vector.Test/Hang" : "/vector.Test/Echo",
+			    &s[i]);
 		must(&p.call, rpc_flush(&p.call, s[i]));
 		if (i < ACTIVE)
 			wait_for(&sv.running, i + 1);
@@ -518,8 +521,8 @@ static void pool_reuses(void **state)
 	peers_start(&p, config_of(&sv));
 	const struct node_id *id = identity_node_id(p.server_id);
 	const char *address = rpc_server_address(p.server);
-	must(&p.call, rpc_pool_new(&p.call, p.client_tls, (struct rpc_pool_limits){ .idle_per_key = 1 },
-				   &pool));
+	must(&p.call, rpc_pool_new(&p.call, p.client_tls,
+				   (struct rpc_pool_limits){ .idle_per_key = 1 }, &pool));
 	must(&p.call, rpc_pool_get(&p.call, pool, id, address, &a));
 	must(&p.call, rpc_pool_get(&p.call, pool, id, address, &b));
 	echo_once(&p, a, 10);

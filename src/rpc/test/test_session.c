@@ -59,7 +59,8 @@ static void expect_stream(struct peers *p, struct raw *r, struct arena *a, const
 	json_t *f;
 
 	r->reader.live = stream;
-	json_array_foreach((json_t *)(uintptr_t)frames, i, f) {
+	json_array_foreach((json_t *)(uintptr_t)frames, i, f)
+	{
 		struct packet got;
 		struct bytes data = frame_data(a, f, &big_at);
 		if ((uint64_t)vector_int(f, "stream") != stream || is_ender(f))
@@ -92,7 +93,8 @@ static void replay_client(const json_t *session)
 
 	peers_start(&p, VECTOR_SERVICE);
 	raw_dial(&p, &r);
-	json_array_foreach((json_t *)(uintptr_t)client, i, f) {
+	json_array_foreach((json_t *)(uintptr_t)client, i, f)
+	{
 		struct frame_header h = header_of(f);
 		size_t from = all.len;
 		/* A client closes, and begins its next call, when it has the answer. */
@@ -109,7 +111,8 @@ static void replay_client(const json_t *session)
 	if (header_of(f).stream > answered)
 		expect_stream(&p, &r, &a, server, header_of(f).stream);
 	if (json_object_get(session, "client_to_server_hex")) {
-		assert_bytes_equal(buf_bytes(&all), vector_hex(&a, session, "client_to_server_hex"));
+		assert_bytes_equal(buf_bytes(&all),
+				   vector_hex(&a, session, "client_to_server_hex"));
 	} else {
 		uint8_t hash[HASH_BYTES];
 		hash_sha256(buf_bytes(&all), hash);
@@ -126,8 +129,7 @@ static void their_client_against_our_server(void **state)
 	json_t *root = vectors_load("drpc"), *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(root, "sessions"), i, v)
-		replay_client(v);
+	json_array_foreach(json_object_get(root, "sessions"), i, v) replay_client(v);
 	assert_true(i >= 9);
 	json_decref(root);
 }
@@ -165,9 +167,9 @@ static void play_server(void *arg)
 			r.reader.live = got.stream;
 		if (got.kind != PACKET_CLOSE_SEND)
 			continue;
-		json_array_foreach((json_t *)(uintptr_t)server, i, f)
-			if ((uint64_t)vector_int(f, "stream") == got.stream)
-				add_frame(&out, &a, f, &big_at);
+		json_array_foreach((json_t *)(uintptr_t)server, i,
+				   f) if ((uint64_t)vector_int(f, "stream") == got.stream)
+			add_frame(&out, &a, f, &big_at);
 		raw_send(&call, &r, buf_bytes(&out));
 	}
 	raw_close(&r);
@@ -186,7 +188,8 @@ static void act_client(struct peers *p, struct rpc_conn *c, struct arena *a, con
 	struct bytes m;
 	json_t *f, *g;
 
-	json_array_foreach((json_t *)(uintptr_t)client, i, f) {
+	json_array_foreach((json_t *)(uintptr_t)client, i, f)
+	{
 		struct frame_header h = header_of(f);
 		struct bytes data = frame_data(a, f, &big_at);
 		if (h.kind == PACKET_INVOKE)
@@ -202,7 +205,8 @@ static void act_client(struct peers *p, struct rpc_conn *c, struct arena *a, con
 			continue;
 		must(&p->call, rpc_close_send(&p->call, s));
 		size_t answer_at = 0;
-		json_array_foreach((json_t *)(uintptr_t)server, j, g) {
+		json_array_foreach((json_t *)(uintptr_t)server, j, g)
+		{
 			struct bytes part = frame_data(a, g, &answer_at);
 			if ((uint64_t)vector_int(g, "stream") != h.stream || is_ender(g))
 				continue;
@@ -232,7 +236,8 @@ static void our_client_against_their_server(void **state)
 	json_t *root = vectors_load("drpc"), *v;
 	size_t i, played = 0;
 
-	json_array_foreach(json_object_get(root, "sessions"), i, v) {
+	json_array_foreach(json_object_get(root, "sessions"), i, v)
+	{
 		struct arena a = { 0 };
 		struct os_thread *thread;
 		struct rpc_conn *c;
