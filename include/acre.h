@@ -1,6 +1,6 @@
 /*
- * What libacre offers beyond uplink-c: progress, cancellation, time limits, parallelism, a look into
- * access grants.  Ownership, threads and errors are as in uplink.h.
+ * What libacre offers beyond uplink-c: progress, cancellation, time limits, parallelism, a look
+ * into access grants.  Ownership, threads and errors are as in uplink.h.
  *
  * Structs with options are zeroed first: zero always means the default.
  */
@@ -33,12 +33,12 @@ UPLINK_API void acre_cancel_free(AcreCancel *cancel);
 
 typedef struct AcreConfig {
 	UplinkConfig uplink;
-	AcreCancel *cancel;         /* borrowed; lives longer than all that is opened with it */
-	int64_t call_timeout_ms;    /* each question to the satellite, retries included; 0 = 2 min */
-	int64_t stall_timeout_ms;   /* a transfer that moves nothing for so long fails; 0 = 2 min */
-	uint32_t parallelism;       /* segments of one upload in flight, 1 to 16; 0 = 1 */
-	uint64_t segment_size;      /* plain bytes a segment, for tests; 0 = 64 MiB */
-	uint32_t connections_max;   /* open connections, 0 = 200 */
+	AcreCancel *cancel;	  /* borrowed; lives longer than all that is opened with it */
+	int64_t call_timeout_ms;  /* each question to the satellite, retries included; 0 = 2 min */
+	int64_t stall_timeout_ms; /* a transfer that moves nothing for so long fails; 0 = 2 min */
+	uint32_t parallelism;	  /* segments of one upload in flight, 1 to 16; 0 = 1 */
+	uint64_t segment_size;	  /* plain bytes a segment, for tests; 0 = 64 MiB */
+	uint32_t connections_max; /* open connections, 0 = 200 */
 	bool unencrypted_object_keys; /* acre_request_access: path cipher null */
 } AcreConfig;
 
@@ -53,17 +53,17 @@ UPLINK_API UplinkProjectResult acre_open_project(const AcreConfig *config, Uplin
 /* How far a transfer is.  Called from any of its threads, one at a time; must not call back into
  * the transfer and should return at once. */
 typedef struct AcreProgress {
-	uint64_t bytes_done;       /* plain bytes stored at nodes, or received and decrypted */
-	int64_t bytes_total;       /* -1 = not known (uploads, until committed) */
+	uint64_t bytes_done; /* plain bytes stored at nodes, or received and decrypted */
+	int64_t bytes_total; /* -1 = not known (uploads, until committed) */
 	uint32_t segments_done;
 } AcreProgress;
 typedef void AcreProgressFunc(void *arg, const AcreProgress *progress);
 
 typedef struct AcreTransferOptions {
-	AcreCancel *cancel;         /* beside the project's; borrowed, outlives the transfer */
+	AcreCancel *cancel;	    /* beside the project's; borrowed, outlives the transfer */
 	AcreProgressFunc *progress; /* NULL = none */
 	void *progress_arg;
-	uint32_t parallelism;       /* 0 = the project's */
+	uint32_t parallelism; /* 0 = the project's */
 } AcreTransferOptions;
 
 UPLINK_API UplinkUploadResult acre_upload_object(UplinkProject *project,
@@ -71,12 +71,9 @@ UPLINK_API UplinkUploadResult acre_upload_object(UplinkProject *project,
 						 uplink_const_char *object_key,
 						 const UplinkUploadOptions *options,
 						 const AcreTransferOptions *transfer);
-UPLINK_API UplinkPartUploadResult acre_upload_part(UplinkProject *project,
-						   uplink_const_char *bucket_name,
-						   uplink_const_char *object_key,
-						   uplink_const_char *upload_id,
-						   uint32_t part_number,
-						   const AcreTransferOptions *transfer);
+UPLINK_API UplinkPartUploadResult acre_upload_part(
+	UplinkProject *project, uplink_const_char *bucket_name, uplink_const_char *object_key,
+	uplink_const_char *upload_id, uint32_t part_number, const AcreTransferOptions *transfer);
 UPLINK_API UplinkDownloadResult acre_download_object(UplinkProject *project,
 						     uplink_const_char *bucket_name,
 						     uplink_const_char *object_key,
@@ -95,9 +92,9 @@ UPLINK_API UplinkAccessResult acre_access_share(UplinkAccess *access, AcrePermis
 						size_t prefixes_count);
 /* The grant's API key, as text; it is a secret. */
 UPLINK_API UplinkStringResult acre_access_api_key(UplinkAccess *access);
-/* What the grant holds, as a JSON object: "satellite", "api_key" {"head", "tail", "caveats": [...]},
- * "encryption" {"default", "prefixes": [...]}.  No secret is in it: keys are shown as present or
- * absent, the tail as its SHA-256. */
+/* What the grant holds, as a JSON object: "satellite", "api_key" {"head", "tail", "caveats":
+ * [...]}, "encryption" {"default", "prefixes": [...]}.  No secret is in it: keys are shown as
+ * present or absent, the tail as its SHA-256. */
 UPLINK_API UplinkStringResult acre_access_inspect(UplinkAccess *access);
 
 #ifdef __cplusplus

@@ -297,7 +297,7 @@ typedef struct UplinkListUploadPartsOptions {
 /* How to reach an edge service's auth service. */
 typedef struct EdgeConfig {
 	const char *auth_service_address; /* "host:port", DRPC */
-	const char *certificate_pem;      /* roots to trust instead of the system's */
+	const char *certificate_pem;	  /* roots to trust instead of the system's */
 	bool insecure_unencrypted_connection;
 } EdgeConfig;
 
@@ -342,14 +342,16 @@ typedef struct UplinkCopyObjectOptions {
 UPLINK_API UplinkAccessResult uplink_parse_access(uplink_const_char *access_string);
 /* Asks the satellite ("id@host:port") for the project's salt and derives the root key from the
  * passphrase. */
-UPLINK_API UplinkAccessResult uplink_request_access_with_passphrase(
-	uplink_const_char *satellite_address, uplink_const_char *api_key, uplink_const_char *passphrase);
+UPLINK_API UplinkAccessResult
+uplink_request_access_with_passphrase(uplink_const_char *satellite_address,
+				      uplink_const_char *api_key, uplink_const_char *passphrase);
 UPLINK_API UplinkAccessResult uplink_config_request_access_with_passphrase(
 	UplinkConfig config, uplink_const_char *satellite_address, uplink_const_char *api_key,
 	uplink_const_char *passphrase);
 UPLINK_API UplinkStringResult uplink_access_satellite_address(UplinkAccess *access);
 UPLINK_API UplinkStringResult uplink_access_serialize(UplinkAccess *access);
-/* A grant that can do at most what permission says, and only under the prefixes if there are any. */
+/* A grant that can do at most what permission says, and only under the prefixes if there are any.
+ */
 UPLINK_API UplinkAccessResult uplink_access_share(UplinkAccess *access, UplinkPermission permission,
 						  UplinkSharePrefix *prefixes,
 						  long long prefixes_count);

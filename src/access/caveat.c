@@ -4,28 +4,48 @@
 #include "base/num.h"
 #include "base/wire.h"
 
-enum { FIELD_PATHS = 10, FIELD_NOT_AFTER = 20, FIELD_NOT_BEFORE = 21, FIELD_TTL = 22,
-       FIELD_NONCE = 30 };
+enum {
+	FIELD_PATHS = 10,
+	FIELD_NOT_AFTER = 20,
+	FIELD_NOT_BEFORE = 21,
+	FIELD_TTL = 22,
+	FIELD_NONCE = 30
+};
 
 /* The bool of a field number; NULL when it is none. */
 static bool *disallow(struct caveat *c, uint32_t number)
 {
 	switch (number) {
-	case 1: return &c->disallow_reads;
-	case 2: return &c->disallow_writes;
-	case 3: return &c->disallow_lists;
-	case 4: return &c->disallow_deletes;
-	case 5: return &c->disallow_locks;
-	case 6: return &c->disallow_put_retention;
-	case 7: return &c->disallow_get_retention;
-	case 8: return &c->disallow_put_legal_hold;
-	case 9: return &c->disallow_get_legal_hold;
-	case 11: return &c->disallow_bypass_governance;
-	case 12: return &c->disallow_put_bucket_lock_config;
-	case 13: return &c->disallow_get_bucket_lock_config;
-	case 14: return &c->disallow_put_bucket_notification;
-	case 15: return &c->disallow_get_bucket_notification;
-	default: return NULL;
+	case 1:
+		return &c->disallow_reads;
+	case 2:
+		return &c->disallow_writes;
+	case 3:
+		return &c->disallow_lists;
+	case 4:
+		return &c->disallow_deletes;
+	case 5:
+		return &c->disallow_locks;
+	case 6:
+		return &c->disallow_put_retention;
+	case 7:
+		return &c->disallow_get_retention;
+	case 8:
+		return &c->disallow_put_legal_hold;
+	case 9:
+		return &c->disallow_get_legal_hold;
+	case 11:
+		return &c->disallow_bypass_governance;
+	case 12:
+		return &c->disallow_put_bucket_lock_config;
+	case 13:
+		return &c->disallow_get_bucket_lock_config;
+	case 14:
+		return &c->disallow_put_bucket_notification;
+	case 15:
+		return &c->disallow_get_bucket_notification;
+	default:
+		return NULL;
 	}
 }
 

@@ -228,8 +228,8 @@ enum err content_open_blocks(struct call *call, struct content_opener *o, uint64
 				 sealed.len, o->block);
 	content_nonce_add(&nonce, first);
 	for (size_t at = 0; at < sealed.len; at += o->block) {
-		enum err e = context_open(&o->context, &nonce,
-					  BYTES(sealed.data + at, o->block), out);
+		enum err e = context_open(&o->context, &nonce, BYTES(sealed.data + at, o->block),
+					  out);
 		if (e != OK)
 			return call_fail(call, e,
 					 "block %llu of the segment is damaged or not of this key",

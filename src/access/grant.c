@@ -155,12 +155,23 @@ static enum err parse_entry(struct call *call, struct arena *a, struct bytes bod
 		if (f.type != (f.number == 5 ? WIRE_VARINT : WIRE_BYTES))
 			return malformed(call, "bad entry");
 		switch (f.number) {
-		case 1: entry.bucket = f.bytes; break;
-		case 2: entry.plain = f.bytes; break;
-		case 3: entry.encrypted = f.bytes; break;
-		case 4: key = f.bytes; break;
-		case 5: entry.path_cipher = (enum cipher)(int32_t)f.value; break;
-		case 6: break; /* encryption parameters, of no use to anybody */
+		case 1:
+			entry.bucket = f.bytes;
+			break;
+		case 2:
+			entry.plain = f.bytes;
+			break;
+		case 3:
+			entry.encrypted = f.bytes;
+			break;
+		case 4:
+			key = f.bytes;
+			break;
+		case 5:
+			entry.path_cipher = (enum cipher)(int32_t)f.value;
+			break;
+		case 6:
+			break; /* encryption parameters, of no use to anybody */
 		}
 	}
 	if (!wire_ok(&w) || !take_key(key, &entry.key))
@@ -389,7 +400,8 @@ static enum err copy_grant(struct call *call, struct arena *a, const char *satel
 	macaroon_add_binary(&binary, key);
 	TRY(buf_status(&binary), "the API key is too large");
 	TRY_PLAIN(macaroon_parse(call, a, buf_bytes(&binary), &g->key));
-	g->store = (struct store){ .has_default = s->has_default, .default_key = s->default_key,
+	g->store = (struct store){ .has_default = s->has_default,
+				   .default_key = s->default_key,
 				   .default_cipher = s->default_cipher };
 	for (size_t i = 0; i < s->count; i++)
 		TRY_PLAIN(store_add(call, a, &g->store, &s->entries[i]));
@@ -401,7 +413,8 @@ enum err grant_new(struct call *call, struct arena *a, const char *satellite,
 		   struct grant *ret)
 {
 	struct store s AUTO_STORE = {
-		.has_default = true, .default_key = *root,
+		.has_default = true,
+		.default_key = *root,
 		.default_cipher = encrypt_paths ? CIPHER_AESGCM : CIPHER_NULL,
 	};
 	struct grant g = { 0 };
@@ -428,8 +441,7 @@ static enum err check_permission(struct call *call, const struct grant_permissio
 	if (!any && !p->not_before_ns && !p->not_after_ns && !p->ttl_ns)
 		return call_fail(call, ERR_INVALID, "the permission is empty: nothing is allowed");
 	if (p->not_before_ns && p->not_after_ns && p->not_after_ns < p->not_before_ns)
-		return call_fail(call, ERR_INVALID,
-				 "the permission ends before it begins");
+		return call_fail(call, ERR_INVALID, "the permission ends before it begins");
 	if (p->ttl_ns < 0)
 		return call_fail(call, ERR_INVALID, "the life of objects has to be positive");
 	return OK;

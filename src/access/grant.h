@@ -42,7 +42,7 @@ struct grant_permission {
 	bool put_retention, get_retention, put_legal_hold, get_legal_hold, bypass_governance;
 	bool put_bucket_lock_config, get_bucket_lock_config;
 	int64_t not_before_ns, not_after_ns; /* 0 = none */
-	int64_t ttl_ns;                      /* 0 = none */
+	int64_t ttl_ns;			     /* 0 = none */
 };
 struct grant_prefix {
 	struct bytes bucket;

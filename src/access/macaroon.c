@@ -8,8 +8,13 @@
 #include "os/random.h"
 
 enum { VERSION = 2, NUMBER_MAX = 0x7fffffff };
-enum field { FIELD_END = 0, FIELD_LOCATION = 1, FIELD_IDENTIFIER = 2, FIELD_VERIFICATION = 4,
-	     FIELD_SIGNATURE = 6 };
+enum field {
+	FIELD_END = 0,
+	FIELD_LOCATION = 1,
+	FIELD_IDENTIFIER = 2,
+	FIELD_VERIFICATION = 4,
+	FIELD_SIGNATURE = 6
+};
 /* A section holds rising fields; of these three have a meaning and more are refused. */
 enum { SECTION_FIELDS_MAX = 4 };
 

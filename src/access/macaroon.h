@@ -5,8 +5,12 @@
 #include "base/call.h"
 #include "crypto/secret.h"
 
-enum { MACAROON_HEAD_BYTES = 32, MACAROON_TAIL_BYTES = 32, MACAROON_CAVEATS_MAX = 1000,
-       MACAROON_BYTES_MAX = 64 << 10 };
+enum {
+	MACAROON_HEAD_BYTES = 32,
+	MACAROON_TAIL_BYTES = 32,
+	MACAROON_CAVEATS_MAX = 1000,
+	MACAROON_BYTES_MAX = 64 << 10
+};
 
 /* Views into the arena it was parsed or built in. */
 struct macaroon {

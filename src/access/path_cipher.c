@@ -223,8 +223,8 @@ enum err path_decrypt(struct call *call, const struct store *s, struct bytes buc
 	return settle(out, start, convert(call, decrypt_component, &base, base.plain, out));
 }
 
-enum err path_key(struct call *call, const struct store *s, struct bytes bucket,
-		  struct bytes plain, struct secret_key *ret)
+enum err path_key(struct call *call, const struct store *s, struct bytes bucket, struct bytes plain,
+		  struct secret_key *ret)
 {
 	struct store_base base AUTO_BASE = { 0 };
 	struct bytes component;
@@ -313,8 +313,9 @@ enum err path_listing_decrypt(struct call *call, const struct path_listing *l,
 	size_t start = out->len;
 
 	TRY_PLAIN(check_path(call, encrypted, PATH_ENCRYPTED_MAX));
-	return settle(out, start, each_component(call, decrypt_component, l->cipher, &key,
-						 path_iter(encrypted), out));
+	return settle(out, start,
+		      each_component(call, decrypt_component, l->cipher, &key, path_iter(encrypted),
+				     out));
 }
 
 enum err path_listing_encrypt(struct call *call, const struct path_listing *l, struct bytes plain,
@@ -324,6 +325,7 @@ enum err path_listing_encrypt(struct call *call, const struct path_listing *l, s
 	size_t start = out->len;
 
 	TRY_PLAIN(check_path(call, plain, PATH_BYTES_MAX));
-	return settle(out, start, each_component(call, encrypt_component, l->cipher, &key,
-						 path_iter(plain), out));
+	return settle(
+		out, start,
+		each_component(call, encrypt_component, l->cipher, &key, path_iter(plain), out));
 }

@@ -6,8 +6,13 @@
 #include "crypto/secret.h"
 
 /* Numbers as in encryption.CipherSuite. */
-enum cipher { CIPHER_UNSPECIFIED = 0, CIPHER_NULL = 1, CIPHER_AESGCM = 2, CIPHER_SECRETBOX = 3,
-	      CIPHER_NULL_BASE64URL = 4 };
+enum cipher {
+	CIPHER_UNSPECIFIED = 0,
+	CIPHER_NULL = 1,
+	CIPHER_AESGCM = 2,
+	CIPHER_SECRETBOX = 3,
+	CIPHER_NULL_BASE64URL = 4
+};
 
 /* Plain, and encrypted; satellites take encrypted keys of up to 4,000 bytes by default. */
 enum { PATH_BYTES_MAX = 16 << 10, PATH_ENCRYPTED_MAX = 64 << 10 };
@@ -18,7 +23,7 @@ void derive_key(const struct secret_key *key, struct bytes message, struct secre
 /* Encryption store (access.md 2.1). */
 struct store_entry {
 	struct bytes bucket;
-	struct bytes plain;     /* unencrypted path */
+	struct bytes plain; /* unencrypted path */
 	struct bytes encrypted;
 	struct secret_key key;
 	enum cipher path_cipher;

@@ -7,10 +7,17 @@ enum { MARK_EMPTY = 1, MARK_DATA = 2 };
 static uint8_t escape_lead(uint8_t b)
 {
 	switch (b) {
-	case 0x2e: case 0x2f: return 0x2e;
-	case 0xfe: case 0xff: return 0xfe;
-	case 0x00: case 0x01: return 0x01;
-	default: return 0;
+	case 0x2e:
+	case 0x2f:
+		return 0x2e;
+	case 0xfe:
+	case 0xff:
+		return 0xfe;
+	case 0x00:
+	case 0x01:
+		return 0x01;
+	default:
+		return 0;
 	}
 }
 

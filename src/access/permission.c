@@ -29,22 +29,37 @@ static bool caveat_bucket_ok(const struct caveat *c, struct bytes bucket)
 static bool caveat_op_ok(const struct caveat *c, enum action_op op)
 {
 	switch (op) {
-	case ACTION_READ: return !c->disallow_reads;
-	case ACTION_WRITE: return !c->disallow_writes;
-	case ACTION_LIST: return !c->disallow_lists;
-	case ACTION_DELETE: return !c->disallow_deletes;
-	case ACTION_PROJECT_INFO: return true;
-	case ACTION_LOCK: return !c->disallow_locks;
-	case ACTION_PUT_RETENTION: return !c->disallow_put_retention;
+	case ACTION_READ:
+		return !c->disallow_reads;
+	case ACTION_WRITE:
+		return !c->disallow_writes;
+	case ACTION_LIST:
+		return !c->disallow_lists;
+	case ACTION_DELETE:
+		return !c->disallow_deletes;
+	case ACTION_PROJECT_INFO:
+		return true;
+	case ACTION_LOCK:
+		return !c->disallow_locks;
+	case ACTION_PUT_RETENTION:
+		return !c->disallow_put_retention;
 	/* Who may set it may read it. */
-	case ACTION_GET_RETENTION: return !(c->disallow_put_retention && c->disallow_get_retention);
-	case ACTION_PUT_LEGAL_HOLD: return !c->disallow_put_legal_hold;
-	case ACTION_GET_LEGAL_HOLD: return !c->disallow_get_legal_hold;
-	case ACTION_BYPASS_GOVERNANCE: return !c->disallow_bypass_governance;
-	case ACTION_PUT_BUCKET_LOCK_CONFIG: return !c->disallow_put_bucket_lock_config;
-	case ACTION_GET_BUCKET_LOCK_CONFIG: return !c->disallow_get_bucket_lock_config;
-	case ACTION_PUT_BUCKET_NOTIFICATION: return !c->disallow_put_bucket_notification;
-	case ACTION_GET_BUCKET_NOTIFICATION: return !c->disallow_get_bucket_notification;
+	case ACTION_GET_RETENTION:
+		return !(c->disallow_put_retention && c->disallow_get_retention);
+	case ACTION_PUT_LEGAL_HOLD:
+		return !c->disallow_put_legal_hold;
+	case ACTION_GET_LEGAL_HOLD:
+		return !c->disallow_get_legal_hold;
+	case ACTION_BYPASS_GOVERNANCE:
+		return !c->disallow_bypass_governance;
+	case ACTION_PUT_BUCKET_LOCK_CONFIG:
+		return !c->disallow_put_bucket_lock_config;
+	case ACTION_GET_BUCKET_LOCK_CONFIG:
+		return !c->disallow_get_bucket_lock_config;
+	case ACTION_PUT_BUCKET_NOTIFICATION:
+		return !c->disallow_put_bucket_notification;
+	case ACTION_GET_BUCKET_NOTIFICATION:
+		return !c->disallow_get_bucket_notification;
 	}
 	return false;
 }

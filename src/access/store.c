@@ -84,7 +84,8 @@ enum err store_lookup(struct call *call, const struct store *s, struct bytes buc
 				 "this access has no key for that place in bucket \"%.*s\"",
 				 (int)(bucket.len < 64 ? bucket.len : 64),
 				 bucket.data ? (const char *)bucket.data : "");
-	*ret = (struct store_base){ .key = s->default_key, .cipher = s->default_cipher,
+	*ret = (struct store_base){ .key = s->default_key,
+				    .cipher = s->default_cipher,
 				    .remaining = path_iter(path) };
 	derive_component(&ret->key, bucket);
 	return OK;

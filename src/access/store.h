@@ -20,9 +20,9 @@ bool path_iter_next(struct path_iter *it, struct bytes *ret_component);
 
 /* Where a path starts: the key there, and what remains below it. */
 struct store_base {
-	struct secret_key key;  /* the bucket is mixed in already */
+	struct secret_key key; /* the bucket is mixed in already */
 	enum cipher cipher;
-	struct bytes plain;     /* of the entry; "" for the default key */
+	struct bytes plain; /* of the entry; "" for the default key */
 	struct bytes encrypted;
 	struct path_iter remaining;
 };

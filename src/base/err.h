@@ -49,7 +49,7 @@ enum err {
 #define X(name, text, status, retry) name,
 	ERR_TABLE(X)
 #undef X
-	ERR_COUNT
+		ERR_COUNT
 };
 
 #define MUST_USE __attribute__((warn_unused_result))

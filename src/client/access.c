@@ -40,7 +40,8 @@ static enum err copy_store(struct call *call, const struct store *from, struct a
 	return OK;
 }
 
-enum err access_copy_grant(struct call *call, struct access *from, struct arena *a, struct grant *ret)
+enum err access_copy_grant(struct call *call, struct access *from, struct arena *a,
+			   struct grant *ret)
 {
 	struct grant g = { 0 };
 	const struct macaroon *key = &from->grant.key;

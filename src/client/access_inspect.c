@@ -132,9 +132,10 @@ static const char *cipher_name(enum cipher c)
 
 static void add_store(struct buf *out, const struct store *s)
 {
-	buf_printf(out, ", \"encryption\": {\"default_key\": %s, \"default_path_cipher\": \"%s\", "
-		   "\"prefixes\": [", s->has_default ? "true" : "false",
-		   cipher_name(s->default_cipher));
+	buf_printf(out,
+		   ", \"encryption\": {\"default_key\": %s, \"default_path_cipher\": \"%s\", "
+		   "\"prefixes\": [",
+		   s->has_default ? "true" : "false", cipher_name(s->default_cipher));
 	for (size_t i = 0; i < s->count; i++) {
 		const struct store_entry *e = &s->entries[i];
 		buf_add_str(out, i ? ", {\"bucket\": " : "{\"bucket\": ");

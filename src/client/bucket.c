@@ -28,7 +28,8 @@ enum err bucket_stat(struct call *call, struct project *p, struct arena *a, stru
 	get.name = proto_view(name);
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_BUCKET_GET;
 	item.bucket_get = &get;
-	enum err e = metainfo_send_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT, a, &answers);
+	enum err e = metainfo_send_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT, a,
+					 &answers);
 	e = outcome_of_satellite(call, e, name, BYTES_NONE);
 	/* Any NotFound here means the bucket (metainfo.md 3.3). */
 	if (e == ERR_NOT_FOUND && call->status == err_status(ERR_NOT_FOUND))
@@ -47,9 +48,9 @@ enum err bucket_create(struct call *call, struct project *p, struct arena *a, st
 
 	TRY_PLAIN(check_bucket(call, name));
 	request.name = proto_view(name);
-	enum err e = metainfo_ask(call, &p->satellite, "CreateBucket", &request.base, &request.header,
-				  METAINFO_ONCE, a, &metainfo__create_bucket_response__descriptor,
-				  &answer);
+	enum err e = metainfo_ask(call, &p->satellite, "CreateBucket", &request.base,
+				  &request.header, METAINFO_ONCE, a,
+				  &metainfo__create_bucket_response__descriptor, &answer);
 	if (e == ERR_EXISTS) {
 		TRY(bucket_stat(call, p, a, name, ret), "bucket \"%.*s\" already exists",
 		    (int)name.len, (const char *)name.data);
@@ -59,10 +60,11 @@ enum err bucket_create(struct call *call, struct project *p, struct arena *a, st
 	}
 	if (e == ERR_INVALID && call->status == err_status(ERR_INVALID)) {
 		struct call said = *call;
-		return outcome_fail(call, e, UPLINK_ERROR_BUCKET_NAME_INVALID,
-				    "bucket name invalid: \"%.*s\" (%.200s); 3 to 63 of a-z, 0-9 and -, "
-				    "in parts separated by dots", (int)name.len,
-				    (const char *)name.data, said.error);
+		return outcome_fail(
+			call, e, UPLINK_ERROR_BUCKET_NAME_INVALID,
+			"bucket name invalid: \"%.*s\" (%.200s); 3 to 63 of a-z, 0-9 and -, "
+			"in parts separated by dots",
+			(int)name.len, (const char *)name.data, said.error);
 	}
 	TRY_PLAIN(outcome_of_satellite(call, e, name, BYTES_NONE));
 	return take_bucket(call, a, answer->bucket, name, ret);
@@ -77,13 +79,14 @@ enum err bucket_delete(struct call *call, struct project *p, struct arena *a, st
 	TRY_PLAIN(check_bucket(call, name));
 	request.name = proto_view(name);
 	request.delete_all = with_objects;
-	enum err e = metainfo_ask(call, &p->satellite, "DeleteBucket", &request.base, &request.header,
-				  METAINFO_ONCE, a, &metainfo__delete_bucket_response__descriptor,
-				  &answer);
+	enum err e = metainfo_ask(call, &p->satellite, "DeleteBucket", &request.base,
+				  &request.header, METAINFO_ONCE, a,
+				  &metainfo__delete_bucket_response__descriptor, &answer);
 	if (e == ERR_PRECONDITION)
 		return outcome_fail(call, e, UPLINK_ERROR_BUCKET_NOT_EMPTY,
 				    "bucket not empty: \"%.*s\"; delete its objects and pending "
-				    "uploads first", (int)name.len, (const char *)name.data);
+				    "uploads first",
+				    (int)name.len, (const char *)name.data);
 	TRY_PLAIN(outcome_of_satellite(call, e, name, BYTES_NONE));
 	return take_bucket(call, a, answer->bucket, name, ret);
 }
@@ -97,8 +100,8 @@ enum err bucket_list(struct call *call, struct project *p, struct arena *a, stru
 	request.cursor = proto_view(cursor);
 	request.limit = LIST_DEFAULT;
 	request.direction = METAINFO__LIST_DIRECTION__AFTER;
-	enum err e = metainfo_ask(call, &p->satellite, "ListBuckets", &request.base, &request.header,
-				  METAINFO_IDEMPOTENT, a,
+	enum err e = metainfo_ask(call, &p->satellite, "ListBuckets", &request.base,
+				  &request.header, METAINFO_IDEMPOTENT, a,
 				  &metainfo__list_buckets_response__descriptor, &answer);
 	TRY_PLAIN(outcome_of_satellite(call, e, BYTES_NONE, BYTES_NONE));
 	struct bucket *list = arena_array(a, answer->n_items + 1, sizeof(*list));

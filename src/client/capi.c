@@ -90,8 +90,10 @@ bool capi_custom(const struct metadata *m, UplinkCustomMetadata *ret)
 		return false;
 	for (size_t i = 0; i < m->count; i++) {
 		c.entries[i] = (UplinkCustomMetadataEntry){
-			capi_string(m->entries[i].key), m->entries[i].key.len,
-			capi_string(m->entries[i].value), m->entries[i].value.len,
+			capi_string(m->entries[i].key),
+			m->entries[i].key.len,
+			capi_string(m->entries[i].value),
+			m->entries[i].value.len,
 		};
 		if (!c.entries[i].key || !c.entries[i].value) {
 			capi_free_custom(&c);
@@ -142,8 +144,9 @@ enum err capi_entries(struct call *call, const UplinkCustomMetadata *custom,
 	size_t count = custom->entries ? custom->count : 0;
 
 	if (count > METADATA_ENTRIES_MAX)
-		return call_fail(call, ERR_INVALID, "custom metadata has %zu entries, at most %d fit",
-				 count, METADATA_ENTRIES_MAX);
+		return call_fail(call, ERR_INVALID,
+				 "custom metadata has %zu entries, at most %d fit", count,
+				 METADATA_ENTRIES_MAX);
 	struct meta_entry *e = arena_array(&call->scratch, count + 1, sizeof(*e));
 	if (!e)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");

@@ -35,7 +35,8 @@ UplinkAccessResult uplink_parse_access(uplink_const_char *access_string)
 	call_init(&call);
 	access = access_new(&call);
 	enum err e = access ? grant_parse(&call, &access->arena, bytes_str(access_string),
-					  &access->grant) : ERR_NO_MEMORY;
+					  &access->grant)
+			    : ERR_NO_MEMORY;
 	return access_result(&call, &access, e);
 }
 
@@ -79,7 +80,8 @@ static enum err request_access(struct call *call, const AcreConfig *config, cons
 			 &access->grant);
 }
 
-UplinkAccessResult acre_request_access(const AcreConfig *config, uplink_const_char *satellite_address,
+UplinkAccessResult acre_request_access(const AcreConfig *config,
+				       uplink_const_char *satellite_address,
 				       uplink_const_char *api_key, uplink_const_char *passphrase)
 {
 	static const AcreConfig defaults;
@@ -93,14 +95,14 @@ UplinkAccessResult acre_request_access(const AcreConfig *config, uplink_const_ch
 		return r;
 	access = access_new(&call);
 	enum err e = access ? request_access(&call, config ? config : &defaults, satellite_address,
-					     api_key, passphrase, access) : ERR_NO_MEMORY;
+					     api_key, passphrase, access)
+			    : ERR_NO_MEMORY;
 	return access_result(&call, &access, e);
 }
 
-UplinkAccessResult uplink_config_request_access_with_passphrase(UplinkConfig config,
-								uplink_const_char *satellite_address,
-								uplink_const_char *api_key,
-								uplink_const_char *passphrase)
+UplinkAccessResult uplink_config_request_access_with_passphrase(
+	UplinkConfig config, uplink_const_char *satellite_address, uplink_const_char *api_key,
+	uplink_const_char *passphrase)
 {
 	AcreConfig c = { .uplink = config };
 
@@ -226,7 +228,8 @@ UplinkAccessResult acre_access_share(UplinkAccess *handle, AcrePermission permis
 		return r;
 	shared = access_new(&call);
 	enum err e = shared ? share(&call, access, &permission, prefixes,
-				    prefixes ? prefixes_count : 0, shared) : ERR_NO_MEMORY;
+				    prefixes ? prefixes_count : 0, shared)
+			    : ERR_NO_MEMORY;
 	return access_result(&call, &shared, e);
 }
 
@@ -235,7 +238,8 @@ UplinkAccessResult uplink_access_share(UplinkAccess *access, UplinkPermission pe
 {
 	AcrePermission p = { .uplink = permission };
 
-	return acre_access_share(access, p, prefixes, prefixes_count > 0 ? (size_t)prefixes_count : 0);
+	return acre_access_share(access, p, prefixes,
+				 prefixes_count > 0 ? (size_t)prefixes_count : 0);
 }
 
 UplinkError *uplink_access_override_encryption_key(UplinkAccess *handle, uplink_const_char *bucket,
@@ -284,7 +288,7 @@ static void key_release(struct handled *h)
 }
 
 UplinkEncryptionKeyResult uplink_derive_encryption_key(uplink_const_char *passphrase, void *salt,
-							size_t length)
+						       size_t length)
 {
 	UplinkEncryptionKeyResult r = { NULL, NULL };
 	struct call call AUTO_CALL = CALL_INIT;
@@ -299,7 +303,8 @@ UplinkEncryptionKeyResult uplink_derive_encryption_key(uplink_const_char *passph
 		return r;
 	}
 	key->handled = (struct handled){ HANDLE_ENCRYPTION_KEY, 1, key_release };
-	enum err e = grant_encryption_key(&call, bytes_str(passphrase), BYTES(salt, length), &key->key);
+	enum err e = grant_encryption_key(&call, bytes_str(passphrase), BYTES(salt, length),
+					  &key->key);
 	if (e) {
 		r.error = outcome_error(&call, e);
 		key_release(&key->handled);

@@ -80,8 +80,8 @@ UplinkReadResult uplink_download_read(UplinkDownload *download, void *bytes, siz
 {
 	UplinkReadResult r = { 0, NULL };
 	struct call call AUTO_CALL = CALL_INIT;
-	struct download_handle *d AUTO(capi_put) =
-		capi_use(download, HANDLE_DOWNLOAD, "download", &r.error);
+	struct download_handle *d AUTO(capi_put) = capi_use(download, HANDLE_DOWNLOAD, "download",
+							    &r.error);
 
 	call_init(&call);
 	if (!d || (length && !capi_given(&r.error, "bytes", bytes, NULL)))
@@ -95,8 +95,8 @@ UplinkReadResult uplink_download_read(UplinkDownload *download, void *bytes, siz
 UplinkObjectResult uplink_download_info(UplinkDownload *download)
 {
 	UplinkObjectResult r = { NULL, NULL };
-	struct download_handle *d AUTO(capi_put) =
-		capi_use(download, HANDLE_DOWNLOAD, "download", &r.error);
+	struct download_handle *d AUTO(capi_put) = capi_use(download, HANDLE_DOWNLOAD, "download",
+							    &r.error);
 
 	if (!d)
 		return r;
@@ -117,8 +117,8 @@ UplinkError *uplink_close_download(UplinkDownload *download)
 
 	if (!download)
 		return NULL;
-	struct download_handle *d AUTO(capi_put) =
-		capi_use(download, HANDLE_DOWNLOAD, "download", &error);
+	struct download_handle *d AUTO(capi_put) = capi_use(download, HANDLE_DOWNLOAD, "download",
+							    &error);
 	if (!d)
 		return error;
 	d->closed = true;

@@ -16,10 +16,10 @@ EdgeCredentialsResult edge_register_access(EdgeConfig config, UplinkAccess *acce
 	call_init(&call);
 	if (!a)
 		return r;
-	r.error = outcome_error(&call, outcome_fail(&call, ERR_UNIMPLEMENTED,
-						    EDGE_ERROR_REGISTER_ACCESS_FAILED,
-						    "registering an access at an auth service is not "
-						    "implemented by this library"));
+	r.error = outcome_error(
+		&call, outcome_fail(&call, ERR_UNIMPLEMENTED, EDGE_ERROR_REGISTER_ACCESS_FAILED,
+				    "registering an access at an auth service is not "
+				    "implemented by this library"));
 	return r;
 }
 
@@ -52,17 +52,19 @@ static void add_escaped(struct buf *out, const char *text)
 	}
 }
 
-static enum err join_url(struct call *call, const char *base, const char *key_id, const char *bucket,
-			 const char *key, bool raw, struct buf *out)
+static enum err join_url(struct call *call, const char *base, const char *key_id,
+			 const char *bucket, const char *key, bool raw, struct buf *out)
 {
 	size_t len = base ? strlen(base) : 0;
 
 	if (!len || !key_id || !key_id[0])
-		return call_fail(call, ERR_INVALID, "a share URL needs a base URL and an access key ID");
+		return call_fail(call, ERR_INVALID,
+				 "a share URL needs a base URL and an access key ID");
 	if ((!bucket || !bucket[0]) && key && key[0])
 		return call_fail(call, ERR_INVALID, "a share URL with a key needs a bucket, too");
 	if (raw && (!key || !key[0] || key[strlen(key) - 1] == '/'))
-		return call_fail(call, ERR_INVALID, "a raw link needs the key of an object, no prefix");
+		return call_fail(call, ERR_INVALID,
+				 "a raw link needs the key of an object, no prefix");
 	while (len && base[len - 1] == '/')
 		len--;
 	buf_add(out, base, len);
@@ -79,9 +81,9 @@ static enum err join_url(struct call *call, const char *base, const char *key_id
 	return buf_status(out);
 }
 
-UplinkStringResult edge_join_share_url(uplink_const_char *base_url, uplink_const_char *access_key_id,
-				       uplink_const_char *bucket, uplink_const_char *key,
-				       EdgeShareURLOptions *options)
+UplinkStringResult edge_join_share_url(uplink_const_char *base_url,
+				       uplink_const_char *access_key_id, uplink_const_char *bucket,
+				       uplink_const_char *key, EdgeShareURLOptions *options)
 {
 	UplinkStringResult r = { NULL, NULL };
 	struct buf url AUTO_BUF = BUF_INIT(URL_MAX);

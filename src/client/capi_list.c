@@ -19,7 +19,7 @@ struct bucket_pages {
 /* Behind all four handles: one of the sources, the current item, the failure that ended it. */
 struct iterator {
 	struct handled handled;
-	struct project *project;    /* a reference; NULL when it failed from the start */
+	struct project *project; /* a reference; NULL when it failed from the start */
 	struct bucket_pages buckets;
 	struct listing *listing;
 	struct part_listing *parts;
@@ -27,8 +27,8 @@ struct iterator {
 	const struct object *object;
 	const struct part *part;
 	enum err err;
-	struct call call;           /* error text and status of err */
-	UplinkError *refused;       /* a wrong argument: what err gives */
+	struct call call;     /* error text and status of err */
+	UplinkError *refused; /* a wrong argument: what err gives */
 };
 
 static void iterator_release(struct handled *h)
@@ -126,8 +126,8 @@ static enum err next_bucket(struct iterator *i)
 			return ERR_EOF;
 		arena_reset(&b->page);
 		b->at = b->count = 0;
-		TRY_PLAIN(bucket_list(&i->call, i->project, &b->page, buf_bytes(&b->cursor), &b->items,
-				      &b->count, &b->more));
+		TRY_PLAIN(bucket_list(&i->call, i->project, &b->page, buf_bytes(&b->cursor),
+				      &b->items, &b->count, &b->more));
 		if (!b->count)
 			continue;
 		buf_clear(&b->cursor);
@@ -281,8 +281,8 @@ static enum err new_parts(struct iterator *i, const char *bucket, const char *ke
 
 	TRY_PLAIN(check_key(call, bytes_str(bucket), bytes_str(key)));
 	TRY_PLAIN(upload_id_parse(call, &call->scratch, bytes_str(upload_id), &stream_id));
-	return part_listing_new(call, i->project, bytes_str(bucket), bytes_str(key), stream_id, cursor,
-				&i->parts);
+	return part_listing_new(call, i->project, bytes_str(bucket), bytes_str(key), stream_id,
+				cursor, &i->parts);
 }
 
 UplinkPartIterator *uplink_list_upload_parts(UplinkProject *project, uplink_const_char *bucket_name,

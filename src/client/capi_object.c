@@ -98,8 +98,8 @@ UplinkObjectResult uplink_copy_object(UplinkProject *project, uplink_const_char 
 
 UplinkError *uplink_move_object(UplinkProject *project, uplink_const_char *old_bucket_name,
 				uplink_const_char *old_object_key,
-				uplink_const_char *new_bucket_name, uplink_const_char *new_object_key,
-				UplinkMoveObjectOptions *options)
+				uplink_const_char *new_bucket_name,
+				uplink_const_char *new_object_key, UplinkMoveObjectOptions *options)
 {
 	UplinkError *error = NULL;
 	struct call call AUTO_CALL = CALL_INIT;

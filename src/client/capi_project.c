@@ -62,8 +62,8 @@ UplinkProjectResult acre_open_project(const AcreConfig *config, UplinkAccess *ha
 	call_init(&call);
 	if (!access)
 		return r;
-	r.error = outcome_error(&call, project_open(&call, config ? config : &defaults, access,
-						    &project));
+	r.error = outcome_error(&call,
+				project_open(&call, config ? config : &defaults, access, &project));
 	if (r.error)
 		return r;
 	r.project = handle_new(&project->handled);
@@ -119,8 +119,8 @@ static enum err revoke(struct call *call, struct project *p, struct access *acce
 	os_mutex_unlock(&access->lock);
 	TRY_PLAIN(buf_status(&binary));
 	request.api_key = proto_view(buf_bytes(&binary));
-	enum err e = metainfo_ask(call, &p->satellite, "RevokeAPIKey", &request.base, &request.header,
-				  METAINFO_IDEMPOTENT, &a,
+	enum err e = metainfo_ask(call, &p->satellite, "RevokeAPIKey", &request.base,
+				  &request.header, METAINFO_IDEMPOTENT, &a,
 				  &metainfo__revoke_apikey_response__descriptor, &answer);
 	return outcome_of_satellite(call, e, BYTES_NONE, BYTES_NONE);
 }
@@ -146,8 +146,8 @@ UplinkError *uplink_revoke_access(UplinkProject *project, UplinkAccess *handle)
 
 enum bucket_op { BUCKET_STAT, BUCKET_CREATE, BUCKET_ENSURE, BUCKET_DELETE, BUCKET_DELETE_ALL };
 
-static enum err bucket_do(struct call *call, struct project *p, enum bucket_op op, struct bytes name,
-			  struct bucket *ret)
+static enum err bucket_do(struct call *call, struct project *p, enum bucket_op op,
+			  struct bytes name, struct bucket *ret)
 {
 	struct arena *a = &call->scratch;
 	enum err e;

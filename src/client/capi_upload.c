@@ -99,7 +99,8 @@ UplinkWriteResult uplink_upload_write(UplinkUpload *upload, void *bytes, size_t 
 
 typedef enum err upload_op(struct call *call, struct upload *u);
 
-static UplinkError *end_call(const void *handle, enum handle_type type, const char *what, upload_op *op)
+static UplinkError *end_call(const void *handle, enum handle_type type, const char *what,
+			     upload_op *op)
 {
 	UplinkError *error = NULL;
 	struct call call AUTO_CALL = CALL_INIT;
@@ -127,7 +128,8 @@ UplinkObjectResult uplink_upload_info(UplinkUpload *upload)
 	UplinkObjectResult r = { NULL, NULL };
 	struct object info;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_UPLOAD, "upload", &r.error);
+	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_UPLOAD, "upload",
+							  &r.error);
 
 	call_init(&call);
 	if (!u)
@@ -193,7 +195,8 @@ fail:
 }
 
 UplinkUploadInfoResult uplink_begin_upload(UplinkProject *project, uplink_const_char *bucket_name,
-					   uplink_const_char *object_key, UplinkUploadOptions *options)
+					   uplink_const_char *object_key,
+					   UplinkUploadOptions *options)
 {
 	UplinkUploadInfoResult r = { NULL, NULL };
 	struct object info = { 0 };
@@ -206,8 +209,9 @@ UplinkUploadInfoResult uplink_begin_upload(UplinkProject *project, uplink_const_
 	project_call(p, &call);
 	info.key = bytes_str(object_key);
 	info.expires_ns = expires_ns(options);
-	r.error = outcome_error(&call, multipart_begin(&call, p, &call.scratch, bytes_str(bucket_name),
-						       info.key, info.expires_ns, &info.stream_id));
+	r.error = outcome_error(&call,
+				multipart_begin(&call, p, &call.scratch, bytes_str(bucket_name),
+						info.key, info.expires_ns, &info.stream_id));
 	if (r.error)
 		return r;
 	r.info = capi_upload_info(&info);
@@ -242,12 +246,14 @@ static enum err commit_multipart(struct call *call, struct project *p, const cha
 	struct bytes stream_id;
 
 	TRY_PLAIN(upload_id_parse(call, &call->scratch, bytes_str(upload_id), &stream_id));
-	TRY_PLAIN(capi_entries(call, options ? &options->custom_metadata : &none, &entries, &count));
-	return multipart_commit(call, p, &call->scratch, bytes_str(bucket), bytes_str(key), stream_id,
-				entries, count, ret);
+	TRY_PLAIN(
+		capi_entries(call, options ? &options->custom_metadata : &none, &entries, &count));
+	return multipart_commit(call, p, &call->scratch, bytes_str(bucket), bytes_str(key),
+				stream_id, entries, count, ret);
 }
 
-UplinkCommitUploadResult uplink_commit_upload(UplinkProject *project, uplink_const_char *bucket_name,
+UplinkCommitUploadResult uplink_commit_upload(UplinkProject *project,
+					      uplink_const_char *bucket_name,
 					      uplink_const_char *object_key,
 					      uplink_const_char *upload_id,
 					      UplinkCommitUploadOptions *options)
@@ -262,8 +268,8 @@ UplinkCommitUploadResult uplink_commit_upload(UplinkProject *project, uplink_con
 			      "upload_id", upload_id, NULL))
 		return r;
 	project_call(p, &call);
-	r.error = outcome_error(&call, commit_multipart(&call, p, bucket_name, object_key, upload_id,
-							options, &o));
+	r.error = outcome_error(
+		&call, commit_multipart(&call, p, bucket_name, object_key, upload_id, options, &o));
 	if (r.error || !o)
 		return r;
 	r.object = capi_object(o);
@@ -299,8 +305,8 @@ UplinkError *uplink_abort_upload(UplinkProject *project, uplink_const_char *buck
 }
 
 static enum err new_part(struct call *call, struct project *p, const char *bucket, const char *key,
-			 const char *upload_id, uint32_t number, const AcreTransferOptions *transfer,
-			 struct upload **ret)
+			 const char *upload_id, uint32_t number,
+			 const AcreTransferOptions *transfer, struct upload **ret)
 {
 	struct upload_options o = { .transfer = transfer, .part_number = number };
 
@@ -333,8 +339,8 @@ UplinkPartUploadResult acre_upload_part(UplinkProject *project, uplink_const_cha
 }
 
 UplinkPartUploadResult uplink_upload_part(UplinkProject *project, uplink_const_char *bucket_name,
-					  uplink_const_char *object_key, uplink_const_char *upload_id,
-					  uint32_t part_number)
+					  uplink_const_char *object_key,
+					  uplink_const_char *upload_id, uint32_t part_number)
 {
 	return acre_upload_part(project, bucket_name, object_key, upload_id, part_number, NULL);
 }
@@ -358,8 +364,8 @@ UplinkError *uplink_part_upload_set_etag(UplinkPartUpload *upload, uplink_const_
 {
 	UplinkError *error = NULL;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct upload_handle *u AUTO(capi_put) =
-		capi_use(upload, HANDLE_PART_UPLOAD, "part upload", &error);
+	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_PART_UPLOAD, "part upload",
+							  &error);
 
 	call_init(&call);
 	if (!u)
@@ -389,8 +395,8 @@ UplinkPartResult uplink_part_upload_info(UplinkPartUpload *upload)
 	UplinkPartResult r = { NULL, NULL };
 	struct object info;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct upload_handle *u AUTO(capi_put) =
-		capi_use(upload, HANDLE_PART_UPLOAD, "part upload", &r.error);
+	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_PART_UPLOAD, "part upload",
+							  &r.error);
 
 	call_init(&call);
 	if (!u)
@@ -398,7 +404,8 @@ UplinkPartResult uplink_part_upload_info(UplinkPartUpload *upload)
 	r.error = outcome_error(&call, upload_info(&call, u->upload, &call.scratch, &info));
 	if (r.error)
 		return r;
-	r.part = capi_part(u->part_number, (uint64_t)info.size, info.created_ns, info.metadata.etag);
+	r.part = capi_part(u->part_number, (uint64_t)info.size, info.created_ns,
+			   info.metadata.etag);
 	if (!r.part)
 		r.error = capi_no_memory(NULL);
 	return r;

@@ -80,7 +80,8 @@ static enum err rewrap_segments(struct call *call, struct arena *a, const struct
 			return call_fail(call, ERR_FORMAT, "nonce of a wrong length");
 		os_random(after.b, sizeof(after.b));
 		TRY(rewrap_key(call, a, r, proto_bytes(old[i]->encrypted_key), &before, &after,
-			       &fresh), "key of segment %zu", i);
+			       &fresh),
+		    "key of segment %zu", i);
 		keys[i] = (Metainfo__EncryptedKeyAndNonce)METAINFO__ENCRYPTED_KEY_AND_NONCE__INIT;
 		keys[i].position = old[i]->position;
 		keys[i].encrypted_key = proto_view(fresh);
@@ -107,17 +108,16 @@ enum err object_copy(struct call *call, struct project *p, struct arena *a, stru
 	begin.encrypted_object_key = proto_view(r.from_encrypted);
 	begin.new_bucket = proto_view(to.bucket);
 	begin.new_encrypted_object_key = proto_view(r.to_encrypted);
-	enum err e = metainfo_ask(call, &p->satellite, "BeginCopyObject", &begin.base, &begin.header,
-				  METAINFO_IDEMPOTENT, a,
+	enum err e = metainfo_ask(call, &p->satellite, "BeginCopyObject", &begin.base,
+				  &begin.header, METAINFO_IDEMPOTENT, a,
 				  &metainfo__begin_copy_object_response__descriptor, &begun);
 	TRY_PLAIN(outcome_of_satellite(call, e, from.bucket, from.key));
 	finish.stream_id = begun->stream_id;
 	finish.new_bucket = proto_view(to.bucket);
 	finish.new_encrypted_object_key = proto_view(r.to_encrypted);
-	TRY_PLAIN(rewrap_metadata(call, a, &r, begun->encrypted_metadata_key,
-				  begun->encrypted_metadata_key_nonce,
-				  &finish.new_encrypted_metadata_key,
-				  &finish.new_encrypted_metadata_key_nonce));
+	TRY_PLAIN(rewrap_metadata(
+		call, a, &r, begun->encrypted_metadata_key, begun->encrypted_metadata_key_nonce,
+		&finish.new_encrypted_metadata_key, &finish.new_encrypted_metadata_key_nonce));
 	TRY_PLAIN(rewrap_segments(call, a, &r, begun->segment_keys, begun->n_segment_keys,
 				  &finish.new_segment_keys));
 	finish.n_new_segment_keys = begun->n_segment_keys;
@@ -142,17 +142,16 @@ enum err object_move(struct call *call, struct project *p, struct place from, st
 	begin.encrypted_object_key = proto_view(r.from_encrypted);
 	begin.new_bucket = proto_view(to.bucket);
 	begin.new_encrypted_object_key = proto_view(r.to_encrypted);
-	enum err e = metainfo_ask(call, &p->satellite, "BeginMoveObject", &begin.base, &begin.header,
-				  METAINFO_IDEMPOTENT, &a,
+	enum err e = metainfo_ask(call, &p->satellite, "BeginMoveObject", &begin.base,
+				  &begin.header, METAINFO_IDEMPOTENT, &a,
 				  &metainfo__begin_move_object_response__descriptor, &begun);
 	TRY_PLAIN(outcome_of_satellite(call, e, from.bucket, from.key));
 	finish.stream_id = begun->stream_id;
 	finish.new_bucket = proto_view(to.bucket);
 	finish.new_encrypted_object_key = proto_view(r.to_encrypted);
-	TRY_PLAIN(rewrap_metadata(call, &a, &r, begun->encrypted_metadata_key,
-				  begun->encrypted_metadata_key_nonce,
-				  &finish.new_encrypted_metadata_key,
-				  &finish.new_encrypted_metadata_key_nonce));
+	TRY_PLAIN(rewrap_metadata(
+		call, &a, &r, begun->encrypted_metadata_key, begun->encrypted_metadata_key_nonce,
+		&finish.new_encrypted_metadata_key, &finish.new_encrypted_metadata_key_nonce));
 	TRY_PLAIN(rewrap_segments(call, &a, &r, begun->segment_keys, begun->n_segment_keys,
 				  &finish.new_segment_keys));
 	finish.n_new_segment_keys = begun->n_segment_keys;

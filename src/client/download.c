@@ -29,17 +29,17 @@ struct download {
 	struct bytes bucket, key;
 	struct secret_key object_key;
 	struct object *object;
-	struct extent *extents;    /* of the range, in order, without gaps */
+	struct extent *extents; /* of the range, in order, without gaps */
 	size_t extents_count;
-	size_t at;                 /* extent of the position */
-	uint64_t position, end;    /* plain, of the object */
+	size_t at;		/* extent of the position */
+	uint64_t position, end; /* plain, of the object */
 	struct progress progress;
 
-	struct arena segment_arena; /* answer for the current segment */
+	struct arena segment_arena;			 /* answer for the current segment */
 	const Metainfo__DownloadSegmentResponse *answer; /* NULL: to be asked for */
 	struct segment_get *get;
 	bool verify;
-	unsigned retries;          /* without a byte gained */
+	unsigned retries; /* without a byte gained */
 	struct node_id avoid[AVOID_MAX];
 	size_t avoid_count;
 };
@@ -94,7 +94,7 @@ static void fix_range(struct download *d, int64_t offset, int64_t length)
 	uint64_t start, end = size;
 
 	if (offset < 0) {
-		uint64_t back = (uint64_t)-(offset + 1) + 1;
+		uint64_t back = (uint64_t) - (offset + 1) + 1;
 		start = back > size ? 0 : size - back;
 	} else {
 		start = MIN((uint64_t)offset, size);
@@ -105,7 +105,8 @@ static void fix_range(struct download *d, int64_t offset, int64_t length)
 	d->end = end;
 }
 
-/* Sizes and offsets as returned; for objects from before they were, computed (encryption.md 3.6). */
+/* Sizes and offsets as returned; for objects from before they were, computed (encryption.md 3.6).
+ */
 static enum err read_extent(struct call *call, const struct object *o,
 			    const Metainfo__SegmentListItem *item, struct extent *ret)
 {
@@ -114,12 +115,13 @@ static enum err read_extent(struct call *call, const struct object *o,
 	if (!item->position || item->position->index < 0 || item->position->part_number < 0 ||
 	    item->plain_size < 0 || item->plain_offset < 0 ||
 	    item->plain_offset > INT64_MAX - item->plain_size)
-		return call_fail(call, ERR_PROTOCOL, "the satellite lists a segment with impossible "
+		return call_fail(call, ERR_PROTOCOL,
+				 "the satellite lists a segment with impossible "
 				 "numbers");
 	struct extent x = { item->position->part_number, item->position->index,
 			    (uint64_t)item->plain_offset, (uint64_t)item->plain_size };
-	if (!x.size && m->segments_size > 0 && m->segments_size <= CONTENT_SEGMENT_BYTES && !x.part &&
-	    x.index < m->segments) {
+	if (!x.size && m->segments_size > 0 && m->segments_size <= CONTENT_SEGMENT_BYTES &&
+	    !x.part && x.index < m->segments) {
 		x.offset = (uint64_t)x.index * (uint64_t)m->segments_size;
 		x.size = (uint64_t)(x.index + 1 == m->segments ? m->last_segment_size
 							       : m->segments_size);
@@ -185,7 +187,8 @@ static enum err check_extents(struct call *call, struct download *d)
 	if (at < d->end)
 		return call_fail(call, ERR_DATA_LOSS,
 				 "the satellite does not know the segment at byte %llu of \"%.*s\"",
-				 (unsigned long long)at, (int)d->key.len, (const char *)d->key.data);
+				 (unsigned long long)at, (int)d->key.len,
+				 (const char *)d->key.data);
 	return OK;
 }
 
@@ -224,12 +227,12 @@ static enum err ask_object(struct call *call, struct download *d, int64_t offset
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_OBJECT_DOWNLOAD;
 	item.object_download = &request;
 	enum err e = metainfo_send_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT,
-				    &d->segment_arena, &answers);
+					 &d->segment_arena, &answers);
 	e = outcome_of_satellite(call, e, d->bucket, d->key);
 	if (e == ERR_NOT_FOUND && call->status == err_status(ERR_NOT_FOUND))
 		return outcome_fail(call, e, UPLINK_ERROR_OBJECT_NOT_FOUND,
-				    "object not found: \"%.*s\" in bucket \"%.*s\"", (int)d->key.len,
-				    (const char *)d->key.data, (int)d->bucket.len,
+				    "object not found: \"%.*s\" in bucket \"%.*s\"",
+				    (int)d->key.len, (const char *)d->key.data, (int)d->bucket.len,
 				    (const char *)d->bucket.data);
 	TRY_PLAIN(e);
 	*ret = answers[0]->object_download;
@@ -243,7 +246,8 @@ static enum err start(struct call *call, struct download *d, int64_t offset, int
 
 	TRY_PLAIN(object_content_key(call, p, d->bucket, d->key, &d->object_key));
 	TRY_PLAIN(ask_object(call, d, offset, length, &answer));
-	TRY_PLAIN(object_from_answer(call, p, &d->arena, d->bucket, d->key, answer->object, &d->object));
+	TRY_PLAIN(object_from_answer(call, p, &d->arena, d->bucket, d->key, answer->object,
+				     &d->object));
 	if (!d->object)
 		return outcome_fail(call, ERR_NOT_FOUND, UPLINK_ERROR_OBJECT_NOT_FOUND,
 				    "object not found: \"%.*s\"", (int)d->key.len,
@@ -304,8 +308,8 @@ static enum err ask_segment(struct call *call, struct download *d, const struct 
 	request.desired_nodes = all ? INT32_MAX : 0;
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_SEGMENT_DOWNLOAD;
 	item.segment_download = &request;
-	enum err e = metainfo_send_batch(call, &d->child.project->satellite, items, 1, METAINFO_IDEMPOTENT,
-				    &d->segment_arena, &answers);
+	enum err e = metainfo_send_batch(call, &d->child.project->satellite, items, 1,
+					 METAINFO_IDEMPOTENT, &d->segment_arena, &answers);
 	TRY_PLAIN(outcome_of_satellite(call, e, d->bucket, d->key));
 	d->answer = answers[0]->segment_download;
 	return OK;
@@ -385,7 +389,8 @@ static enum err read_once(struct call *call, struct download *d, uint8_t *buf, s
 	return segment_get_read(call, d->get, buf, cap, ret_n);
 }
 
-enum err download_read(struct call *call, struct download *d, uint8_t *buf, size_t cap, size_t *ret_n)
+enum err download_read(struct call *call, struct download *d, uint8_t *buf, size_t cap,
+		       size_t *ret_n)
 {
 	size_t n = 0;
 	enum err e;
@@ -398,7 +403,8 @@ enum err download_read(struct call *call, struct download *d, uint8_t *buf, size
 	while ((e = read_once(call, d, buf, cap, &n)) != OK) {
 		if (!d->object || !may_retry(d, e) || call->status)
 			return call_wrap(call, e, "object \"%.*s\" at byte %llu", (int)d->key.len,
-					 (const char *)d->key.data, (unsigned long long)d->position);
+					 (const char *)d->key.data,
+					 (unsigned long long)d->position);
 		log_debug("download tried again", F_STR("why", call_error(call, e)));
 		call_clear_error(call);
 		close_segment(d);

@@ -15,13 +15,13 @@ enum { TABLE_CAP_MIN = 64 };
 
 static struct {
 	struct os_mutex lock;
-	size_t next;       /* number given out last */
+	size_t next; /* number given out last */
 	size_t count;
-	size_t cap;        /* power of two */
+	size_t cap; /* power of two */
 	struct slot {
 		size_t number; /* 0 = empty */
 		struct handled *h;
-	} *slots;
+	} * slots;
 } table;
 
 /* Where the number is, or the empty slot where it would be.  Lock held, cap > 0. */

@@ -33,8 +33,8 @@ struct handled {
 /* Takes the first reference over and allocates the struct of the C API; NULL without memory (h is
  * then released). */
 void *handle_new(struct handled *h);
-/* A reference to what is behind the handle (pointer to one of the C API's structs, not NULL); NULL if
- * it was freed or is of another type.  Give it back with handle_put. */
+/* A reference to what is behind the handle (pointer to one of the C API's structs, not NULL); NULL
+ * if it was freed or is of another type.  Give it back with handle_put. */
 void *handle_get(const void *handle, enum handle_type type);
 /* Another reference to something that one is held of. */
 void *handle_ref(struct handled *h);

@@ -1,6 +1,7 @@
 /*
- * Listings of objects and pending uploads.  Keys come back encrypted and relative to the prefix, in the
- * order of their encrypted bytes; what does not decrypt belongs to another passphrase and is skipped.
+ * Listings of objects and pending uploads.  Keys come back encrypted and relative to the prefix, in
+ * the order of their encrypted bytes; what does not decrypt belongs to another passphrase and is
+ * skipped.
  */
 #include "client/listing.h"
 
@@ -15,13 +16,13 @@ enum { PENDING = METAINFO__OBJECT__STATUS__UPLOADING, PREFIX = METAINFO__OBJECT_
 
 struct listing {
 	struct project *project;
-	struct arena arena;        /* of the listing */
+	struct arena arena; /* of the listing */
 	struct listing_options o;
 	struct bytes bucket;
 	struct path_listing paths;
-	bool streams;              /* all pending uploads of exactly one key: o.prefix */
+	bool streams; /* all pending uploads of exactly one key: o.prefix */
 	struct bytes encrypted_prefix;
-	struct buf cursor;         /* encrypted key, or stream ID */
+	struct buf cursor; /* encrypted key, or stream ID */
 	bool more;
 	struct arena page;
 	struct object *items;
@@ -48,7 +49,8 @@ static enum err init_paths(struct call *call, struct listing *l)
 		return outcome_fail(call, e, UPLINK_ERROR_PERMISSION_DENIED,
 				    "permission denied: the access grant has no encryption key for "
 				    "prefix \"%.*s\" in bucket \"%.*s\"; it was shared for another "
-				    "one", (int)MIN(l->o.prefix.len, (size_t)200),
+				    "one",
+				    (int)MIN(l->o.prefix.len, (size_t)200),
 				    (const char *)l->o.prefix.data, (int)l->bucket.len,
 				    (const char *)l->bucket.data);
 	TRY_PLAIN(e);
@@ -120,7 +122,7 @@ static enum err ask_objects(struct call *call, struct listing *l, Metainfo__Obje
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_OBJECT_LIST;
 	item.object_list = &list;
 	TRY_PLAIN(metainfo_send_batch(call, &l->project->satellite, items, 1, METAINFO_IDEMPOTENT,
-				 &l->page, &answers));
+				      &l->page, &answers));
 	*ret = answers[0]->object_list->items;
 	*ret_count = answers[0]->object_list->n_items;
 	l->more = answers[0]->object_list->more;
@@ -186,7 +188,8 @@ static enum err item_object(struct call *call, struct listing *l,
 	sealed.wrapped_key = proto_bytes(item->encrypted_metadata_encrypted_key);
 	sealed.metadata = proto_bytes(item->encrypted_metadata);
 	TRY_PLAIN(content_key(call, &l->project->grant.store, l->bucket, o->key, &object_key));
-	return metadata_open(call, &l->page, &object_key, &sealed, &o->metadata, &o->cipher, &block);
+	return metadata_open(call, &l->page, &object_key, &sealed, &o->metadata, &o->cipher,
+			     &block);
 }
 
 static enum err load_page(struct call *call, struct listing *l)

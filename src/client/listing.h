@@ -7,8 +7,8 @@
 struct listing_options {
 	struct bytes prefix, cursor; /* plain; the cursor is relative to the prefix */
 	bool recursive;
-	bool system, custom;         /* what to fill in */
-	bool pending;                /* uploads instead of objects */
+	bool system, custom; /* what to fill in */
+	bool pending;	     /* uploads instead of objects */
 };
 
 /* A listing under way: one page at a time. */
@@ -33,6 +33,7 @@ enum err part_listing_new(struct call *call, struct project *p, struct bytes buc
 			  struct part_listing **ret) MUST_USE;
 void part_listing_free(struct part_listing *l);
 /* The next part; views until the next call.  ERR_EOF at the end. */
-enum err part_listing_next(struct call *call, struct part_listing *l, const struct part **ret) MUST_USE;
+enum err part_listing_next(struct call *call, struct part_listing *l,
+			   const struct part **ret) MUST_USE;
 
 #endif

@@ -20,8 +20,11 @@ static const struct content_nonce etag_nonce = { { 1 } };
 static size_t utf8_len(struct bytes v)
 {
 	const uint8_t *p = v.data;
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3
-		   : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+	size_t n = p[0] < 0x80			 ? 1
+		   : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+		   : (p[0] & 0xf0) == 0xe0	 ? 3
+		   : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+						 : 0;
 
 	if (!n || n > v.len)
 		return 0;
@@ -69,8 +72,9 @@ enum err metadata_set(struct call *call, struct arena *a, const struct meta_entr
 		      size_t count, struct metadata *ret)
 {
 	if (count > METADATA_ENTRIES_MAX)
-		return call_fail(call, ERR_INVALID, "custom metadata has %zu entries, at most %d fit",
-				 count, METADATA_ENTRIES_MAX);
+		return call_fail(call, ERR_INVALID,
+				 "custom metadata has %zu entries, at most %d fit", count,
+				 METADATA_ENTRIES_MAX);
 	struct meta_entry *copy = arena_array(a, count + 1, sizeof(*copy));
 	if (!copy)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
@@ -147,7 +151,8 @@ enum err metadata_seal(struct call *call, struct arena *a, enum cipher cipher,
 	return OK;
 }
 
-/* The top-level key and nonce, else those old satellites and objects have inside (encryption.md 4). */
+/* The top-level key and nonce, else those old satellites and objects have inside (encryption.md 4).
+ */
 static enum err find_key(struct call *call, enum cipher cipher, const struct secret_key *object_key,
 			 const struct sealed_metadata *sealed, const Streams__StreamMeta *outer,
 			 struct secret_key *ret)
@@ -189,7 +194,8 @@ static enum err decode_user(struct call *call, struct arena *a, struct bytes wir
 	return OK;
 }
 
-static enum err decode_info(struct call *call, struct arena *a, struct bytes wire, struct metadata *m)
+static enum err decode_info(struct call *call, struct arena *a, struct bytes wire,
+			    struct metadata *m)
 {
 	Streams__StreamInfo *info;
 

@@ -9,9 +9,9 @@
 enum { METADATA_ENTRIES_MAX = 1000 };
 
 struct metadata {
-	int64_t segments_size;     /* plain bytes of all segments but the last; 0 = varied or unknown */
+	int64_t segments_size; /* plain bytes of all segments but the last; 0 = varied or unknown */
 	int64_t last_segment_size;
-	int64_t segments;          /* as the satellite counts them */
+	int64_t segments;	    /* as the satellite counts them */
 	struct meta_entry *entries; /* sorted by key, each key once; UTF-8 without zero bytes
 				     * when written here, whatever peers wrote otherwise */
 	size_t count;

@@ -1,6 +1,6 @@
 /*
- * One way to ask the satellite.  A lost connection is tried again where asking twice does no harm, with
- * growing pauses (metainfo.md 3.3); an answer, whatever it says, is never asked for twice.
+ * One way to ask the satellite.  A lost connection is tried again where asking twice does no harm,
+ * with growing pauses (metainfo.md 3.3); an answer, whatever it says, is never asked for twice.
  */
 #include "client/metainfo.h"
 
@@ -108,11 +108,12 @@ static enum err unpack_answer(struct call *call, const Metainfo__CompressedBatch
 	}
 }
 
-static enum err check_answers(struct call *call, Metainfo__BatchRequestItem *const items[], size_t count,
-			      const Metainfo__BatchResponse *answer)
+static enum err check_answers(struct call *call, Metainfo__BatchRequestItem *const items[],
+			      size_t count, const Metainfo__BatchResponse *answer)
 {
 	if (answer->n_responses != count)
-		return call_fail(call, ERR_PROTOCOL, "the satellite gave %zu answers to %zu questions",
+		return call_fail(call, ERR_PROTOCOL,
+				 "the satellite gave %zu answers to %zu questions",
 				 answer->n_responses, count);
 	for (size_t i = 0; i < count; i++)
 		if ((int)answer->responses[i]->response_case != (int)items[i]->request_case)
@@ -122,9 +123,9 @@ static enum err check_answers(struct call *call, Metainfo__BatchRequestItem *con
 }
 
 enum err metainfo_send_batch(struct call *call, struct satellite *s,
-			Metainfo__BatchRequestItem *const items[], size_t count,
-			enum metainfo_retry retry, struct arena *a,
-			Metainfo__BatchResponseItem ***ret_answers)
+			     Metainfo__BatchRequestItem *const items[], size_t count,
+			     enum metainfo_retry retry, struct arena *a,
+			     Metainfo__BatchResponseItem ***ret_answers)
 {
 	Metainfo__RequestHeader head = METAINFO__REQUEST_HEADER__INIT;
 	Metainfo__BatchRequest batch = METAINFO__BATCH_REQUEST__INIT;

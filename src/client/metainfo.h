@@ -19,9 +19,9 @@ enum err metainfo_ask(struct call *call, struct satellite *s, const char *method
 		      const ProtobufCMessageDescriptor *type, void *ret_reply) MUST_USE;
 /* All items in one CompressedBatch; as many answers, each of the item's kind, or an error. */
 enum err metainfo_send_batch(struct call *call, struct satellite *s,
-			Metainfo__BatchRequestItem *const items[], size_t count,
-			enum metainfo_retry retry, struct arena *a,
-			Metainfo__BatchResponseItem ***ret_answers) MUST_USE;
+			     Metainfo__BatchRequestItem *const items[], size_t count,
+			     enum metainfo_retry retry, struct arena *a,
+			     Metainfo__BatchResponseItem ***ret_answers) MUST_USE;
 
 /* Bounds what follows by the satellite's time limit; returns the deadline to put back. */
 int64_t metainfo_limit(struct call *call, const struct satellite *s);

@@ -25,9 +25,9 @@ enum err multipart_begin(struct call *call, struct project *p, struct arena *a, 
 		if (!request.expires_at)
 			return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	}
-	enum err e = metainfo_ask(call, &p->satellite, "BeginObject", &request.base, &request.header,
-				  METAINFO_ONCE, a, &metainfo__begin_object_response__descriptor,
-				  &answer);
+	enum err e = metainfo_ask(call, &p->satellite, "BeginObject", &request.base,
+				  &request.header, METAINFO_ONCE, a,
+				  &metainfo__begin_object_response__descriptor, &answer);
 	TRY_PLAIN(outcome_of_satellite(call, e, bucket, key));
 	*ret_stream_id = proto_bytes(answer->stream_id);
 	if (!ret_stream_id->len)
@@ -52,8 +52,8 @@ static enum err seal(struct call *call, struct project *p, struct arena *a, stru
 	return metadata_seal(call, a, CIPHER_AESGCM, &object_key, &m, ret);
 }
 
-enum err multipart_commit(struct call *call, struct project *p, struct arena *a, struct bytes bucket,
-			  struct bytes key, struct bytes stream_id,
+enum err multipart_commit(struct call *call, struct project *p, struct arena *a,
+			  struct bytes bucket, struct bytes key, struct bytes stream_id,
 			  const struct meta_entry *entries, size_t count, struct object **ret)
 {
 	Metainfo__CommitObjectRequest request = METAINFO__COMMIT_OBJECT_REQUEST__INIT;
@@ -69,15 +69,15 @@ enum err multipart_commit(struct call *call, struct project *p, struct arena *a,
 		request.encrypted_metadata = proto_view(sealed.metadata);
 		request.encrypted_etag = proto_view(sealed.etag);
 	}
-	enum err e = metainfo_ask(call, &p->satellite, "CommitObject", &request.base, &request.header,
-				  METAINFO_ONCE, a, &metainfo__commit_object_response__descriptor,
-				  &answer);
+	enum err e = metainfo_ask(call, &p->satellite, "CommitObject", &request.base,
+				  &request.header, METAINFO_ONCE, a,
+				  &metainfo__commit_object_response__descriptor, &answer);
 	TRY_PLAIN(outcome_of_satellite(call, e, bucket, key));
 	return object_from_answer(call, p, a, bucket, key, answer->object, ret);
 }
 
-enum err multipart_abort(struct call *call, struct project *p, struct bytes bucket, struct bytes key,
-			 struct bytes stream_id)
+enum err multipart_abort(struct call *call, struct project *p, struct bytes bucket,
+			 struct bytes key, struct bytes stream_id)
 {
 	struct arena a AUTO(arena_free) = { 0 };
 	Metainfo__BeginDeleteObjectRequest request = METAINFO__BEGIN_DELETE_OBJECT_REQUEST__INIT;

@@ -34,7 +34,8 @@ enum err object_from_answer(struct call *call, const struct project *p, struct a
 	o->block = block > 0 ? (uint32_t)block : 0;
 	if (answer->encryption_parameters && answer->encryption_parameters->cipher_suite) {
 		o->cipher = (enum cipher)answer->encryption_parameters->cipher_suite;
-		o->block = (uint32_t)MAX(MIN(answer->encryption_parameters->block_size, INT32_MAX), 0);
+		o->block = (uint32_t)MAX(MIN(answer->encryption_parameters->block_size, INT32_MAX),
+					 0);
 	}
 	o->key = arena_bytes(a, key);
 	o->created_ns = proto_time(answer->created_at);
@@ -64,8 +65,8 @@ static enum err object_missing(struct call *call, enum err e, struct bytes bucke
 }
 
 /* GetObject's answer, as the satellite gave it. */
-static enum err get_object(struct call *call, struct project *p, struct arena *a, struct bytes bucket,
-			   struct bytes key, const Metainfo__Object **ret)
+static enum err get_object(struct call *call, struct project *p, struct arena *a,
+			   struct bytes bucket, struct bytes key, const Metainfo__Object **ret)
 {
 	Metainfo__GetObjectRequest get = METAINFO__GET_OBJECT_REQUEST__INIT;
 	Metainfo__BatchRequestItem item = METAINFO__BATCH_REQUEST_ITEM__INIT, *items[] = { &item };
@@ -79,7 +80,8 @@ static enum err get_object(struct call *call, struct project *p, struct arena *a
 	get.redundancy_scheme_per_segment = true;
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_OBJECT_GET;
 	item.object_get = &get;
-	enum err e = metainfo_send_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT, a, &answers);
+	enum err e = metainfo_send_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT, a,
+					 &answers);
 	TRY_PLAIN(object_missing(call, e, bucket, key));
 	*ret = answers[0]->object_get->object;
 	return OK;
@@ -117,7 +119,8 @@ enum err object_update_metadata(struct call *call, struct project *p, struct byt
 {
 	struct arena a AUTO(arena_free) = { 0 };
 	struct secret_key object_key AUTO(secret_key_wipe);
-	Metainfo__UpdateObjectMetadataRequest request = METAINFO__UPDATE_OBJECT_METADATA_REQUEST__INIT;
+	Metainfo__UpdateObjectMetadataRequest request =
+		METAINFO__UPDATE_OBJECT_METADATA_REQUEST__INIT;
 	Metainfo__UpdateObjectMetadataResponse *answer;
 	const Metainfo__Object *old;
 	struct object *object;
@@ -135,8 +138,8 @@ enum err object_update_metadata(struct call *call, struct project *p, struct byt
 	object->metadata.etag = BYTES_NONE;
 	TRY_PLAIN(encrypt_key(call, p, bucket, key, &a, &encrypted));
 	TRY_PLAIN(object_content_key(call, p, bucket, key, &object_key));
-	TRY_PLAIN(metadata_seal(call, &a, object->cipher ? object->cipher : CIPHER_AESGCM, &object_key,
-				&object->metadata, &sealed));
+	TRY_PLAIN(metadata_seal(call, &a, object->cipher ? object->cipher : CIPHER_AESGCM,
+				&object_key, &object->metadata, &sealed));
 	request.bucket = proto_view(bucket);
 	request.encrypted_object_key = proto_view(encrypted);
 	request.stream_id = proto_view(object->stream_id);

@@ -11,10 +11,10 @@ struct object {
 	struct bytes key;
 	bool is_prefix;
 	int64_t created_ns, expires_ns; /* 0 = none */
-	int64_t size;                   /* plain bytes */
+	int64_t size;			/* plain bytes */
 	struct metadata metadata;
-	enum cipher cipher;             /* of the content */
-	uint32_t block;                 /* encrypted block size */
+	enum cipher cipher; /* of the content */
+	uint32_t block;	    /* encrypted block size */
 	struct bytes stream_id;
 	struct bytes version;
 };
@@ -37,6 +37,7 @@ struct place {
 };
 enum err object_copy(struct call *call, struct project *p, struct arena *a, struct place from,
 		     struct place to, struct object **ret) MUST_USE;
-enum err object_move(struct call *call, struct project *p, struct place from, struct place to) MUST_USE;
+enum err object_move(struct call *call, struct project *p, struct place from,
+		     struct place to) MUST_USE;
 
 #endif

@@ -58,9 +58,11 @@ enum err outcome_of_satellite(struct call *call, enum err e, struct bytes bucket
 				    (const char *)key.data, (int)bucket.len,
 				    (const char *)bucket.data);
 	if (call->status == err_status(ERR_PERMISSION))
-		return outcome_fail(call, ERR_PERMISSION, UPLINK_ERROR_PERMISSION_DENIED,
-				    "permission denied by the satellite (%s); the access grant does "
-				    "not allow this here, has expired or was revoked", text);
+		return outcome_fail(
+			call, ERR_PERMISSION, UPLINK_ERROR_PERMISSION_DENIED,
+			"permission denied by the satellite (%s); the access grant does "
+			"not allow this here, has expired or was revoked",
+			text);
 	return e;
 }
 

@@ -1,6 +1,6 @@
 /*
- * How failures leave the library: an outcome with its text becomes an UplinkError.  A failure with a
- * code of its own carries it in the call's status, in a range no peer uses.
+ * How failures leave the library: an outcome with its text becomes an UplinkError.  A failure with
+ * a code of its own carries it in the call's status, in a range no peer uses.
  */
 #ifndef ACRE_CLIENT_OUTCOME_H
 #define ACRE_CLIENT_OUTCOME_H
@@ -17,10 +17,11 @@
 #define outcome_fail(call, e, code, ...)                                                           \
 	call_fail_status(call, e, OUTCOME_STATUS(code), __VA_ARGS__)
 
-/* The satellite's answer in the words of the library (metainfo.md 3.3): buckets and objects that are
- * missing, limits, permissions.  Failures of another kind pass unchanged.  bucket and key may be
- * empty; what says what was tried.  Returns e or what it became. */
-enum err outcome_of_satellite(struct call *call, enum err e, struct bytes bucket, struct bytes key) MUST_USE;
+/* The satellite's answer in the words of the library (metainfo.md 3.3): buckets and objects that
+ * are missing, limits, permissions.  Failures of another kind pass unchanged.  bucket and key may
+ * be empty; what says what was tried.  Returns e or what it became. */
+enum err outcome_of_satellite(struct call *call, enum err e, struct bytes bucket,
+			      struct bytes key) MUST_USE;
 
 /* UPLINK_ERROR_* of the failure. */
 int32_t outcome_code(const struct call *call, enum err e);

@@ -21,7 +21,7 @@ struct part_listing {
 	struct arena page;
 	Metainfo__ListSegmentsResponse *answer;
 	size_t at;
-	struct part part;          /* being put together, then handed out */
+	struct part part; /* being put together, then handed out */
 	struct buf etag;
 };
 
@@ -95,7 +95,8 @@ static enum err load_page(struct call *call, struct part_listing *l)
 }
 
 /* The next segment, not yet taken; NULL at the end. */
-static enum err peek(struct call *call, struct part_listing *l, const Metainfo__SegmentListItem **ret)
+static enum err peek(struct call *call, struct part_listing *l,
+		     const Metainfo__SegmentListItem **ret)
 {
 	while (!l->answer || l->at == l->answer->n_items) {
 		if (!l->more) {
@@ -123,9 +124,11 @@ static enum err open_etag(struct call *call, struct part_listing *l,
 	if (!proto_fixed(item->encrypted_key_nonce, sizeof(nonce.b), nonce.b))
 		return call_fail(call, ERR_FORMAT, "nonce of a wrong length");
 	TRY(content_unwrap_key(call, cipher, &l->object_key, &nonce,
-			       proto_bytes(item->encrypted_key), &segment_key), "key of a part");
+			       proto_bytes(item->encrypted_key), &segment_key),
+	    "key of a part");
 	content_etag_key(&segment_key, &etag_key);
-	TRY(content_open(call, cipher, &etag_key, &zero, proto_bytes(item->encrypted_e_tag), &l->etag),
+	TRY(content_open(call, cipher, &etag_key, &zero, proto_bytes(item->encrypted_e_tag),
+			 &l->etag),
 	    "ETag of a part");
 	return OK;
 }

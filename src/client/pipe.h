@@ -1,6 +1,6 @@
 /*
- * Plain bytes from the thread that writes an upload to the thread that encrypts them.  Bounded; block
- * by block contiguous for the reader.
+ * Plain bytes from the thread that writes an upload to the thread that encrypts them.  Bounded;
+ * block by block contiguous for the reader.
  */
 #ifndef ACRE_CLIENT_PIPE_H
 #define ACRE_CLIENT_PIPE_H

@@ -1,4 +1,5 @@
-/* Tells the caller of the library how far a transfer is, from any thread, one at a time, never waiting. */
+/* Tells the caller of the library how far a transfer is, from any thread, one at a time, never
+ * waiting. */
 #ifndef ACRE_CLIENT_PROGRESS_H
 #define ACRE_CLIENT_PROGRESS_H
 

@@ -18,11 +18,13 @@ static enum err read_node_url(struct call *call, const char *text, struct satell
 {
 	struct node_url url;
 
-	TRY(node_url_parse(call, &s->arena, bytes_str(text), &url), "satellite address \"%s\"", text);
+	TRY(node_url_parse(call, &s->arena, bytes_str(text), &url), "satellite address \"%s\"",
+	    text);
 	if (!url.has_id || !url.address || !url.address[0])
 		return call_fail(call, ERR_INVALID,
 				 "satellite address \"%s\" must be NODE-ID@HOST:PORT, so that the "
-				 "satellite can be told from an impostor", text);
+				 "satellite can be told from an impostor",
+				 text);
 	s->id = url.id;
 	s->address = arena_str(&s->arena, bytes_str(url.address));
 	if (!s->address)
@@ -228,11 +230,12 @@ static enum err no_base(struct call *call, enum err e, struct bytes bucket, stru
 {
 	if (e != ERR_PERMISSION)
 		return e;
-	return outcome_fail(call, e, UPLINK_ERROR_PERMISSION_DENIED,
-			    "permission denied: the access grant has no encryption key for \"%.*s\" "
-			    "in bucket \"%.*s\"; it was shared for another prefix",
-			    (int)MIN(key.len, (size_t)200), (const char *)key.data,
-			    (int)bucket.len, (const char *)bucket.data);
+	return outcome_fail(
+		call, e, UPLINK_ERROR_PERMISSION_DENIED,
+		"permission denied: the access grant has no encryption key for \"%.*s\" "
+		"in bucket \"%.*s\"; it was shared for another prefix",
+		(int)MIN(key.len, (size_t)200), (const char *)key.data, (int)bucket.len,
+		(const char *)bucket.data);
 }
 
 enum err encrypt_key(struct call *call, const struct project *p, struct bytes bucket,

@@ -1,6 +1,6 @@
 /*
- * An open project: a grant, an identity for this process, connections to its satellite and to nodes.
- * Used by any number of threads.
+ * An open project: a grant, an identity for this process, connections to its satellite and to
+ * nodes. Used by any number of threads.
  */
 #ifndef ACRE_CLIENT_PROJECT_H
 #define ACRE_CLIENT_PROJECT_H
@@ -29,7 +29,7 @@ struct satellite {
 	struct arena arena;
 	const char *address;
 	struct node_id id;
-	struct bytes api_key;    /* binary macaroon; a secret */
+	struct bytes api_key; /* binary macaroon; a secret */
 	struct bytes user_agent;
 	struct identity *identity;
 	struct net_tls *tls;
@@ -46,14 +46,14 @@ void satellite_fini(struct satellite *s);
 struct project {
 	struct handled handled;
 	struct satellite satellite;
-	struct grant grant;      /* lives in satellite.arena */
+	struct grant grant; /* lives in satellite.arena */
 	uint64_t segment_size;
 	unsigned parallelism;
 	int64_t stall_ns;
 	char *temp_dir;
 	struct os_cancel cancel; /* parent is the configuration's; set when the project is closed */
 	bool cancel_made;
-	struct os_mutex lock;    /* guards children and closed */
+	struct os_mutex lock; /* guards children and closed */
 	bool closed;
 	struct project_child *children;
 };
@@ -71,13 +71,14 @@ enum err project_open(struct call *call, const AcreConfig *config, struct access
 void project_close(struct project *p);
 /* Readies a call for one operation of the project: cancelled when the project closes. */
 void project_call(struct project *p, struct call *call);
-/* Links a transfer to the project: its cancel object's parent is the transfer's own AcreCancel, else
- * the configuration's.  ERR_CANCELED when the project is closed. */
+/* Links a transfer to the project: its cancel object's parent is the transfer's own AcreCancel,
+ * else the configuration's.  ERR_CANCELED when the project is closed. */
 enum err project_adopt(struct call *call, struct project *p, AcreCancel *cancel,
 		       struct project_child *child) MUST_USE;
 void project_disown(struct project_child *child);
 
-/* Names that cannot be, before anything is asked (UPLINK_ERROR_BUCKET_NAME_INVALID, ..._KEY_INVALID). */
+/* Names that cannot be, before anything is asked (UPLINK_ERROR_BUCKET_NAME_INVALID,
+ * ..._KEY_INVALID). */
 enum err check_bucket(struct call *call, struct bytes bucket) MUST_USE;
 enum err check_key(struct call *call, struct bytes bucket, struct bytes key) MUST_USE;
 /* The encrypted object key; a grant without a key for it is UPLINK_ERROR_PERMISSION_DENIED. */

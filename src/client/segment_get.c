@@ -11,20 +11,21 @@
 struct segment_get {
 	const Metainfo__DownloadSegmentResponse *answer;
 	uint32_t block, plain_block;
-	uint64_t left;             /* plain bytes of the range still to hand out */
-	uint64_t skip;             /* plain bytes in front of the range, in the first block */
-	uint64_t next_block;       /* number of the block that comes next */
+	uint64_t left;	     /* plain bytes of the range still to hand out */
+	uint64_t skip;	     /* plain bytes in front of the range, in the first block */
+	uint64_t next_block; /* number of the block that comes next */
 	struct content_opener *opener;
 	struct segment_download *in;
-	struct buf sealed;         /* encrypted bytes that do not make a whole block yet */
-	struct bytes view;         /* encrypted bytes as they came, behind those */
-	uint8_t *plain;            /* decrypted blocks that did not fit the reader's buffer */
+	struct buf sealed; /* encrypted bytes that do not make a whole block yet */
+	struct bytes view; /* encrypted bytes as they came, behind those */
+	uint8_t *plain;	   /* decrypted blocks that did not fit the reader's buffer */
 	size_t plain_cap, plain_at, plain_len;
 };
 
 DEFINE_AUTO_PTR(struct segment_get, segment_get_auto, segment_get_close)
 
-static enum err unwrap(struct call *call, const struct segment_get_params *p, struct secret_key *ret)
+static enum err unwrap(struct call *call, const struct segment_get_params *p,
+		       struct secret_key *ret)
 {
 	struct content_nonce nonce;
 
@@ -56,9 +57,11 @@ static enum err room_for_plain(struct call *call, struct segment_get *g, size_t 
 	return OK;
 }
 
-/* The whole segment is in the answer: one message, or blocks if the size says so (encryption.md 3.4). */
-static enum err open_inline(struct call *call, struct segment_get *g, const struct segment_get_params *p,
-			    const struct secret_key *key, const struct content_nonce *start)
+/* The whole segment is in the answer: one message, or blocks if the size says so
+ * (encryption.md 3.4). */
+static enum err open_inline(struct call *call, struct segment_get *g,
+			    const struct segment_get_params *p, const struct secret_key *key,
+			    const struct content_nonce *start)
 {
 	struct bytes sealed = proto_bytes(p->answer->encrypted_inline_data);
 	struct buf plain AUTO_SECRET_BUF = BUF_INIT(sealed.len);
@@ -73,7 +76,8 @@ static enum err open_inline(struct call *call, struct segment_get *g, const stru
 		TRY_PLAIN(content_open(call, p->cipher, key, start, sealed, &plain));
 	}
 	if (p->offset > plain.len || p->length > plain.len - p->offset)
-		return call_fail(call, ERR_DATA_LOSS, "an inline segment is shorter than announced");
+		return call_fail(call, ERR_DATA_LOSS,
+				 "an inline segment is shorter than announced");
 	TRY_PLAIN(room_for_plain(call, g, plain.len));
 	memcpy(g->plain, plain.data + p->offset, (size_t)p->length);
 	g->plain_len = (size_t)p->length;
@@ -128,9 +132,11 @@ enum err segment_get_open(struct call *call, struct project *project,
 	if (!g)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	if (p->block < CONTENT_BLOCK_MIN || p->block > CONTENT_BLOCK_MAX)
-		return call_fail(call, ERR_PROTOCOL, "impossible encryption block size %u", p->block);
+		return call_fail(call, ERR_PROTOCOL, "impossible encryption block size %u",
+				 p->block);
 	if (!at || at->part_number < 0 || at->index < 0)
-		return call_fail(call, ERR_PROTOCOL, "the satellite does not say which segment it is");
+		return call_fail(call, ERR_PROTOCOL,
+				 "the satellite does not say which segment it is");
 	struct content_nonce start = content_start_nonce((uint32_t)at->part_number,
 							 (uint32_t)at->index);
 	g->answer = p->answer;
@@ -175,8 +181,8 @@ static enum err next_blocks(struct call *call, struct segment_get *g, struct byt
 	}
 }
 
-/* Decrypts the next blocks: into buf when it has room for all and nothing must be cut off, else into
- * the own buffer.  *ret_n: bytes now in buf. */
+/* Decrypts the next blocks: into buf when it has room for all and nothing must be cut off, else
+ * into the own buffer.  *ret_n: bytes now in buf. */
 static enum err decrypt(struct call *call, struct segment_get *g, uint8_t *buf, size_t cap,
 			size_t *ret_n)
 {

@@ -11,15 +11,16 @@ struct segment_get;
 struct segment_get_params {
 	const Metainfo__DownloadSegmentResponse *answer; /* borrowed until close */
 	const struct secret_key *object_key;
-	enum cipher cipher;        /* of the object */
-	uint32_t block;            /* its encrypted block size */
-	uint64_t offset, length;   /* plain range of the segment, length > 0 */
-	bool verify;               /* tell right pieces from wrong ones */
+	enum cipher cipher;	 /* of the object */
+	uint32_t block;		 /* its encrypted block size */
+	uint64_t offset, length; /* plain range of the segment, length > 0 */
+	bool verify;		 /* tell right pieces from wrong ones */
 	const struct node_id *avoid;
 	size_t avoid_count;
 };
 
-enum err segment_get_open(struct call *call, struct project *p, const struct segment_get_params *params,
+enum err segment_get_open(struct call *call, struct project *p,
+			  const struct segment_get_params *params,
 			  struct segment_get **ret) MUST_USE;
 /* 1 to cap bytes, or ERR_EOF at the end of the range.  ERR_CRYPTO when what the nodes sent does not
  * authenticate; bytes handed out before it are good. */

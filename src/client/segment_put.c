@@ -16,13 +16,13 @@ struct put {
 	struct segment_put *s;
 	struct upload *upload;
 	struct satellite *satellite;
-	struct arena arena;        /* the satellite's answers, all of them until the end */
+	struct arena arena; /* the satellite's answers, all of them until the end */
 	struct segment_key key;
 	struct content_sealer *sealer;
 	struct segment_source source;
 	Metainfo__BeginSegmentResponse *begun;
 	ProtobufCBinaryData segment_id;
-	uint64_t told;             /* plain bytes reported as progress */
+	uint64_t told; /* plain bytes reported as progress */
 };
 
 /* ---- begin ---- */
@@ -59,7 +59,8 @@ static void end_begin(struct upload *u, struct bytes stream_id)
 	os_cond_broadcast(&u->changed);
 }
 
-static enum err check_begun(struct call *call, struct put *p, const Metainfo__BeginSegmentResponse *b)
+static enum err check_begun(struct call *call, struct put *p,
+			    const Metainfo__BeginSegmentResponse *b)
 {
 	const Pointerdb__RedundancyScheme *r = b->redundancy_scheme;
 
@@ -91,7 +92,7 @@ static enum err begin_segment(struct call *call, struct put *p)
 		begin.stream_id = proto_view(u->stream_id);
 	begin.position = segment_position(u, p->s->index, &p->arena);
 	begin.max_order_limit = (int64_t)content_encrypted_size(u->split.segment_size,
-								 CONTENT_BLOCK_BYTES);
+								CONTENT_BLOCK_BYTES);
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_SEGMENT_BEGIN;
 	item.segment_begin = &begin;
 	items[n++] = &item;
@@ -143,7 +144,8 @@ static enum err put_renew(struct call *call, void *arg, const unsigned numbers[]
 	retry.retry_piece_numbers = list;
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_SEGMENT_BEGIN_RETRY_PIECES;
 	item.segment_begin_retry_pieces = &retry;
-	TRY_PLAIN(metainfo_send_batch(call, p->satellite, items, 1, METAINFO_ONCE, &p->arena, &answers));
+	TRY_PLAIN(metainfo_send_batch(call, p->satellite, items, 1, METAINFO_ONCE, &p->arena,
+				      &answers));
 	const Metainfo__RetryBeginSegmentPiecesResponse *r = answers[0]->segment_begin_retry_pieces;
 	if (r->n_addressed_limits != p->begun->n_addressed_limits || !r->segment_id.len)
 		return call_fail(call, ERR_PROTOCOL, "satellite %s gave %zu order limits of %zu",
@@ -170,8 +172,9 @@ static void put_progress(void *arg, uint64_t encrypted)
 
 /* ---- commit ---- */
 
-static enum err commit_request(struct call *call, struct put *p, const struct segment_upload_result *r,
-			       struct arena *a, Metainfo__CommitSegmentRequest *commit)
+static enum err commit_request(struct call *call, struct put *p,
+			       const struct segment_upload_result *r, struct arena *a,
+			       Metainfo__CommitSegmentRequest *commit)
 {
 	Metainfo__SegmentPieceUploadResult *results = arena_array(a, r->count, sizeof(*results));
 	Metainfo__SegmentPieceUploadResult **list = arena_array(a, r->count, sizeof(*list));
@@ -194,7 +197,8 @@ static enum err commit_request(struct call *call, struct put *p, const struct se
 	commit->plain_size = (int64_t)p->source.plain;
 	commit->n_upload_result = r->count;
 	commit->upload_result = list;
-	if (!commit->segment_id.data || !commit->encrypted_key_nonce.data || !commit->encrypted_key.data)
+	if (!commit->segment_id.data || !commit->encrypted_key_nonce.data ||
+	    !commit->encrypted_key.data)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	return OK;
 }
@@ -268,7 +272,8 @@ static enum err put_segment(struct call *call, struct put *p)
 	TRY_PLAIN(segment_key_new(call, u, p->s->index, &p->arena, &p->key));
 	TRY_PLAIN(content_sealer_new(call, CIPHER_AESGCM, &p->key.key, &p->key.start_nonce,
 				     CONTENT_BLOCK_BYTES, &p->sealer));
-	TRY_PLAIN(segment_source_init(call, &p->source, p->s->pipe, p->sealer, CONTENT_BLOCK_BYTES));
+	TRY_PLAIN(
+		segment_source_init(call, &p->source, p->s->pipe, p->sealer, CONTENT_BLOCK_BYTES));
 	TRY_PLAIN(begin_segment(call, p));
 	return send_segment(call, p);
 }

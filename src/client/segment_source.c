@@ -1,4 +1,5 @@
-/* Encryption on the fly: whole blocks go straight to where they are wanted, the rest through a carry. */
+/* Encryption on the fly: whole blocks go straight to where they are wanted, the rest through a
+ * carry. */
 #include "client/segment_source.h"
 
 #include <stdlib.h>
@@ -45,7 +46,8 @@ static enum err fill(struct call *call, struct segment_source *s, uint8_t *buf, 
 	s->carry_at = s->carry_len = 0;
 	if (!blocks) {
 		s->plain += plain.len;
-		TRY_PLAIN(content_seal_tail(call, s->sealer, plain, s->plain, s->carry, &s->carry_len));
+		TRY_PLAIN(content_seal_tail(call, s->sealer, plain, s->plain, s->carry,
+					    &s->carry_len));
 		pipe_drop(s->pipe, plain.len);
 		s->ended = true;
 		return OK;

@@ -6,12 +6,12 @@
 #include "client/pipe.h"
 
 struct segment_source {
-	struct pipe *pipe;             /* borrowed */
+	struct pipe *pipe;	       /* borrowed */
 	struct content_sealer *sealer; /* borrowed */
-	uint32_t block;                /* encrypted bytes of a block */
-	uint64_t plain;                /* bytes taken so far; at the end the segment's size */
+	uint32_t block;		       /* encrypted bytes of a block */
+	uint64_t plain;		       /* bytes taken so far; at the end the segment's size */
 	bool ended;
-	uint8_t *carry;                /* up to two encrypted blocks that did not fit */
+	uint8_t *carry; /* up to two encrypted blocks that did not fit */
 	size_t carry_at, carry_len;
 };
 

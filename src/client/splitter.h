@@ -1,6 +1,6 @@
 /*
- * Where a stream of plain bytes is cut (encryption.md 3.1): full segments, and a tail that is inline
- * when it is small.  Only counts; the bytes that are not decided yet are the caller's.
+ * Where a stream of plain bytes is cut (encryption.md 3.1): full segments, and a tail that is
+ * inline when it is small.  Only counts; the bytes that are not decided yet are the caller's.
  */
 #ifndef ACRE_CLIENT_SPLITTER_H
 #define ACRE_CLIENT_SPLITTER_H
@@ -15,7 +15,7 @@ struct splitter {
 	uint64_t segment_size; /* plain, above CONTENT_INLINE_MAX */
 	uint64_t in_segment;   /* bytes of the segment being written */
 	uint32_t segments;     /* complete or remote ones so far; the current segment's index */
-	bool remote;           /* the current segment is known not to be inline */
+	bool remote;	       /* the current segment is known not to be inline */
 };
 
 /* How many of n further bytes belong to the current segment and the same decision about it: while
@@ -29,8 +29,8 @@ static inline uint64_t splitter_take(const struct splitter *s, uint64_t n)
 
 enum splitter_event { SPLITTER_GO_ON, SPLITTER_REMOTE, SPLITTER_FULL };
 
-/* n bytes, as splitter_take allowed, were added.  REMOTE: what was held back begins a remote segment
- * of index s->segments.  FULL: that segment is complete (the next byte begins another). */
+/* n bytes, as splitter_take allowed, were added.  REMOTE: what was held back begins a remote
+ * segment of index s->segments.  FULL: that segment is complete (the next byte begins another). */
 static inline enum splitter_event splitter_add(struct splitter *s, uint64_t n)
 {
 	s->in_segment += n;
@@ -47,8 +47,8 @@ static inline enum splitter_event splitter_add(struct splitter *s, uint64_t n)
 	return SPLITTER_GO_ON;
 }
 
-/* At the end of the stream: whether an inline segment of s->in_segment bytes follows, 0 for an empty
- * stream.  A remote segment that was begun simply ends. */
+/* At the end of the stream: whether an inline segment of s->in_segment bytes follows, 0 for an
+ * empty stream.  A remote segment that was begun simply ends. */
 static inline bool splitter_inline_tail(const struct splitter *s)
 {
 	return !s->remote && (s->in_segment || !s->segments);

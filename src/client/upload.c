@@ -1,7 +1,7 @@
 /*
  * An upload as its writer sees it.  Bytes are cut into segments; each remote one gets a pipe and a
- * thread (segment_put.c); a small tail goes inline with the commit.  What must be told to the satellite
- * is gathered and sent with the next question (metainfo.md 2).
+ * thread (segment_put.c); a small tail goes inline with the commit.  What must be told to the
+ * satellite is gathered and sent with the next question (metainfo.md 2).
  */
 #include "client/upload_internal.h"
 
@@ -20,8 +20,9 @@ enum {
 
 DEFINE_AUTO_PTR(struct upload, upload_auto, upload_free)
 
-static enum err fill_names(struct call *call, struct project *p, struct upload *u, struct bytes bucket,
-			   struct bytes key, const struct upload_options *options)
+static enum err fill_names(struct call *call, struct project *p, struct upload *u,
+			   struct bytes bucket, struct bytes key,
+			   const struct upload_options *options)
 {
 	TRY_PLAIN(check_key(call, bucket, key));
 	u->bucket = arena_bytes(&u->arena, bucket);
@@ -50,8 +51,9 @@ enum err upload_new(struct call *call, struct project *p, struct bytes bucket, s
 	u->aborted = true; /* until it is complete there is nothing to abort */
 	TRY_PLAIN(fill_names(call, p, u, bucket, key, options));
 	u->split.segment_size = p->segment_size;
-	u->parallelism = t && t->parallelism ? MIN(t->parallelism, (unsigned)PROJECT_PARALLELISM_MAX)
-					     : p->parallelism;
+	u->parallelism = t && t->parallelism
+				 ? MIN(t->parallelism, (unsigned)PROJECT_PARALLELISM_MAX)
+				 : p->parallelism;
 	progress_init(&u->progress, t, -1);
 	TRY_PLAIN(project_adopt(call, p, t ? t->cancel : NULL, &u->child));
 	u->aborted = false;
@@ -168,7 +170,8 @@ static enum err start_segment(struct call *call, struct upload *u)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	s->upload = u;
 	s->index = u->split.segments;
-	TRY_PLAIN(pipe_new(call, CONTENT_BLOCK_BYTES - AEAD_TAG_BYTES, PIPE_BYTES_DEFAULT, &s->pipe));
+	TRY_PLAIN(
+		pipe_new(call, CONTENT_BLOCK_BYTES - AEAD_TAG_BYTES, PIPE_BYTES_DEFAULT, &s->pipe));
 	TRY_PLAIN(pipe_write(call, s->pipe, BYTES_OF(u->head)));
 	os_mutex_lock(&u->lock);
 	u->in_flight++;
@@ -285,8 +288,8 @@ static void free_pending(struct pending_commit *c)
 	}
 }
 
-/* Takes the commits that may go: of a part all but the one that may be its last, which will carry the
- * ETag (encryption.md 3.5). */
+/* Takes the commits that may go: of a part all but the one that may be its last, which will carry
+ * the ETag (encryption.md 3.5). */
 static struct pending_commit *take_pending(struct upload *u, bool all)
 {
 	struct pending_commit *taken = NULL, **from = &u->pending;
@@ -318,14 +321,15 @@ enum err upload_flush(struct call *call, struct upload *u, bool all,
 
 	for (struct pending_commit *c = taken; c; c = c->next) {
 		if (n + count == METAINFO_BATCH_MAX)
-			return call_fail(call, ERR_INTERNAL, "too many segments wait for their commit");
+			return call_fail(call, ERR_INTERNAL,
+					 "too many segments wait for their commit");
 		batch[n++] = c->item;
 	}
 	for (size_t i = 0; i < count; i++)
 		batch[n++] = items[i];
 	if (n)
-		TRY_PLAIN(metainfo_send_batch(call, &u->child.project->satellite, batch, n, METAINFO_ONCE,
-					 a, &answers));
+		TRY_PLAIN(metainfo_send_batch(call, &u->child.project->satellite, batch, n,
+					      METAINFO_ONCE, a, &answers));
 	*ret_answers = answers + (n - count);
 	return OK;
 }
@@ -450,8 +454,10 @@ static enum err commit_rest(struct call *call, struct upload *u)
 		TRY_PLAIN(commit_item(call, u, &a, &items[n++]));
 	enum err e = upload_flush(call, u, true, items, n, &a, &answers);
 	if (u->is_part && e == ERR_NOT_FOUND)
-		return call_fail(call, e, "upload ID invalid: there is no such pending upload of "
-				 "\"%.*s\"", (int)u->key.len, (const char *)u->key.data);
+		return call_fail(call, e,
+				 "upload ID invalid: there is no such pending upload of "
+				 "\"%.*s\"",
+				 (int)u->key.len, (const char *)u->key.data);
 	TRY_PLAIN(outcome_of_satellite(call, e, u->bucket, u->key));
 	if (u->is_part)
 		u->created_ns = os_clock_unix_ns();
@@ -527,8 +533,8 @@ enum err upload_abort(struct call *call, struct upload *u)
 	return e;
 }
 
-enum err upload_set_metadata(struct call *call, struct upload *u,
-			     const struct meta_entry *entries, size_t count)
+enum err upload_set_metadata(struct call *call, struct upload *u, const struct meta_entry *entries,
+			     size_t count)
 {
 	TRY_PLAIN(done_already(call, u));
 	return metadata_set(call, &u->arena, entries, count, &u->metadata);

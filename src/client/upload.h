@@ -8,9 +8,9 @@
 struct upload;
 
 struct upload_options {
-	int64_t expires_ns;      /* 0 = never */
+	int64_t expires_ns;		     /* 0 = never */
 	const AcreTransferOptions *transfer; /* NULL = the project's settings */
-	struct bytes stream_id;  /* of the multipart upload, for a part; empty for an object */
+	struct bytes stream_id; /* of the multipart upload, for a part; empty for an object */
 	uint32_t part_number;
 };
 
@@ -20,27 +20,30 @@ enum err upload_new(struct call *call, struct project *p, struct bytes bucket, s
 /* Readies a call for an operation on it. */
 void upload_call(struct upload *u, struct call *call);
 /* *ret_n: bytes taken, also on failure. */
-enum err upload_write(struct call *call, struct upload *u, struct bytes data, size_t *ret_n) MUST_USE;
+enum err upload_write(struct call *call, struct upload *u, struct bytes data,
+		      size_t *ret_n) MUST_USE;
 /* UPLINK_ERROR_UPLOAD_DONE when it was committed or aborted before. */
 enum err upload_commit(struct call *call, struct upload *u) MUST_USE;
 enum err upload_abort(struct call *call, struct upload *u) MUST_USE;
-enum err upload_set_metadata(struct call *call, struct upload *u,
-			     const struct meta_entry *entries, size_t count) MUST_USE;
+enum err upload_set_metadata(struct call *call, struct upload *u, const struct meta_entry *entries,
+			     size_t count) MUST_USE;
 /* Once. */
 enum err upload_set_etag(struct call *call, struct upload *u, struct bytes etag) MUST_USE;
 /* Copied into `a`. */
-enum err upload_info(struct call *call, struct upload *u, struct arena *a, struct object *ret) MUST_USE;
+enum err upload_info(struct call *call, struct upload *u, struct arena *a,
+		     struct object *ret) MUST_USE;
 /* Aborts it if it is neither committed nor aborted. */
 void upload_free(struct upload *u);
 
 /* Multipart uploads as a whole. */
 enum err multipart_begin(struct call *call, struct project *p, struct arena *a, struct bytes bucket,
-			 struct bytes key, int64_t expires_ns, struct bytes *ret_stream_id) MUST_USE;
-enum err multipart_commit(struct call *call, struct project *p, struct arena *a, struct bytes bucket,
-			  struct bytes key, struct bytes stream_id,
+			 struct bytes key, int64_t expires_ns,
+			 struct bytes *ret_stream_id) MUST_USE;
+enum err multipart_commit(struct call *call, struct project *p, struct arena *a,
+			  struct bytes bucket, struct bytes key, struct bytes stream_id,
 			  const struct meta_entry *entries, size_t count,
 			  struct object **ret) MUST_USE;
-enum err multipart_abort(struct call *call, struct project *p, struct bytes bucket, struct bytes key,
-			 struct bytes stream_id) MUST_USE;
+enum err multipart_abort(struct call *call, struct project *p, struct bytes bucket,
+			 struct bytes key, struct bytes stream_id) MUST_USE;
 
 #endif

@@ -16,8 +16,8 @@ enum err upload_id_parse(struct call *call, struct arena *a, struct bytes text, 
 	struct buf out AUTO_BUF = BUF_INIT(UPLOAD_ID_TEXT_MAX);
 	uint8_t version;
 
-	if (!text.len || text.len > UPLOAD_ID_TEXT_MAX || base58check_decode(text, &version, &out) ||
-	    version != UPLOAD_ID_VERSION || !out.len)
+	if (!text.len || text.len > UPLOAD_ID_TEXT_MAX ||
+	    base58check_decode(text, &version, &out) || version != UPLOAD_ID_VERSION || !out.len)
 		return call_fail(call, ERR_INVALID,
 				 "upload ID invalid; use the one that beginning the upload gave");
 	*ret = arena_bytes(a, buf_bytes(&out));

@@ -11,9 +11,9 @@
 /* A committed segment the satellite does not know of yet. */
 struct pending_commit {
 	struct pending_commit *next;
-	struct arena arena;        /* holds item */
+	struct arena arena; /* holds item */
 	uint32_t index;
-	struct secret_key key;     /* of the segment: an ETag is encrypted under it */
+	struct secret_key key; /* of the segment: an ETag is encrypted under it */
 	Metainfo__BatchRequestItem *item;
 };
 
@@ -36,9 +36,10 @@ struct upload {
 
 	/* The writer's. */
 	struct splitter split;
-	uint8_t head[CONTENT_INLINE_MAX + 1]; /* held back until the segment is known to be remote */
+	uint8_t head[CONTENT_INLINE_MAX +
+		     1]; /* held back until the segment is known to be remote */
 	struct segment_put *current;
-	uint64_t size;             /* bytes taken from the caller */
+	uint64_t size; /* bytes taken from the caller */
 	uint32_t last_segment_size;
 	bool committed, aborted;
 	struct metadata metadata;
@@ -46,15 +47,15 @@ struct upload {
 	int64_t created_ns;
 	struct bytes version;
 
-	struct os_mutex lock;      /* guards all below */
-	struct os_cond changed;    /* stream_id, in_flight, failed */
-	bool beginning;            /* a segment is asking for the stream ID */
+	struct os_mutex lock;	/* guards all below */
+	struct os_cond changed; /* stream_id, in_flight, failed */
+	bool beginning;		/* a segment is asking for the stream ID */
 	struct bytes stream_id;
-	uint8_t *stream_id_owned;  /* what it points to, of an object */
+	uint8_t *stream_id_owned; /* what it points to, of an object */
 	unsigned in_flight;
-	uint32_t started;          /* remote segments so far: the highest index + 1 */
+	uint32_t started; /* remote segments so far: the highest index + 1 */
 	struct pending_commit *pending;
-	enum err failed;           /* OK, or what the first failure was */
+	enum err failed; /* OK, or what the first failure was */
 	uint64_t failed_status;
 	char failed_text[CALL_ERROR_MAX];
 };

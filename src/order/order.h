@@ -50,12 +50,15 @@ struct addressed_limit {
 	const char *address; /* "host:port"; "" = none */
 	int32_t debounce_limit;
 	uint64_t features;
-	int32_t noise_proto;    /* 0 = none */
+	int32_t noise_proto; /* 0 = none */
 	struct bytes noise_key;
 };
 enum err addressed_limit_read(struct call *call, const Metainfo__AddressedOrderLimit *addressed,
 			      struct addressed_limit *ret) MUST_USE;
-static inline bool addressed_limit_blank(const struct addressed_limit *l) { return !l->limit; }
+static inline bool addressed_limit_blank(const struct addressed_limit *l)
+{
+	return !l->limit;
+}
 
 /* Signing bytes (orders.md 3); unknown fields of a limit are kept at the end. ERR_FORMAT when an
  * ID has the wrong length. */

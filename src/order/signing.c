@@ -9,8 +9,8 @@
 #include "proto/proto.h"
 
 /* An ID of the message: always written, zeros when it was absent. */
-static enum err add_id(struct call *call, struct buf *out, uint32_t number,
-		       ProtobufCBinaryData v, size_t len, const char *what)
+static enum err add_id(struct call *call, struct buf *out, uint32_t number, ProtobufCBinaryData v,
+		       size_t len, const char *what)
 {
 	uint8_t id[NODE_ID_BYTES];
 

@@ -116,7 +116,7 @@ void meta_encode(struct buf *out, const struct meta *m)
 		const struct meta_entry *e = &m->entries[i];
 		buf_add_varint(out, FIELD_USER_DEFINED << 3 | WIRE_BYTES);
 		buf_add_varint(out, 2 + wire_varint_len(e->key.len) + e->key.len +
-				    wire_varint_len(e->value.len) + e->value.len);
+					    wire_varint_len(e->value.len) + e->value.len);
 		buf_add_field_bytes(out, 1, e->key);
 		buf_add_field_bytes(out, 2, e->value);
 	}

@@ -27,7 +27,10 @@ enum err proto_decode(struct call *call, struct arena *a, const ProtobufCMessage
 /* Appends; out's max is the limit. */
 enum err proto_encode(struct call *call, const ProtobufCMessage *message, struct buf *out) MUST_USE;
 
-static inline struct bytes proto_bytes(ProtobufCBinaryData v) { return BYTES(v.data, v.len); }
+static inline struct bytes proto_bytes(ProtobufCBinaryData v)
+{
+	return BYTES(v.data, v.len);
+}
 /* A view; the message must not be freed by protobuf-c (arena messages never are). */
 static inline ProtobufCBinaryData proto_view(struct bytes v)
 {

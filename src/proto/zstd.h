@@ -6,9 +6,9 @@
 #include "base/call.h"
 
 enum {
-	ZSTD_WINDOW_LOG_MAX = 20,          /* what we write: a window of 1 MiB */
-	ZSTD_READ_WINDOW_LOG_MAX = 26,     /* what we read: no window beyond the largest answer */
-	ZSTD_DECODED_MAX = 64 << 20,       /* clients refuse more; so do we */
+	ZSTD_WINDOW_LOG_MAX = 20,      /* what we write: a window of 1 MiB */
+	ZSTD_READ_WINDOW_LOG_MAX = 26, /* what we read: no window beyond the largest answer */
+	ZSTD_DECODED_MAX = 64 << 20,   /* clients refuse more; so do we */
 };
 
 /* Appends one frame holding `plain` to out.  ERR_NO_MEMORY when it does not fit there. */

@@ -27,7 +27,7 @@ struct satellite {
 	struct db *db;
 	struct overlay *overlay;
 	struct key_cache *keys;
-	_Atomic unsigned pings;             /* under way */
+	_Atomic unsigned pings;		    /* under way */
 	struct rate_limiter *checkin_rates; /* per node */
 	struct rate_limiter *project_rates; /* per project and kind of request */
 	struct metainfo *metainfo;

@@ -14,13 +14,13 @@ struct fanout;
 enum {
 	FANOUT_THREADS_MAX = 4096,
 	FANOUT_CONNECTIONS_DEFAULT = 200,
-	FANOUT_BUFFERS_MAX = 8,               /* kept for the next transfer */
+	FANOUT_BUFFERS_MAX = 8, /* kept for the next transfer */
 };
 
 struct fanout_limits {
 	unsigned connections_max; /* 0 = FANOUT_CONNECTIONS_DEFAULT; active ones are not closed */
-	unsigned threads_max;     /* 0 = FANOUT_THREADS_MAX */
-	int64_t dial_ns_max;      /* 0 = 10 s (transport.md 10) */
+	unsigned threads_max;	  /* 0 = FANOUT_THREADS_MAX */
+	int64_t dial_ns_max;	  /* 0 = 10 s (transport.md 10) */
 };
 
 /* tls is borrowed and must live longer. */
@@ -30,7 +30,8 @@ enum err fanout_new(struct call *call, const struct net_tls *tls, struct fanout_
 void fanout_free(struct fanout *f);
 struct rpc_pool *fanout_connections(struct fanout *f);
 /* Runs fn(arg) in a thread of its own.  When it fails fn is never called. */
-enum err fanout_start(struct call *call, struct fanout *f, void (*fn)(void *arg), void *arg) MUST_USE;
+enum err fanout_start(struct call *call, struct fanout *f, void (*fn)(void *arg),
+		      void *arg) MUST_USE;
 
 /* Large buffers that one transfer after another uses, so that memory stays what one needs (an
  * allocator keeps what each of many threads once freed).  The content is undefined.  NULL without

@@ -12,7 +12,8 @@ enum err peer_open(struct call *call, struct fanout *f, const struct addressed_l
 	struct peer p = { .pool = fanout_connections(f) };
 
 	if (!limit->address[0])
-		return call_fail(call, ERR_PROTOCOL, "the satellite named a node without an address");
+		return call_fail(call, ERR_PROTOCOL,
+				 "the satellite named a node without an address");
 	TRY_PLAIN(rpc_pool_get(call, p.pool, &limit->ids.node, limit->address, &p.conn));
 	int64_t deadline = peer_step(call, stall_ns);
 	enum err e = rpc_open(call, p.conn, method, &p.stream);
@@ -35,8 +36,7 @@ void peer_close(struct peer *p)
 {
 	if (!p->conn)
 		return;
-	bool spoilt = !p->finished &&
-		      os_clock_mono_ns() - p->moved_ns > PEER_SPOILT_MS * NS_PER_MS;
+	bool spoilt = !p->finished && os_clock_mono_ns() - p->moved_ns > PEER_SPOILT_MS * NS_PER_MS;
 	/* With a live stream the pool closes it. */
 	if (!spoilt)
 		rpc_stream_end(p->stream);
@@ -80,6 +80,7 @@ enum err peer_verify_hash(struct call *call, const struct peer *p, const struct 
 	TRY_PLAIN(cert_chain_node_id(call, chain, &id));
 	if (!node_id_equal(&id, node))
 		return call_fail(call, ERR_UNAUTHENTICATED, "another node signed the piece hash");
-	TRY(piece_hash_verify_node(call, hash, cert_chain_leaf_key(chain)), "the node's piece hash");
+	TRY(piece_hash_verify_node(call, hash, cert_chain_leaf_key(chain)),
+	    "the node's piece hash");
 	return OK;
 }

@@ -19,8 +19,8 @@ enum err peer_open(struct call *call, struct fanout *f, const struct addressed_l
 		   const char *method, int64_t stall_ns, struct peer *ret) MUST_USE;
 /* A step succeeded. */
 void peer_moved(struct peer *p);
-/* Ends the stream and gives the connection back; an unfinished stream is cancelled.  A node that did
- * not move for PEER_SPOILT_MS may still hang in it, so that connection is not used again. */
+/* Ends the stream and gives the connection back; an unfinished stream is cancelled.  A node that
+ * did not move for PEER_SPOILT_MS may still hang in it, so that connection is not used again. */
 void peer_close(struct peer *p);
 /* After the last message: takes the node's CloseSend too, so that the connection can be reused. */
 void peer_finished(struct call *call, struct peer *p, int64_t stall_ns);

@@ -6,9 +6,9 @@
 
 /* Views into the message; what is absent is empty. */
 struct piece_answer {
-	uint64_t offset;     /* of data, in the piece */
+	uint64_t offset; /* of data, in the piece */
 	struct bytes data;
-	struct bytes hash;   /* for repair: the uplink's piece hash and order limit, as messages */
+	struct bytes hash; /* for repair: the uplink's piece hash and order limit, as messages */
 	struct bytes limit;
 };
 

@@ -28,11 +28,11 @@ struct piece_download {
 	const struct addressed_limit *limit;
 	const struct ed25519_signer *signer;
 	int64_t stall_ns;
-	uint64_t offset, size;    /* of the range */
-	uint64_t received;        /* bytes of it */
+	uint64_t offset, size; /* of the range */
+	uint64_t received;     /* bytes of it */
 	uint64_t ordered;
 	int64_t step;
-	struct buf hash, origin;  /* of the uplink, for repair */
+	struct buf hash, origin; /* of the uplink, for repair */
 };
 
 DEFINE_AUTO_PTR(struct piece_download, piece_download_auto, piece_download_close)
@@ -83,7 +83,8 @@ static enum err send_order(struct call *call, struct piece_download *d)
 	return rpc_flush(call, d->peer.stream);
 }
 
-enum err piece_download_open(struct call *call, struct fanout *f, const struct addressed_limit *limit,
+enum err piece_download_open(struct call *call, struct fanout *f,
+			     const struct addressed_limit *limit,
 			     const struct ed25519_signer *signer, uint64_t offset, uint64_t size,
 			     int64_t stall_ns, struct piece_download **ret)
 {
@@ -131,8 +132,8 @@ static enum err take_answer(struct call *call, struct piece_download *d, struct 
 
 	if (piece_answer_parse(message, &a))
 		return call_fail(call, ERR_FORMAT, "the node's answer is damaged");
-	if (a.data.len && (a.offset != d->offset + d->received ||
-			   a.data.len > d->ordered - d->received))
+	if (a.data.len &&
+	    (a.offset != d->offset + d->received || a.data.len > d->ordered - d->received))
 		return call_fail(call, ERR_PROTOCOL, "the node sent bytes that were not ordered");
 	TRY_PLAIN(keep(&d->hash, a.hash));
 	TRY_PLAIN(keep(&d->origin, a.limit));

@@ -11,12 +11,14 @@ struct piece_download;
 
 /* Connects and asks for [offset, offset + size) of the piece, size > 0.  The limit and signer are
  * borrowed until close.  Each step that waits for the node may take stall_ns. */
-enum err piece_download_open(struct call *call, struct fanout *f, const struct addressed_limit *limit,
+enum err piece_download_open(struct call *call, struct fanout *f,
+			     const struct addressed_limit *limit,
 			     const struct ed25519_signer *signer, uint64_t offset, uint64_t size,
 			     int64_t stall_ns, struct piece_download **ret) MUST_USE;
 /* The next bytes in order, never empty; a view that lives until the next call.  ERR_EOF after the
  * last one; any other end of the stream is a failure of its own. */
-enum err piece_download_read(struct call *call, struct piece_download *d, struct bytes *ret) MUST_USE;
+enum err piece_download_read(struct call *call, struct piece_download *d,
+			     struct bytes *ret) MUST_USE;
 /* GET_REPAIR: the uplink's piece hash and order limit, as the node sent them in front of the data;
  * empty when it did not (orders.md 6.5).  Known after the first read. */
 void piece_download_origin(const struct piece_download *d, struct bytes *ret_hash,

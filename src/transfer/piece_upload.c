@@ -1,5 +1,5 @@
 /*
- * Upload of a piece: limit, growing orders, chunks, signed hash, the node's signed answer.  Messages
+ * Upload of a piece: limit, growing orders, chunks, signed hash, the node's signed answer. Messages
  * are put together from parts so that the data itself is never copied here.
  */
 #include "transfer/piece_upload.h"
@@ -191,7 +191,8 @@ enum err piece_upload_write(struct call *call, struct piece_upload *u, const str
 	return e;
 }
 
-/* The node's answer must be about this piece and signed by the node of the limit (orders.md 5.5). */
+/* The node's answer must be about this piece and signed by the node of the limit (orders.md 5.5).
+ */
 static enum err check_answer(struct call *call, struct piece_upload *u,
 			     const Piecestore__PieceUploadResponse *answer)
 {
@@ -203,10 +204,12 @@ static enum err check_answer(struct call *call, struct piece_upload *u,
 		return call_fail(call, ERR_PROTOCOL, "the node answered for another piece");
 	if ((int)hash->hash_algorithm != (int)u->algorithm ||
 	    !bytes_equal(proto_bytes(hash->hash), BYTES_OF(u->hash)))
-		return call_fail(call, ERR_DATA_LOSS, "the node received other bytes than were sent");
+		return call_fail(call, ERR_DATA_LOSS,
+				 "the node received other bytes than were sent");
 	int64_t age = os_clock_unix_ns() - proto_time(hash->timestamp);
 	if (age > PIECE_HASH_AGE_SECONDS * NS_PER_SEC)
-		return call_fail(call, ERR_PROTOCOL, "the node's piece hash is older than 24 hours");
+		return call_fail(call, ERR_PROTOCOL,
+				 "the node's piece hash is older than 24 hours");
 	return peer_verify_hash(call, &u->peer, &u->limit->ids.node,
 				proto_bytes(answer->node_certchain), hash);
 }

@@ -7,8 +7,8 @@
 #include "transfer/fanout.h"
 
 enum {
-	PIECE_CHUNK_MAX = 65536,     /* data bytes of one message */
-	PIECE_SLICES_MAX = 16,       /* extents of one message */
+	PIECE_CHUNK_MAX = 65536, /* data bytes of one message */
+	PIECE_SLICES_MAX = 16,	 /* extents of one message */
 	PIECE_HASH_AGE_SECONDS = 24 * 3600,
 };
 

@@ -22,17 +22,18 @@ enum {
 	SLOTS_MIN = 3,
 	SLOTS_MAX = 16,
 	TICK_MS = 50,
-	HEDGE_FIRST_MS = 1000, /* a node that sends nothing for so long is not counted on: at first, */
-	HEDGE_NEXT_MS = 250,   /* and once it has sent something */
-	HEDGE_LATE_TIMES = 4,  /* a batch that takes so many times the usual: one more node */
+	HEDGE_FIRST_MS =
+		1000, /* a node that sends nothing for so long is not counted on: at first, */
+	HEDGE_NEXT_MS = 250,  /* and once it has sent something */
+	HEDGE_LATE_TIMES = 4, /* a batch that takes so many times the usual: one more node */
 	STALL_DEFAULT_MS = 30000,
 	VERIFY_WAIT_MS = 3000, /* for the pieces beyond k + 1 */
 	REASONS_MAX = 3,
-	EXTRA_DIVISOR = 10,    /* pieces beyond k at the start: k / 10, at least one */
+	EXTRA_DIVISOR = 10, /* pieces beyond k at the start: k / 10, at least one */
 };
 
 enum piece_state {
-	PIECE_BLANK,   /* the satellite offers no node */
+	PIECE_BLANK, /* the satellite offers no node */
 	PIECE_UNUSED,
 	PIECE_RUNNING,
 	PIECE_DONE,
@@ -45,10 +46,10 @@ struct piece {
 	unsigned number;
 	enum piece_state state;
 	bool cancel_made;
-	uint64_t first;        /* batch its stream begins with */
-	uint64_t complete;     /* batches before this one are in its window */
-	uint8_t *window;       /* slots * slice */
-	_Atomic int64_t moved_ns;  /* when it last received something, or was started */
+	uint64_t first;		  /* batch its stream begins with */
+	uint64_t complete;	  /* batches before this one are in its window */
+	uint8_t *window;	  /* slots * slice */
+	_Atomic int64_t moved_ns; /* when it last received something, or was started */
 	_Atomic bool moved;
 	struct addressed_limit limit;
 	struct os_cancel cancel;
@@ -66,23 +67,23 @@ struct segment_download {
 	struct ed25519_signer *signer;
 	unsigned k, n, e;
 	uint64_t stripe_first, stripe_end; /* of the segment */
-	size_t slice;          /* bytes of a piece in a full batch */
+	size_t slice;			   /* bytes of a piece in a full batch */
 	unsigned slots;
 	uint64_t batches;
-	uint8_t *out;          /* k * slice: a decoded batch, stripe after stripe */
-	uint8_t *decoded;      /* k * slice: data shares that had to be computed */
-	uint64_t delivered;    /* bytes of the wanted range */
+	uint8_t *out;		      /* k * slice: a decoded batch, stripe after stripe */
+	uint8_t *decoded;	      /* k * slice: data shares that had to be computed */
+	uint64_t delivered;	      /* bytes of the wanted range */
 	unsigned order[RS_TOTAL_MAX]; /* piece numbers, the ones to ask first in front */
 	unsigned candidates;
 
-	struct os_mutex lock;  /* guards all below and the pieces' states */
-	struct os_cond room;   /* for pieces: the reader moved on, or stop */
-	struct os_cond news;   /* for the reader */
-	uint64_t base;         /* batch the reader is at */
+	struct os_mutex lock; /* guards all below and the pieces' states */
+	struct os_cond room;  /* for pieces: the reader moved on, or stop */
+	struct os_cond news;  /* for the reader */
+	uint64_t base;	      /* batch the reader is at */
 	unsigned next_candidate;
 	unsigned running;
 	bool stop;
-	int64_t moved_ns;      /* when anything arrived */
+	int64_t moved_ns; /* when anything arrived */
 	struct piece pieces[RS_TOTAL_MAX];
 };
 
@@ -239,7 +240,8 @@ static bool may_get_batch(const struct piece *p, uint64_t b)
 	return has_batch(p, b) || (p->state == PIECE_RUNNING && p->first <= b);
 }
 
-static unsigned count_pieces(const struct segment_download *d, bool (*test)(const struct piece *, uint64_t))
+static unsigned count_pieces(const struct segment_download *d,
+			     bool (*test)(const struct piece *, uint64_t))
 {
 	unsigned count = 0;
 
@@ -269,8 +271,8 @@ static enum err fail_segment(struct call *call, struct segment_download *d, cons
 			   p->state == PIECE_LIAR ? "sent wrong data" : p->reason);
 		shown++;
 	}
-	return call_fail(call, ERR_UNAVAILABLE, "%s: %u of %u nodes deliver, %u are needed%s%s%s", why,
-			 ok, d->candidates, d->k, shown ? " (" : "", buf_cstr(&text),
+	return call_fail(call, ERR_UNAVAILABLE, "%s: %u of %u nodes deliver, %u are needed%s%s%s",
+			 why, ok, d->candidates, d->k, shown ? " (" : "", buf_cstr(&text),
 			 shown ? ")" : "");
 }
 
@@ -320,7 +322,8 @@ static bool hedge(const struct segment_download *d, int64_t now, int64_t start, 
 		return true;
 	if (count_lively(d, now) < d->k)
 		return true;
-	int64_t usual = d->base ? (start - d->opened_ns) / (int64_t)d->base : HEDGE_FIRST_MS * NS_PER_MS;
+	int64_t usual = d->base ? (start - d->opened_ns) / (int64_t)d->base
+				: HEDGE_FIRST_MS * NS_PER_MS;
 	return d->base && now - hedged > MAX(HEDGE_LATE_TIMES * usual, HEDGE_FIRST_MS * NS_PER_MS);
 }
 
@@ -444,9 +447,11 @@ static enum err decode_verified(struct call *call, struct segment_download *d, s
 	for (unsigned j = 0; j < count; j++)
 		shares[j] = slot(d, &d->pieces[numbers[j]], d->base);
 	if (rs_correct(d->rs, numbers, count, len, shares, bad))
-		return call_fail(call, ERR_DATA_LOSS,
-				 "the %u pieces at hand contradict each other too much to tell which "
-				 "are wrong", count);
+		return call_fail(
+			call, ERR_DATA_LOSS,
+			"the %u pieces at hand contradict each other too much to tell which "
+			"are wrong",
+			count);
 	TRY_PLAIN(decode(call, d, numbers, shares, len));
 	OS_LOCKED(&d->lock);
 	for (unsigned j = 0; j < count; j++) {
@@ -521,9 +526,11 @@ static enum err read_limits(struct call *call, struct segment_download *d)
 	memmove(d->order + good, d->order + last, (d->n - last) * sizeof(*d->order));
 	d->candidates = good + (d->n - last);
 	if (d->candidates < d->k)
-		return call_fail(call, ERR_UNAVAILABLE,
-				 "the satellite knows %u reachable nodes with pieces of this segment, "
-				 "%u are needed; try again later", d->candidates, d->k);
+		return call_fail(
+			call, ERR_UNAVAILABLE,
+			"the satellite knows %u reachable nodes with pieces of this segment, "
+			"%u are needed; try again later",
+			d->candidates, d->k);
 	return OK;
 }
 

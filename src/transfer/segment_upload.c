@@ -23,17 +23,17 @@ enum {
 	SLOTS_MIN = 3,
 	SLOTS_MAX = 32,
 	SLICE_MAX = PIECE_CHUNK_MAX,
-	TICK_MS = 100,            /* how soon cancellation and stalls are noticed */
-	DROP_SOON_MS = 500,       /* waited for in all, while pieces enough and to spare are ahead */
-	DROP_LATE_MS = 3000,      /* the same when the last spare ones would go */
-	TAIL_STALL_MS = 10000,    /* no step for so long although other pieces are stored */
+	TICK_MS = 100,	       /* how soon cancellation and stalls are noticed */
+	DROP_SOON_MS = 500,    /* waited for in all, while pieces enough and to spare are ahead */
+	DROP_LATE_MS = 3000,   /* the same when the last spare ones would go */
+	TAIL_STALL_MS = 10000, /* no step for so long although other pieces are stored */
 	STALL_DEFAULT_MS = 120000,
 	SPOOL_READ_BYTES = 128 << 10,
 	REASONS_MAX = 3,
 };
 
 enum piece_state {
-	PIECE_IDLE,    /* not started in this round */
+	PIECE_IDLE, /* not started in this round */
 	PIECE_RUNNING,
 	PIECE_STORED,
 	PIECE_FAILED,
@@ -47,12 +47,12 @@ struct piece {
 	unsigned number;
 	enum piece_state state;
 	bool from_ring;
-	bool joined;             /* no thread runs for it */
-	bool waiting;            /* for the feeder, so it is not the node that stalls */
+	bool joined;  /* no thread runs for it */
+	bool waiting; /* for the feeder, so it is not the node that stalls */
 	bool cancel_made;
-	uint64_t cursor;         /* next batch it takes from the ring */
-	int64_t moved_ns;        /* when it last made a step */
-	int64_t blamed_ns;       /* how long the feeder waited for it */
+	uint64_t cursor;   /* next batch it takes from the ring */
+	int64_t moved_ns;  /* when it last made a step */
+	int64_t blamed_ns; /* how long the feeder waited for it */
 	struct addressed_limit limit;
 	struct os_cancel cancel;
 	struct arena arena;
@@ -62,7 +62,7 @@ struct piece {
 
 struct upload {
 	const struct segment_upload *p;
-	struct call *call;       /* of the feeder */
+	struct call *call; /* of the feeder */
 	struct fanout *fanout;
 	struct rs *rs;
 	struct cohort *cohort;
@@ -70,21 +70,21 @@ struct upload {
 	struct spool *spool;
 	int64_t stall_ns, deadline_ns;
 	unsigned n, k, e;
-	size_t slice;            /* bytes of a piece in a full batch */
+	size_t slice; /* bytes of a piece in a full batch */
 	unsigned slots;
-	uint8_t *ring;           /* slots * n * slice */
-	uint8_t *staging;        /* behind it, k * slice and some: a batch as it came, by stripes */
-	size_t memory_size;      /* of both */
+	uint8_t *ring;	    /* slots * n * slice */
+	uint8_t *staging;   /* behind it, k * slice and some: a batch as it came, by stripes */
+	size_t memory_size; /* of both */
 
-	struct os_mutex lock;    /* guards all below and the pieces' states */
-	struct os_cond news;     /* for pieces: batches, the end, cancellation */
-	struct os_cond space;    /* for the feeder: a slot or a piece changed */
-	uint64_t published;      /* batches */
-	uint64_t spooled;        /* stripes */
-	bool ended;              /* published and spooled grow no more */
-	bool stop;               /* pieces give up */
-	size_t batch_len[SLOTS_MAX];  /* slice length of the batch in a slot */
-	unsigned users[SLOTS_MAX];    /* pieces that still need the slot */
+	struct os_mutex lock;	     /* guards all below and the pieces' states */
+	struct os_cond news;	     /* for pieces: batches, the end, cancellation */
+	struct os_cond space;	     /* for the feeder: a slot or a piece changed */
+	uint64_t published;	     /* batches */
+	uint64_t spooled;	     /* stripes */
+	bool ended;		     /* published and spooled grow no more */
+	bool stop;		     /* pieces give up */
+	size_t batch_len[SLOTS_MAX]; /* slice length of the batch in a slot */
+	unsigned users[SLOTS_MAX];   /* pieces that still need the slot */
 	unsigned running;
 	uint64_t encrypted;
 	unsigned rounds;
@@ -191,7 +191,8 @@ static enum err spooled_stripes(struct upload *up, struct piece *p, uint64_t at,
 }
 
 /* The share of each stripe of `in`, appended at out. */
-static void encode_one(struct upload *up, unsigned number, uint8_t *in, size_t stripes, uint8_t *out)
+static void encode_one(struct upload *up, unsigned number, uint8_t *in, size_t stripes,
+		       uint8_t *out)
 {
 	uint8_t *shares[COHORT_PIECES_MAX] = { NULL };
 
@@ -287,7 +288,8 @@ static enum err fresh_cancel(struct upload *up, struct piece *p)
 }
 
 /* The piece has a limit and is counted as running. */
-static enum err launch(struct upload *up, struct piece *p, const Metainfo__AddressedOrderLimit *limit)
+static enum err launch(struct upload *up, struct piece *p,
+		       const Metainfo__AddressedOrderLimit *limit)
 {
 	TRY_PLAIN(addressed_limit_read(up->call, limit, &p->limit));
 	if (addressed_limit_blank(&p->limit))
@@ -494,7 +496,8 @@ static enum err renew_failed(struct upload *up)
 		struct call failed = *up->call;
 		enum err e = fail_segment(up);
 		return e == ERR_UNAVAILABLE
-			       ? call_wrap(up->call, e, "no other nodes (%.160s)", failed.error) : e;
+			       ? call_wrap(up->call, e, "no other nodes (%.160s)", failed.error)
+			       : e;
 	}
 	for (size_t i = 0; i < count; i++)
 		start_piece(up, &up->pieces[numbers[i]], false, limits[numbers[i]]);
@@ -657,7 +660,8 @@ static enum err plan(struct upload *up)
 	up->k = s->required;
 	up->e = s->share_size;
 	if (up->e > SLICE_MAX || (uint64_t)up->e * up->n * SLOTS_MIN > memory)
-		return call_fail(up->call, ERR_PROTOCOL, "the satellite's erasure shares are too large");
+		return call_fail(up->call, ERR_PROTOCOL,
+				 "the satellite's erasure shares are too large");
 	size_t slice = MIN((uint64_t)memory / up->n / (SLOTS_MIN + 1), MIN(SLICE_MAX, piece));
 	size_t stripes = MAX(slice / up->e, (size_t)1), stripe = (size_t)up->k * up->e;
 	if (up->p->block_bytes) {

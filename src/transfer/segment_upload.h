@@ -13,7 +13,7 @@
 #include "transfer/fanout.h"
 
 enum {
-	SEGMENT_UPLOAD_ROUNDS_MAX = 10,           /* asks for new nodes (erasure.md 5.3) */
+	SEGMENT_UPLOAD_ROUNDS_MAX = 10,		  /* asks for new nodes (erasure.md 5.3) */
 	SEGMENT_UPLOAD_MEMORY_DEFAULT = 14 << 20, /* the ring of encoded batches */
 };
 
@@ -25,8 +25,8 @@ struct segment_upload {
 	enum hash_algorithm algorithm;
 	const Metainfo__CohortRequirements *requirements; /* NULL = scheme.success pieces */
 
-	uint64_t size_max;     /* encrypted bytes the limits were made for */
-	uint32_t block_bytes;  /* the source likes room for whole blocks of that size; 0 = any */
+	uint64_t size_max;    /* encrypted bytes the limits were made for */
+	uint32_t block_bytes; /* the source likes room for whole blocks of that size; 0 = any */
 	/* Up to cap encrypted bytes; fewer than cap only at the end of the segment. */
 	enum err (*read)(struct call *call, void *arg, uint8_t *buf, size_t cap, size_t *ret_n);
 	/* New limits for these pieces; the answer's limits live until the upload returns. */
@@ -36,9 +36,9 @@ struct segment_upload {
 	void (*progress)(void *arg, uint64_t encrypted);
 	void *arg;
 
-	const char *temp_dir;  /* as for spool_new */
-	size_t memory_max;     /* 0 = SEGMENT_UPLOAD_MEMORY_DEFAULT */
-	int64_t stall_ns;      /* a node that does not move for so long has failed; 0 = 2 min */
+	const char *temp_dir; /* as for spool_new */
+	size_t memory_max;    /* 0 = SEGMENT_UPLOAD_MEMORY_DEFAULT */
+	int64_t stall_ns;     /* a node that does not move for so long has failed; 0 = 2 min */
 };
 
 struct segment_piece {
@@ -53,8 +53,8 @@ struct segment_upload_result {
 	size_t count;
 };
 
-/* Results live in `a`.  ERR_UNAVAILABLE when not enough nodes took their pieces, with the reasons of
- * some; whatever read or renew failed with. */
+/* Results live in `a`.  ERR_UNAVAILABLE when not enough nodes took their pieces, with the reasons
+ * of some; whatever read or renew failed with. */
 enum err segment_upload(struct call *call, struct fanout *f, const struct segment_upload *params,
 			struct arena *a, struct segment_upload_result *ret) MUST_USE;
 

@@ -13,11 +13,12 @@
 enum { CHUNK_BYTES = 256 << 10 };
 
 struct spool {
-	struct os_mutex lock; /* guards chunks and file, which readers find while the writer grows */
+	struct os_mutex
+		lock; /* guards chunks and file, which readers find while the writer grows */
 	char *dir;
 	uint64_t memory_max, size_max;
 	uint64_t size;
-	uint64_t in_memory;   /* bytes at the front that are in chunks, the rest is in the file */
+	uint64_t in_memory; /* bytes at the front that are in chunks, the rest is in the file */
 	uint8_t **chunks;
 	size_t chunks_max;
 	struct os_file *file;
@@ -71,8 +72,10 @@ static enum err make_file(struct call *call, struct spool *s)
 	snprintf(name, sizeof(name), "acre-%016llx%016llx", (unsigned long long)random[0],
 		 (unsigned long long)random[1]);
 	const char *path = os_path_join(call, s->dir, name);
-	TRY(os_file_open(call, path, OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_EXCLUSIVE |
-			 OS_FILE_SECRET, &file), "temporary file for an upload");
+	TRY(os_file_open(call, path,
+			 OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_EXCLUSIVE | OS_FILE_SECRET,
+			 &file),
+	    "temporary file for an upload");
 	enum err e = os_unlink(call, path);
 	if (e) {
 		os_file_close(file);
@@ -111,7 +114,8 @@ enum err spool_append(struct call *call, struct spool *s, struct bytes data)
 	if (data.len > s->size_max - s->size)
 		return call_fail(call, ERR_OUT_OF_RANGE, "segment is larger than announced");
 	if (!s->file && s->size + data.len > s->memory_max && make_file(call, s)) {
-		/* No place for a file: memory does it, too, only less of it would have been nice. */
+		/* No place for a file: memory does it, too, only less of it would have been nice.
+		 */
 		call_clear_error(call);
 		s->memory_max = s->size_max;
 	}

@@ -1,8 +1,8 @@
 /*
  * The bytes of a segment as they were sent, kept until the segment is stored, for pieces that must
  * be sent again to other nodes.  They are encrypted already; the source is never read twice, so no
- * byte is encrypted twice (docs/decisions/0004-upload-spool.md).  Small ones stay in memory, larger ones
- * go to a file without a name.
+ * byte is encrypted twice (docs/decisions/0004-upload-spool.md).  Small ones stay in memory, larger
+ * ones go to a file without a name.
  */
 #ifndef ACRE_TRANSFER_SPOOL_H
 #define ACRE_TRANSFER_SPOOL_H
@@ -21,6 +21,7 @@ void spool_free(struct spool *s);
 /* One thread appends. */
 enum err spool_append(struct call *call, struct spool *s, struct bytes data) MUST_USE;
 /* Any threads read what was appended before.  The range must be there. */
-enum err spool_read(struct call *call, struct spool *s, uint64_t offset, void *buf, size_t len) MUST_USE;
+enum err spool_read(struct call *call, struct spool *s, uint64_t offset, void *buf,
+		    size_t len) MUST_USE;
 
 #endif

@@ -26,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!bytes_equal(buf_bytes(&once), buf_bytes(&twice)))
 			abort();
 		for (int op = 0; op <= ACTION_GET_BUCKET_NOTIFICATION + 1; op++) {
-			struct action action = { (enum action_op)op, bytes_str("b"), bytes_str("p"), 5 };
+			struct action action = { (enum action_op)op, bytes_str("b"), bytes_str("p"),
+						 5 };
 			bool allowed = caveat_allows(&c, &action);
 			if (allowed != caveat_allows(&again, &action) ||
 			    allowed != (permission_check(&call, &m, 7, &action) == OK))

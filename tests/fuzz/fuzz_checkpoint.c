@@ -30,7 +30,8 @@ static enum err take_entry(struct call *call, void *arg, const struct piece_entr
 
 static void load(struct bytes file)
 {
-	struct checkpoint_source source = { .read_at = read_memory, .arg = &file,
+	struct checkpoint_source source = { .read_at = read_memory,
+					    .arg = &file,
 					    .size = file.len };
 	struct checkpoint c;
 	struct call call;

@@ -15,7 +15,7 @@ enum { MAX_PACKET = 70000, PACKETS_MAX = 64 };
 struct model {
 	struct bytes in;
 	uint64_t live, drop;
-	uint64_t stream, message;       /* lowest id that may come */
+	uint64_t stream, message; /* lowest id that may come */
 	bool joining;
 	uint8_t kind;
 	bool control;

@@ -1,4 +1,5 @@
-/* An object's metadata as a satellite returns it; cipher null, so that the inside is reached too. */
+/* An object's metadata as a satellite returns it; cipher null, so that the inside is reached too.
+ */
 #include <stdlib.h>
 
 #include "base/cleanup.h"

@@ -6,8 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static bool signing(struct call *call, struct bytes wire, struct buf *out,
-		    Orders__OrderLimit **ret)
+static bool signing(struct call *call, struct bytes wire, struct buf *out, Orders__OrderLimit **ret)
 {
 	struct order_limit_ids ids;
 

@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct buf plain = BUF_INIT(2 * LIMIT), packed = BUF_INIT(2 * LIMIT), back = BUF_INIT(2 * LIMIT);
+	struct buf plain = BUF_INIT(2 * LIMIT), packed = BUF_INIT(2 * LIMIT),
+		   back = BUF_INIT(2 * LIMIT);
 	struct call call;
 
 	call_init(&call);

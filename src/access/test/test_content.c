@@ -54,13 +54,14 @@ static size_t seal_all(struct call *call, const json_t *v, const struct secret_k
 		size_t n = (plain.len - at) / step;
 		if (n > blocks_per_call)
 			n = blocks_per_call;
-		assert_int_equal(content_seal_blocks(call, s, BYTES(plain.data + at, n * step),
-						     out + len), OK);
+		assert_int_equal(
+			content_seal_blocks(call, s, BYTES(plain.data + at, n * step), out + len),
+			OK);
 		at += n * step;
 		len += n * block;
 	}
-	assert_int_equal(content_seal_tail(call, s, bytes_from(plain, at), plain.len, out + len,
-					   &tail), OK);
+	assert_int_equal(
+		content_seal_tail(call, s, bytes_from(plain, at), plain.len, out + len, &tail), OK);
 	content_sealer_free(s);
 	return len + tail;
 }
@@ -81,14 +82,15 @@ static void open_all(struct call *call, const json_t *v, const struct secret_key
 	assert_true(bytes_equal(BYTES(out, plain.len), plain));
 	/* From the middle. */
 	size_t first = blocks / 2;
-	assert_int_equal(content_open_blocks(call, o, first, bytes_from(sealed, first * block), out),
-			 OK);
+	assert_int_equal(
+		content_open_blocks(call, o, first, bytes_from(sealed, first * block), out), OK);
 	struct bytes rest = bytes_from(plain, first * step);
 	assert_true(bytes_equal(BYTES(out, rest.len), rest));
 	/* A block in another's place. */
 	if (blocks > 1)
-		assert_int_equal(content_open_blocks(call, o, 0, BYTES(sealed.data + block, block), out),
-				 ERR_CRYPTO);
+		assert_int_equal(
+			content_open_blocks(call, o, 0, BYTES(sealed.data + block, block), out),
+			ERR_CRYPTO);
 	assert_int_equal(content_open_blocks(call, o, 0, BYTES(sealed.data, block - 1), out),
 			 ERR_INVALID);
 	content_opener_free(o);
@@ -141,13 +143,16 @@ static void damage_names_the_block(void **state)
 	assert_non_null(strstr(call.error, "block 2 "));
 	size_t len;
 	assert_int_equal(content_seal_blocks(&call, s, BYTES(plain, 47), sealed), ERR_INVALID);
-	assert_int_equal(content_seal_tail(&call, s, BYTES(plain, 48), 48, sealed, &len), ERR_INVALID);
-	assert_int_equal(content_seal_tail(&call, s, BYTES(plain, 3), 4, sealed, &len), ERR_INVALID);
+	assert_int_equal(content_seal_tail(&call, s, BYTES(plain, 48), 48, sealed, &len),
+			 ERR_INVALID);
+	assert_int_equal(content_seal_tail(&call, s, BYTES(plain, 3), 4, sealed, &len),
+			 ERR_INVALID);
 	content_sealer_free(s);
 	content_opener_free(o);
 	s = NULL;
 	assert_int_equal(content_sealer_new(&call, CIPHER_NULL, &key, &start, 64, &s), ERR_INVALID);
-	assert_int_equal(content_sealer_new(&call, CIPHER_AESGCM, &key, &start, 16, &s), ERR_INVALID);
+	assert_int_equal(content_sealer_new(&call, CIPHER_AESGCM, &key, &start, 16, &s),
+			 ERR_INVALID);
 	assert_int_equal(content_opener_new(&call, CIPHER_AESGCM, &key, &start, UINT32_MAX, &o),
 			 ERR_INVALID);
 	assert_int_equal(content_opener_new(&call, (enum cipher)9, &key, &start, 64, &o),
@@ -179,7 +184,8 @@ static void nonces(void **state)
 		}
 		assert_string_equal(vector_text(v, "start"), "part 0 index 0");
 		content_nonce_add(&n, (uint64_t)vector_int(v, "block"));
-		assert_bytes_equal(BYTES(n.b, AEAD_NONCE_BYTES), vector_hex(&a, v, "gcm_nonce12_hex"));
+		assert_bytes_equal(BYTES(n.b, AEAD_NONCE_BYTES),
+				   vector_hex(&a, v, "gcm_nonce12_hex"));
 	}
 	arena_free(&a);
 	json_decref(root);
@@ -229,19 +235,23 @@ static void inline_segments(void **state)
 						   (size_t)vector_int(v, "plain_size"));
 		struct buf sealed AUTO_BUF = BUF_INIT(10000), back AUTO_BUF = BUF_INIT(10000);
 
-		assert_int_equal(content_seal(&call, CIPHER_AESGCM, &key, &start, plain, &sealed), OK);
+		assert_int_equal(content_seal(&call, CIPHER_AESGCM, &key, &start, plain, &sealed),
+				 OK);
 		assert_content(a, buf_bytes(&sealed), v);
-		assert_int_equal(content_open(&call, CIPHER_AESGCM, &key, &start, buf_bytes(&sealed),
-					      &back), OK);
+		assert_int_equal(
+			content_open(&call, CIPHER_AESGCM, &key, &start, buf_bytes(&sealed), &back),
+			OK);
 		assert_true(bytes_equal(buf_bytes(&back), plain));
 		if (!sealed.len)
 			continue;
 		sealed.data[sealed.len - 1] ^= 1;
 		buf_clear(&back);
-		assert_int_equal(content_open(&call, CIPHER_AESGCM, &key, &start, buf_bytes(&sealed),
-					      &back), ERR_CRYPTO);
+		assert_int_equal(
+			content_open(&call, CIPHER_AESGCM, &key, &start, buf_bytes(&sealed), &back),
+			ERR_CRYPTO);
 		assert_int_equal(content_open(&call, CIPHER_AESGCM, &key, &start,
-					      BYTES(sealed.data, 15), &back), ERR_FORMAT);
+					      BYTES(sealed.data, 15), &back),
+				 ERR_FORMAT);
 		assert_int_equal(back.len, 0);
 	}
 	json_decref(root);
@@ -260,27 +270,33 @@ static void keys_and_etags(void **state)
 	struct content_nonce zero = { { 0 } };
 	struct buf wrapped AUTO_BUF = BUF_INIT(100), etag AUTO_BUF = BUF_INIT(100);
 
-	assert_int_equal(content_wrap_key(&call, CIPHER_AESGCM, &object, &nonce, &segment, &wrapped), OK);
+	assert_int_equal(
+		content_wrap_key(&call, CIPHER_AESGCM, &object, &nonce, &segment, &wrapped), OK);
 	assert_int_equal(wrapped.len, CONTENT_WRAPPED_KEY_BYTES);
 	assert_bytes_equal(buf_bytes(&wrapped), vector_hex(a, v, "encrypted_key_hex"));
-	assert_int_equal(content_unwrap_key(&call, CIPHER_AESGCM, &object, &nonce, buf_bytes(&wrapped),
-					    &back), OK);
+	assert_int_equal(content_unwrap_key(&call, CIPHER_AESGCM, &object, &nonce,
+					    buf_bytes(&wrapped), &back),
+			 OK);
 	assert_memory_equal(back.b, segment.b, sizeof(back.b));
 	content_etag_key(&segment, &etag_key);
 	assert_bytes_equal(BYTES_OF(etag_key.b), vector_hex(a, v, "etag_key_hex"));
 	assert_int_equal(content_seal(&call, CIPHER_AESGCM, &etag_key, &zero,
-				      bytes_str(vector_text(v, "etag_plain")), &etag), OK);
+				      bytes_str(vector_text(v, "etag_plain")), &etag),
+			 OK);
 	assert_bytes_equal(buf_bytes(&etag), vector_hex(a, v, "encrypted_etag_hex"));
 
 	wrapped.data[0] ^= 1;
-	assert_int_equal(content_unwrap_key(&call, CIPHER_AESGCM, &object, &nonce, buf_bytes(&wrapped),
-					    &back), ERR_CRYPTO);
-	assert_int_equal(content_unwrap_key(&call, CIPHER_AESGCM, &object, &nonce, BYTES_NONE, &back),
-			 ERR_FORMAT);
+	assert_int_equal(content_unwrap_key(&call, CIPHER_AESGCM, &object, &nonce,
+					    buf_bytes(&wrapped), &back),
+			 ERR_CRYPTO);
+	assert_int_equal(
+		content_unwrap_key(&call, CIPHER_AESGCM, &object, &nonce, BYTES_NONE, &back),
+		ERR_FORMAT);
 	wrapped.data[0] ^= 1;
 	buf_add_byte(&wrapped, 0);
-	assert_int_equal(content_unwrap_key(&call, CIPHER_AESGCM, &object, &nonce, buf_bytes(&wrapped),
-					    &back), ERR_FORMAT);
+	assert_int_equal(content_unwrap_key(&call, CIPHER_AESGCM, &object, &nonce,
+					    buf_bytes(&wrapped), &back),
+			 ERR_FORMAT);
 	json_decref(root);
 }
 
@@ -297,19 +313,23 @@ static void metadata(void **state)
 	struct buf info AUTO_BUF = BUF_INIT(1000), etag AUTO_BUF = BUF_INIT(1000);
 	struct secret_key key;
 
-	assert_int_equal(content_unwrap_key(&call, CIPHER_AESGCM, &object, &nonce,
-					    vector_hex(a, v, "encrypted_metadata_encrypted_key_hex"),
-					    &key), OK);
+	assert_int_equal(
+		content_unwrap_key(&call, CIPHER_AESGCM, &object, &nonce,
+				   vector_hex(a, v, "encrypted_metadata_encrypted_key_hex"), &key),
+		OK);
 	assert_bytes_equal(BYTES_OF(key.b), vector_hex(a, v, "metadata_key_hex"));
 	assert_int_equal(content_open(&call, CIPHER_AESGCM, &key, &zero,
-				      vector_hex(a, v, "encrypted_stream_info_hex"), &info), OK);
+				      vector_hex(a, v, "encrypted_stream_info_hex"), &info),
+			 OK);
 	assert_bytes_equal(buf_bytes(&info), vector_hex(a, v, "stream_info_pb_hex"));
 	buf_clear(&info);
 	assert_int_equal(content_seal(&call, CIPHER_AESGCM, &key, &zero,
-				      vector_hex(a, v, "stream_info_pb_hex"), &info), OK);
+				      vector_hex(a, v, "stream_info_pb_hex"), &info),
+			 OK);
 	assert_bytes_equal(buf_bytes(&info), vector_hex(a, v, "encrypted_stream_info_hex"));
 	assert_int_equal(content_seal(&call, CIPHER_AESGCM, &key, &one,
-				      bytes_str(vector_text(v, "object_etag_plain")), &etag), OK);
+				      bytes_str(vector_text(v, "object_etag_plain")), &etag),
+			 OK);
 	assert_bytes_equal(buf_bytes(&etag), vector_hex(a, v, "object_encrypted_etag_hex"));
 	json_decref(root);
 }

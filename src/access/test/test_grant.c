@@ -37,7 +37,8 @@ static void assert_grant(struct call *call, const struct grant *g, const json_t 
 	assert_int_equal(g->store.default_cipher, vector_int(v, "default_path_cipher"));
 	assert_int_equal(g->store.has_default, default_key != NULL);
 	if (default_key)
-		assert_bytes_equal(BYTES_OF(g->store.default_key.b), vector_hex(a, v, "default_key_hex"));
+		assert_bytes_equal(BYTES_OF(g->store.default_key.b),
+				   vector_hex(a, v, "default_key_hex"));
 	assert_int_equal(g->store.count, json_array_size(entries));
 	for (size_t i = 0; i < json_array_size(entries); i++) {
 		const json_t *e = json_array_get(entries, i);
@@ -88,15 +89,18 @@ static void broken_text_gets_advice(void **state)
 	call_init(&call);
 
 	for (size_t i = 0; i < json_array_size(list); i++)
-		assert_int_equal(grant_parse(&call, &call.scratch, bytes_str(json_string_value(
-						json_array_get(list, i))), &g), ERR_FORMAT);
+		assert_int_equal(grant_parse(&call, &call.scratch,
+					     bytes_str(json_string_value(json_array_get(list, i))),
+					     &g),
+				 ERR_FORMAT);
 	const json_t *v = json_array_get(vector_get(root, "grants"), 0);
 	const char *text = vector_text(v, "grant");
 	assert_int_equal(grant_parse(&call, &call.scratch, BYTES(text, strlen(text) - 1), &g),
 			 ERR_FORMAT);
 	assert_non_null(strstr(call.error, "cut short or mistyped"));
-	assert_int_equal(grant_parse(&call, &call.scratch, bytes_str(vector_text(v, "api_key")), &g),
-			 ERR_FORMAT);
+	assert_int_equal(
+		grant_parse(&call, &call.scratch, bytes_str(vector_text(v, "api_key")), &g),
+		ERR_FORMAT);
 	assert_non_null(strstr(call.error, "this is an API key"));
 	assert_int_equal(grant_parse(&call, &call.scratch, bytes_str("  "), &g), ERR_FORMAT);
 	assert_non_null(strstr(call.error, "empty"));
@@ -119,7 +123,8 @@ static void damaged_binaries(void **state)
 		call_init(&call);
 		memcpy(bad, wire.data, wire.len);
 		bad[i % wire.len] ^= i >= wire.len ? 1 << i % 8 : 0;
-		assert_int_equal(base58check_add(&text, 0, BYTES(bad, i < wire.len ? i : wire.len)), OK);
+		assert_int_equal(base58check_add(&text, 0, BYTES(bad, i < wire.len ? i : wire.len)),
+				 OK);
 		enum err e = grant_parse(&call, &call.scratch, buf_bytes(&text), &g);
 		assert_true(e == OK || e == ERR_FORMAT || e == ERR_INVALID);
 		if (i < wire.len && e == OK)
@@ -133,7 +138,8 @@ static void full_grant(struct call *call, const json_t *root, struct grant *ret)
 {
 	const json_t *v = json_array_get(vector_get(root, "grants"), 0);
 
-	assert_int_equal(grant_parse(call, &call->scratch, bytes_str(vector_text(v, "grant")), ret), OK);
+	assert_int_equal(grant_parse(call, &call->scratch, bytes_str(vector_text(v, "grant")), ret),
+			 OK);
 }
 
 static void new_grants(void **state)
@@ -152,9 +158,13 @@ static void new_grants(void **state)
 		struct grant g;
 
 		memcpy(key.b, vector_hex(a, root, "root_key_hex").data, sizeof(key.b));
-		assert_int_equal(macaroon_parse_text(&call, a, bytes_str(vector_text(v, "api_key")), &m), OK);
+		assert_int_equal(
+			macaroon_parse_text(&call, a, bytes_str(vector_text(v, "api_key")), &m),
+			OK);
 		assert_int_equal(grant_new(&call, a, vector_text(v, "satellite_address"), &m, &key,
-					   vector_int(v, "default_path_cipher") == CIPHER_AESGCM, &g), OK);
+					   vector_int(v, "default_path_cipher") == CIPHER_AESGCM,
+					   &g),
+				 OK);
 		assert_int_equal(grant_add_text(&call, &text, &g), OK);
 		assert_string_equal(buf_cstr(&text), vector_text(v, "grant"));
 		assert_int_equal(grant_new(&call, a, "", &m, &key, true, &g), ERR_INVALID);
@@ -172,8 +182,9 @@ static void restrict_as(struct call *call, const json_t *root, size_t index,
 	struct grant full, shared;
 
 	full_grant(call, root, &full);
-	assert_int_equal(grant_restrict(call, &call->scratch, &full, &permission, prefixes, count,
-					&shared), OK);
+	assert_int_equal(
+		grant_restrict(call, &call->scratch, &full, &permission, prefixes, count, &shared),
+		OK);
 	assert_false(shared.store.has_default);
 	assert_int_equal(shared.store.count, json_array_size(entries));
 	for (size_t i = 0; i < shared.store.count; i++) {
@@ -181,7 +192,8 @@ static void restrict_as(struct call *call, const json_t *root, size_t index,
 		const struct store_entry *got =
 			find_entry(&shared, bytes_str(vector_text(e, "bucket")),
 				   bytes_str(vector_text(e, "unencrypted_path")));
-		assert_bytes_equal(got->encrypted, vector_hex(&call->scratch, e, "encrypted_path_hex"));
+		assert_bytes_equal(got->encrypted,
+				   vector_hex(&call->scratch, e, "encrypted_path_hex"));
 		assert_bytes_equal(BYTES_OF(got->key.b), vector_hex(&call->scratch, e, "key_hex"));
 	}
 	/* The full grant is as it was. */
@@ -222,18 +234,22 @@ static void shared_grants_read_what_they_should(void **state)
 
 	full_grant(&call, root, &full);
 	assert_int_equal(grant_restrict(&call, a, &full, &p, two, 2, &shared), OK);
-	assert_int_equal(path_encrypt(&call, &full.store, bytes_str("b"), bytes_str("x/y/f"), &one), OK);
-	assert_int_equal(path_encrypt(&call, &shared.store, bytes_str("b"), bytes_str("x/y/f"), &other), OK);
+	assert_int_equal(path_encrypt(&call, &full.store, bytes_str("b"), bytes_str("x/y/f"), &one),
+			 OK);
+	assert_int_equal(
+		path_encrypt(&call, &shared.store, bytes_str("b"), bytes_str("x/y/f"), &other), OK);
 	assert_bytes_equal(buf_bytes(&one), buf_bytes(&other));
-	assert_int_equal(path_encrypt(&call, &shared.store, bytes_str("b"), bytes_str("x/q"), &other),
-			 ERR_PERMISSION);
+	assert_int_equal(
+		path_encrypt(&call, &shared.store, bytes_str("b"), bytes_str("x/q"), &other),
+		ERR_PERMISSION);
 	assert_int_equal(path_encrypt(&call, &shared.store, bytes_str("d"), bytes_str("x"), &other),
 			 ERR_PERMISSION);
 	assert_int_equal(grant_restrict(&call, a, &shared, &p, deeper, 1, &again), OK);
 	assert_int_equal(again.store.count, 1);
 	assert_bytes_equal(again.store.entries[0].plain, bytes_str("x/y/z"));
 	/* Outside of what one has: there is no key to encrypt the prefix with. */
-	assert_int_equal(grant_restrict(&call, a, &shared, &p, elsewhere, 1, &again), ERR_PERMISSION);
+	assert_int_equal(grant_restrict(&call, a, &shared, &p, elsewhere, 1, &again),
+			 ERR_PERMISSION);
 	/* A grant with too much in it shrinks when it is read. */
 	struct grant fat = { shared.satellite, shared.key, full.store };
 	struct buf text AUTO_BUF = BUF_INIT(GRANT_TEXT_MAX);
@@ -249,8 +265,10 @@ static void caveat_of_a_share(void **state)
 	json_t *root = vectors_load("access");
 	struct call call AUTO_CALL;
 	call_init(&call);
-	struct grant_permission p = { .download = true, .get_retention = true,
-				      .not_after_ns = 5 * NS_PER_SEC, .ttl_ns = NS_PER_SEC };
+	struct grant_permission p = { .download = true,
+				      .get_retention = true,
+				      .not_after_ns = 5 * NS_PER_SEC,
+				      .ttl_ns = NS_PER_SEC };
 	struct grant full, shared;
 	struct caveat c;
 
@@ -258,10 +276,11 @@ static void caveat_of_a_share(void **state)
 	assert_int_equal(grant_restrict(&call, &call.scratch, &full, &p, NULL, 0, &shared), OK);
 	assert_true(shared.store.has_default);
 	assert_int_equal(caveat_decode(&call, &call.scratch,
-				       shared.key.caveats[shared.key.caveats_count - 1], &c), OK);
+				       shared.key.caveats[shared.key.caveats_count - 1], &c),
+			 OK);
 	assert_false(c.disallow_reads || c.disallow_get_retention);
-	assert_true(c.disallow_writes && c.disallow_lists && c.disallow_deletes && c.disallow_locks &&
-		    c.disallow_put_retention && c.disallow_put_legal_hold &&
+	assert_true(c.disallow_writes && c.disallow_lists && c.disallow_deletes &&
+		    c.disallow_locks && c.disallow_put_retention && c.disallow_put_legal_hold &&
 		    c.disallow_get_legal_hold && c.disallow_bypass_governance &&
 		    c.disallow_put_bucket_lock_config && c.disallow_get_bucket_lock_config &&
 		    c.disallow_put_bucket_notification && c.disallow_get_bucket_notification);
@@ -290,12 +309,14 @@ static void own_keys_below_a_prefix(void **state)
 
 	full_grant(&call, root, &g);
 	assert_int_equal(grant_override_key(&call, &call.scratch, &g, bytes_str("b"),
-					    bytes_str("alice/"), &own), OK);
+					    bytes_str("alice/"), &own),
+			 OK);
 	assert_int_equal(path_key(&call, &g.store, bytes_str("b"), bytes_str("alice"), &key), OK);
 	assert_memory_equal(key.b, own.b, sizeof(key.b));
 	assert_int_equal(path_key(&call, &g.store, bytes_str("b"), bytes_str("bob"), &key), OK);
 	assert_int_equal(grant_override_key(&call, &call.scratch, &g, bytes_str("b"),
-					    bytes_str("alice"), &own), ERR_INVALID);
+					    bytes_str("alice"), &own),
+			 ERR_INVALID);
 	json_decref(root);
 }
 

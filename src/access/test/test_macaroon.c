@@ -37,8 +37,9 @@ static void keys_round_trip(void **state)
 		struct buf text AUTO_BUF = BUF_INIT(MACAROON_BYTES_MAX);
 		struct macaroon m, again;
 
-		assert_int_equal(macaroon_parse_text(&call, a, bytes_str(vector_text(v, "serialized")),
-						     &m), OK);
+		assert_int_equal(
+			macaroon_parse_text(&call, a, bytes_str(vector_text(v, "serialized")), &m),
+			OK);
 		assert_int_equal(macaroon_parse(&call, a, vector_hex(a, v, "raw_hex"), &again), OK);
 		assert_bytes_equal(m.head, again.head);
 		assert_bytes_equal(m.head, vector_hex(a, v, "head_hex"));
@@ -46,8 +47,9 @@ static void keys_round_trip(void **state)
 		const json_t *caveats = vector_get(v, "caveats_pb_hex");
 		assert_int_equal(m.caveats_count, json_array_size(caveats));
 		for (size_t j = 0; j < m.caveats_count; j++)
-			assert_bytes_equal(m.caveats[j], vector_unhex(a, json_string_value(
-								json_array_get(caveats, j))));
+			assert_bytes_equal(
+				m.caveats[j],
+				vector_unhex(a, json_string_value(json_array_get(caveats, j))));
 		macaroon_add_binary(&raw, &m);
 		assert_bytes_equal(buf_bytes(&raw), vector_hex(a, v, "raw_hex"));
 		assert_int_equal(macaroon_add_text(&text, &m), OK);
@@ -60,8 +62,9 @@ static void keys_round_trip(void **state)
 		assert_int_equal(json_array_size(tails), m.caveats_count + 1);
 		macaroon_tails(&m, &secret, got);
 		for (size_t j = 0; j <= m.caveats_count; j++)
-			assert_bytes_equal(BYTES_OF(got[j]), vector_unhex(a, json_string_value(
-								json_array_get(tails, j))));
+			assert_bytes_equal(
+				BYTES_OF(got[j]),
+				vector_unhex(a, json_string_value(json_array_get(tails, j))));
 	}
 	json_decref(root);
 }
@@ -76,14 +79,17 @@ static void restricting_makes_the_same_keys(void **state)
 	const json_t *list = vector_get(root, "keys");
 	struct macaroon m;
 
-	assert_int_equal(macaroon_parse(&call, a, vector_hex(a, json_array_get(list, 0), "raw_hex"),
-					&m), OK);
+	assert_int_equal(
+		macaroon_parse(&call, a, vector_hex(a, json_array_get(list, 0), "raw_hex"), &m),
+		OK);
 	for (size_t i = 1; i < json_array_size(list); i++) {
 		const json_t *v = json_array_get(list, i);
 		const json_t *caveats = vector_get(v, "caveats_pb_hex");
 		assert_int_equal(json_array_size(caveats), i);
-		assert_int_equal(macaroon_restrict(&call, a, &m, vector_unhex(a, json_string_value(
-						json_array_get(caveats, i - 1)))), OK);
+		assert_int_equal(macaroon_restrict(&call, a, &m,
+						   vector_unhex(a, json_string_value(json_array_get(
+									   caveats, i - 1)))),
+				 OK);
 		assert_bytes_equal(BYTES_OF(m.tail), vector_hex(a, v, "tail_hex"));
 	}
 	json_decref(root);
@@ -123,7 +129,9 @@ static void same_leniency(void **state)
 	json_decref(root);
 }
 
-#define TAIL32 "20" "0000000000000000000000000000000000000000000000000000000000000000"
+#define TAIL32                                                                                     \
+	"20"                                                                                       \
+	"0000000000000000000000000000000000000000000000000000000000000000"
 
 static void sections(void **state)
 {
@@ -131,24 +139,133 @@ static void sections(void **state)
 		const char *hex;
 		bool ok;
 	} cases[] = {
-		{ "02" "0201aa" "00" "00" "06" TAIL32, true },
-		{ "02" "0200" "00" "00" "06" TAIL32, true },                 /* empty head */
-		{ "02" "0101bb" "0201aa" "00" "00" "06" TAIL32, true },
-		{ "02" "0201aa" "0401cc" "00" "00" "06" TAIL32, false },     /* only caveats may */
-		{ "02" "0201aa" "00" "0201bb" "0401cc" "00" "00" "06" TAIL32, true },
-		{ "02" "0201aa" "00" "0101dd" "0201bb" "0401cc" "00" "00" "06" TAIL32, true },
-		{ "02" "0201aa" "00" "0201bb" "0501cc" "00" "00" "06" TAIL32, false },
-		{ "02" "0201aa" "00" "0201bb" "0401cc" "0501cc" "00" "00" "06" TAIL32, false },
-		{ "02" "0201aa" "00" "0401bb" "0201cc" "00" "00" "06" TAIL32, false }, /* order */
-		{ "02" "0201aa" "00" "0101dd" "00" "00" "06" TAIL32, false },
-		{ "02" "0201aa" "00" "00" "05" TAIL32, false },
-		{ "02" "0201aa" "00" "00" "0600", false },
-		{ "02" "0201aa" "00", false },
-		{ "02" "00" "00" "06" TAIL32, false },
-		{ "02" "0283" "80808080808080807f", false },
-		{ "02" "02818080808080808080" "02aa" "00" "00" "06" TAIL32, false }, /* overflow */
-		{ "02" "0281808080808080808000" "aa" "00" "00" "06" TAIL32, true },
-		{ "02" "028180808000" "aa" "00" "00" "06" TAIL32, true },
+		{ "02"
+		  "0201aa"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  true },
+		{ "02"
+		  "0200"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  true }, /* empty head */
+		{ "02"
+		  "0101bb"
+		  "0201aa"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  true },
+		{ "02"
+		  "0201aa"
+		  "0401cc"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  false }, /* only caveats may */
+		{ "02"
+		  "0201aa"
+		  "00"
+		  "0201bb"
+		  "0401cc"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  true },
+		{ "02"
+		  "0201aa"
+		  "00"
+		  "0101dd"
+		  "0201bb"
+		  "0401cc"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  true },
+		{ "02"
+		  "0201aa"
+		  "00"
+		  "0201bb"
+		  "0501cc"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  false },
+		{ "02"
+		  "0201aa"
+		  "00"
+		  "0201bb"
+		  "0401cc"
+		  "0501cc"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  false },
+		{ "02"
+		  "0201aa"
+		  "00"
+		  "0401bb"
+		  "0201cc"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  false }, /* order */
+		{ "02"
+		  "0201aa"
+		  "00"
+		  "0101dd"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  false },
+		{ "02"
+		  "0201aa"
+		  "00"
+		  "00"
+		  "05" TAIL32,
+		  false },
+		{ "02"
+		  "0201aa"
+		  "00"
+		  "00"
+		  "0600",
+		  false },
+		{ "02"
+		  "0201aa"
+		  "00",
+		  false },
+		{ "02"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  false },
+		{ "02"
+		  "0283"
+		  "80808080808080807f",
+		  false },
+		{ "02"
+		  "02818080808080808080"
+		  "02aa"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  false }, /* overflow */
+		{ "02"
+		  "0281808080808080808000"
+		  "aa"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  true },
+		{ "02"
+		  "028180808000"
+		  "aa"
+		  "00"
+		  "00"
+		  "06" TAIL32,
+		  true },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -170,8 +287,9 @@ static void text_errors_help(void **state)
 	const char *text = vector_text(json_array_get(vector_get(root, "keys"), 1), "serialized");
 
 	call_init(&call);
-	assert_int_equal(macaroon_parse_text(&call, &call.scratch, BYTES(text, strlen(text) - 3),
-					     &m), ERR_FORMAT);
+	assert_int_equal(
+		macaroon_parse_text(&call, &call.scratch, BYTES(text, strlen(text) - 3), &m),
+		ERR_FORMAT);
 	assert_non_null(strstr(call.error, "cut short or mistyped"));
 	json_decref(root);
 }
@@ -277,8 +395,11 @@ static void caveat_times_of_all_signs(void **state)
 
 	call_init(&call);
 	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
-		struct caveat c = { .has_not_after = true, .not_after_ns = times[i],
-				    .has_ttl = true, .ttl_ns = times[i] }, back;
+		struct caveat c = { .has_not_after = true,
+				    .not_after_ns = times[i],
+				    .has_ttl = true,
+				    .ttl_ns = times[i] },
+			      back;
 		struct buf out AUTO_BUF = BUF_INIT(1000);
 		caveat_encode(&out, &c);
 		assert_int_equal(caveat_decode(&call, &call.scratch, buf_bytes(&out), &back), OK);
@@ -288,8 +409,10 @@ static void caveat_times_of_all_signs(void **state)
 	}
 	/* Seconds that no int64 of nanoseconds holds: far future, not overflow. */
 	struct caveat c;
-	assert_int_equal(caveat_decode(&call, &call.scratch, vector_unhex(&call.scratch,
-				       "a2010a08ffffffffffffffff7f"), &c), OK);
+	assert_int_equal(caveat_decode(&call, &call.scratch,
+				       vector_unhex(&call.scratch, "a2010a08ffffffffffffffff7f"),
+				       &c),
+			 OK);
 	assert_int_equal(c.not_after_ns, INT64_MAX);
 }
 
@@ -304,8 +427,8 @@ static void evaluation_as_the_reference(void **state)
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *v = json_array_get(list, i);
-		struct bytes wire = vector_hex(a, json_array_get(caveats,
-				(size_t)vector_int(v, "caveat")), "pb_hex");
+		struct bytes wire = vector_hex(
+			a, json_array_get(caveats, (size_t)vector_int(v, "caveat")), "pb_hex");
 		struct action action = {
 			.op = (enum action_op)vector_int(v, "op"),
 			.bucket = bytes_str(vector_text(v, "bucket")),
@@ -333,7 +456,8 @@ static void key_versions(void **state)
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *v = json_array_get(list, i);
 		struct action action = { .op = (enum action_op)vector_int(v, "op"),
-					 .bucket = bytes_str("b"), .path = bytes_str("p") };
+					 .bucket = bytes_str("b"),
+					 .path = bytes_str("p") };
 		enum err e = permission_check(&call, &m, (unsigned)vector_int(v, "key_version"),
 					      &action);
 		assert_int_equal(e, vector_bool(v, "allowed") ? OK : ERR_PERMISSION);
@@ -365,13 +489,17 @@ static void buckets_and_ttl(void **state)
 	struct call call AUTO_CALL;
 	call_init(&call);
 	struct arena *a = &call.scratch;
-	struct allowed_path first[] = { { bytes_str("c"), BYTES_NONE }, { bytes_str("a"), BYTES_NONE },
+	struct allowed_path first[] = { { bytes_str("c"), BYTES_NONE },
+					{ bytes_str("a"), BYTES_NONE },
 					{ bytes_str("c"), bytes_str("x") } };
-	struct allowed_path second[] = { { bytes_str("b"), BYTES_NONE }, { bytes_str("c"), BYTES_NONE } };
+	struct allowed_path second[] = { { bytes_str("b"), BYTES_NONE },
+					 { bytes_str("c"), BYTES_NONE } };
 	struct bytes caveats[] = {
 		encoded(a, &(struct caveat){ .has_ttl = true, .ttl_ns = 9 * NS_PER_SEC }),
 		encoded(a, &(struct caveat){ .paths = first, .paths_count = 3 }),
-		encoded(a, &(struct caveat){ .paths = second, .paths_count = 2, .has_ttl = true,
+		encoded(a, &(struct caveat){ .paths = second,
+					     .paths_count = 2,
+					     .has_ttl = true,
 					     .ttl_ns = 5 * NS_PER_SEC + 1 }),
 		encoded(a, &(struct caveat){ .has_ttl = true, .ttl_ns = 0 }),
 	};

@@ -61,8 +61,9 @@ static void paths(void **state)
 		struct bytes component;
 		size_t n = 0;
 		while (path_iter_next(&it, &component))
-			assert_bytes_equal(component, vector_unhex(a, json_string_value(
-							json_array_get(components, n++))));
+			assert_bytes_equal(component,
+					   vector_unhex(a, json_string_value(json_array_get(
+								   components, n++))));
 		assert_int_equal(n, json_array_size(components));
 
 		assert_int_equal(path_encrypt(&call, &s, bucket, plain, &encrypted), OK);
@@ -78,7 +79,8 @@ static void paths(void **state)
 		/* The form with a plain slash at the end decrypts to the same. */
 		buf_clear(&back);
 		assert_int_equal(path_decrypt(&call, &s, bucket,
-					      vector_hex(a, v, "encrypted_as_prefix_hex"), &back), OK);
+					      vector_hex(a, v, "encrypted_as_prefix_hex"), &back),
+				 OK);
 		assert_bytes_equal(buf_bytes(&back), plain);
 	}
 	json_decref(root);
@@ -135,8 +137,9 @@ static void escapes(void **state)
 		assert_int_equal(path_unescape(&back, buf_bytes(&out)), OK);
 		assert_bytes_equal(buf_bytes(&back), vector_hex(&a, v, "byte"));
 	}
-	const char *const refused[] = { "", "02", "0161", "03ff", "0200", "022f", "02ff", "022e",
-					"022e03", "0261fe", "02fe00", "0201", "020103" };
+	const char *const refused[] = { "",	  "02",	  "0161",  "03ff",   "0200",
+					"022f",	  "02ff", "022e",  "022e03", "0261fe",
+					"02fe00", "0201", "020103" };
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
 		struct buf out AUTO_BUF = BUF_INIT(100);
 		assert_int_equal(path_unescape(&out, vector_unhex(&a, refused[i])), ERR_FORMAT);
@@ -178,7 +181,8 @@ static void listings(void **state)
 		struct buf back AUTO_BUF = BUF_INIT(PATH_ENCRYPTED_MAX);
 		struct path_listing l;
 
-		enum err e = path_listing_init(&call, &s, bytes_str("photos"), prefix, &l, &encrypted);
+		enum err e = path_listing_init(&call, &s, bytes_str("photos"), prefix, &l,
+					       &encrypted);
 		if (s.default_cipher != CIPHER_NULL && prefix.len &&
 		    prefix.data[prefix.len - 1] != '/') {
 			assert_int_equal(e, ERR_INVALID);
@@ -189,7 +193,8 @@ static void listings(void **state)
 		if (l.arbitrary_prefix) {
 			assert_bytes_equal(buf_bytes(&encrypted), prefix);
 		} else {
-			assert_bytes_equal(buf_bytes(&encrypted), vector_hex(a, v, "parent_enc_hex"));
+			assert_bytes_equal(buf_bytes(&encrypted),
+					   vector_hex(a, v, "parent_enc_hex"));
 			assert_key(a, &l.key, v, "parent_key_hex");
 		}
 		assert_int_equal(path_listing_encrypt(&call, &l, cursor, &out), OK);
@@ -215,7 +220,8 @@ static void listing_below_an_empty_component(void **state)
 	struct buf relative AUTO_BUF = BUF_INIT(1000), back AUTO_BUF = BUF_INIT(1000);
 	struct path_listing l;
 
-	assert_int_equal(path_listing_init(&call, &s, bytes_str("b"), bytes_str("/"), &l, &prefix), OK);
+	assert_int_equal(path_listing_init(&call, &s, bytes_str("b"), bytes_str("/"), &l, &prefix),
+			 OK);
 	assert_int_equal(path_encrypt(&call, &s, bytes_str("b"), bytes_str("/file"), &whole), OK);
 	assert_true(bytes_has_prefix(buf_bytes(&whole), buf_bytes(&prefix)));
 	buf_add_bytes(&relative, bytes_from(buf_bytes(&whole), prefix.len + 1));
@@ -264,12 +270,14 @@ static void restricted_store(void **state)
 	assert_int_equal(path_encrypt(&call, &s, entry.bucket, bytes_str("2026/junebug"), &out),
 			 ERR_PERMISSION);
 
-	assert_int_equal(path_listing_init(&call, &s, entry.bucket, bytes_str("2026/june/"), &l,
-					   &prefix), OK);
+	assert_int_equal(
+		path_listing_init(&call, &s, entry.bucket, bytes_str("2026/june/"), &l, &prefix),
+		OK);
 	assert_bytes_equal(buf_bytes(&prefix), entry.encrypted);
 	assert_memory_equal(l.key.b, entry.key.b, SECRET_KEY_BYTES);
-	assert_int_equal(path_listing_init(&call, &s, entry.bucket, bytes_str("2026/june"), &l,
-					   &prefix), ERR_PERMISSION);
+	assert_int_equal(
+		path_listing_init(&call, &s, entry.bucket, bytes_str("2026/june"), &l, &prefix),
+		ERR_PERMISSION);
 	assert_int_equal(path_listing_init(&call, &s, entry.bucket, BYTES_NONE, &l, &prefix),
 			 ERR_PERMISSION);
 	store_wipe(&s);
@@ -279,8 +287,11 @@ static void restricted_store(void **state)
 
 static enum err add(struct call *call, struct store *s, const char *plain, const char *encrypted)
 {
-	struct store_entry e = { bytes_str("b"), bytes_str(plain), bytes_str(encrypted),
-				 { { (uint8_t)strlen(plain) } }, CIPHER_AESGCM };
+	struct store_entry e = { bytes_str("b"),
+				 bytes_str(plain),
+				 bytes_str(encrypted),
+				 { { (uint8_t)strlen(plain) } },
+				 CIPHER_AESGCM };
 
 	return store_add(call, &call->scratch, s, &e);
 }
@@ -305,17 +316,21 @@ static void stores_are_consistent(void **state)
 	assert_int_equal(add(&call, &s, "a/c", "x/w"), OK);
 	assert_int_equal(s.count, 5);
 	struct store_base base;
-	const struct { const char *path, *entry; } found[] = {
-		{ "a/c/d", "a/c" }, { "a/x", "a" }, { "a", "a" }, { "a/", "a" }, { "ab", "" },
-		{ "", "" }, { "d", "" }, { "d/b", "d/b" },
+	const struct {
+		const char *path, *entry;
+	} found[] = {
+		{ "a/c/d", "a/c" }, { "a/x", "a" }, { "a", "a" }, { "a/", "a" },
+		{ "ab", "" },	    { "", "" },	    { "d", "" },  { "d/b", "d/b" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(found); i++) {
 		assert_int_equal(store_lookup(&call, &s, bytes_str("b"), bytes_str(found[i].path),
-					      SIDE_PLAIN, &base), OK);
+					      SIDE_PLAIN, &base),
+				 OK);
 		assert_bytes_equal(base.plain, bytes_str(found[i].entry));
 	}
-	assert_int_equal(store_lookup(&call, &s, bytes_str("b"), bytes_str("x/w/1"), SIDE_ENCRYPTED,
-				      &base), OK);
+	assert_int_equal(
+		store_lookup(&call, &s, bytes_str("b"), bytes_str("x/w/1"), SIDE_ENCRYPTED, &base),
+		OK);
 	assert_bytes_equal(base.plain, bytes_str("a/c"));
 	/* The key of a whole bucket listed at its root, and refused elsewhere. */
 	assert_int_equal(store_lookup(&call, &s, bytes_str("c"), bytes_str("a"), SIDE_PLAIN, &base),
@@ -335,10 +350,11 @@ static void bypass_view(void **state)
 		struct store s = default_store(a, root, CIPHER_NULL_BASE64URL);
 		struct buf view AUTO_BUF = BUF_INIT(10000), back AUTO_BUF = BUF_INIT(10000);
 		struct bytes encrypted = vector_hex(a, v, "encrypted_hex");
-		assert_int_equal(path_decrypt(&call, &s, bytes_str("photos"), encrypted, &view), OK);
-		assert_bytes_equal(buf_bytes(&view), bytes_str(vector_text(v, "bypass_view")));
-		assert_int_equal(path_encrypt(&call, &s, bytes_str("photos"), buf_bytes(&view), &back),
+		assert_int_equal(path_decrypt(&call, &s, bytes_str("photos"), encrypted, &view),
 				 OK);
+		assert_bytes_equal(buf_bytes(&view), bytes_str(vector_text(v, "bypass_view")));
+		assert_int_equal(
+			path_encrypt(&call, &s, bytes_str("photos"), buf_bytes(&view), &back), OK);
 		assert_bytes_equal(buf_bytes(&back), encrypted);
 	}
 	json_decref(root);
@@ -353,15 +369,18 @@ static void limits(void **state)
 	call_init(&call);
 	uint8_t *path = arena_alloc(&call.scratch, PATH_BYTES_MAX + 1);
 	memset(path, 'x', PATH_BYTES_MAX + 1);
-	assert_int_equal(path_encrypt(&call, &s, bytes_str("b"), BYTES(path, PATH_BYTES_MAX + 1),
-				      &out), ERR_INVALID);
+	assert_int_equal(
+		path_encrypt(&call, &s, bytes_str("b"), BYTES(path, PATH_BYTES_MAX + 1), &out),
+		ERR_INVALID);
 	assert_int_equal(path_encrypt(&call, &s, bytes_str("b"), BYTES(path, 200), &out),
 			 ERR_INVALID);
 	assert_int_equal(out.len, 0);
 	s.default_cipher = CIPHER_UNSPECIFIED;
 	buf_clear(&out);
-	assert_int_equal(path_encrypt(&call, &s, bytes_str("b"), bytes_str("x"), &out), ERR_INVALID);
-	assert_int_equal(path_decrypt(&call, &s, bytes_str("b"), bytes_str("x"), &out), ERR_INVALID);
+	assert_int_equal(path_encrypt(&call, &s, bytes_str("b"), bytes_str("x"), &out),
+			 ERR_INVALID);
+	assert_int_equal(path_decrypt(&call, &s, bytes_str("b"), bytes_str("x"), &out),
+			 ERR_INVALID);
 }
 
 int main(void)

@@ -1,4 +1,5 @@
-/* The client's parts that need no network: cutting, pipes, encryption on the fly, metadata, handles. */
+/* The client's parts that need no network: cutting, pipes, encryption on the fly, metadata,
+ * handles. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,20 +58,22 @@ static void splitting(void **state)
 	size_t i;
 
 	assert_int_equal(vector_int(root, "inline_limit"), CONTENT_INLINE_MAX);
-	json_array_foreach(json_object_get(root, "streams"), i, stream) {
+	json_array_foreach(json_object_get(root, "streams"), i, stream)
+	{
 		static const uint64_t pieces[] = { 1, 7, 4096, 4097, 65536 };
 		json_t *segments = json_object_get(stream, "segments");
 		for (size_t p = 0; p < ARRAY_LEN(pieces); p++) {
 			struct cut got[8];
-			size_t n = cut(split, (uint64_t)vector_int(stream, "stream_size"), pieces[p], got);
+			size_t n = cut(split, (uint64_t)vector_int(stream, "stream_size"),
+				       pieces[p], got);
 			assert_int_equal(n, json_array_size(segments));
 			for (size_t k = 0; k < n; k++) {
 				const json_t *want = json_array_get(segments, k);
 				assert_int_equal(got[k].size, vector_int(want, "plain_size"));
 				assert_int_equal(got[k].is_inline, vector_bool(want, "inline"));
 				if (!got[k].is_inline)
-					assert_int_equal(content_encrypted_size(got[k].size,
-										CONTENT_BLOCK_BYTES),
+					assert_int_equal(content_encrypted_size(
+								 got[k].size, CONTENT_BLOCK_BYTES),
 							 vector_int(want, "encrypted_size"));
 			}
 		}
@@ -100,13 +103,15 @@ static void write_all(void *arg)
 	pipe_finish(w->pipe);
 }
 
-/* A segment through pipe and source in odd pieces, against the one-piece encryption of the vectors. */
-static void check_source(const json_t *v, const struct secret_key *key, struct arena *a, size_t piece,
-			 size_t read_cap)
+/* A segment through pipe and source in odd pieces, against the one-piece encryption of the vectors.
+ */
+static void check_source(const json_t *v, const struct secret_key *key, struct arena *a,
+			 size_t piece, size_t read_cap)
 {
 	struct call call AUTO_CALL = CALL_INIT;
 	uint32_t block = (uint32_t)vector_int(v, "block_size");
-	size_t size = (size_t)vector_int(v, "plain_size"), total = (size_t)vector_int(v, "encrypted_size");
+	size_t size = (size_t)vector_int(v, "plain_size"),
+	       total = (size_t)vector_int(v, "encrypted_size");
 	struct bytes plain = json_object_get(v, "plain_stream_label")
 				     ? vector_stream(a, vector_text(v, "plain_stream_label"), size)
 				     : vector_hex(a, v, "plain_hex");
@@ -149,8 +154,10 @@ static void encryption_on_the_fly(void **state)
 	size_t i, checked = 0;
 
 	memcpy(key.b, vector_hex(&a, root, "content_key_hex").data, sizeof(key.b));
-	json_array_foreach(json_object_get(root, "content"), i, v) {
-		if (vector_int(v, "cipher") != CIPHER_AESGCM || vector_int(v, "plain_size") > 1 << 20)
+	json_array_foreach(json_object_get(root, "content"), i, v)
+	{
+		if (vector_int(v, "cipher") != CIPHER_AESGCM ||
+		    vector_int(v, "plain_size") > 1 << 20)
 			continue;
 		check_source(v, &key, &a, 13, 1000003);
 		check_source(v, &key, &a, 100000, 37);
@@ -290,8 +297,8 @@ static void metadata_there_and_back(void **state)
 
 static void metadata_that_is_refused(void **state)
 {
-	static const char *const bad[] = { "\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3",
-					   "\xe2\x82", "a\x80" };
+	static const char *const bad[] = { "\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+					   "\xc3", "\xe2\x82", "a\x80" };
 	struct call call AUTO_CALL = CALL_INIT;
 	struct arena a = { 0 };
 	struct metadata m;
@@ -328,7 +335,8 @@ static void upload_ids(void **state)
 	text.data[3] ^= 1;
 	assert_int_equal(upload_id_parse(&call, &call.scratch, buf_bytes(&text), &id), ERR_INVALID);
 	assert_int_equal(upload_id_parse(&call, &call.scratch, BYTES_NONE, &id), ERR_INVALID);
-	assert_int_equal(upload_id_parse(&call, &call.scratch, bytes_str("0OIl"), &id), ERR_INVALID);
+	assert_int_equal(upload_id_parse(&call, &call.scratch, bytes_str("0OIl"), &id),
+			 ERR_INVALID);
 }
 
 static int released;
@@ -343,7 +351,9 @@ static void handles(void **state)
 {
 	enum { COUNT = 1000 };
 	void *list[COUNT];
-	struct { size_t number; } made_up = { 12345678 };
+	struct {
+		size_t number;
+	} made_up = { 12345678 };
 
 	released = 0;
 	assert_true(handle_none());
@@ -390,7 +400,8 @@ static void codes(void **state)
 	expect(ERR_EXHAUSTED, 8, "Too Many Requests", UPLINK_ERROR_TOO_MANY_REQUESTS);
 	expect(ERR_EXHAUSTED, 8, "Exceeded Storage Limit: x", UPLINK_ERROR_STORAGE_LIMIT_EXCEEDED);
 	expect(ERR_EXHAUSTED, 8, "Exceeded Segments Limit", UPLINK_ERROR_SEGMENTS_LIMIT_EXCEEDED);
-	expect(ERR_EXHAUSTED, 8, "number of allocated buckets (100) exceeded", UPLINK_ERROR_INTERNAL);
+	expect(ERR_EXHAUSTED, 8, "number of allocated buckets (100) exceeded",
+	       UPLINK_ERROR_INTERNAL);
 	expect(ERR_PERMISSION, 7, "Unauthorized API credentials", UPLINK_ERROR_PERMISSION_DENIED);
 	expect(ERR_CANCELED, 0, "canceled", UPLINK_ERROR_CANCELED);
 	expect(ERR_DEADLINE, 0, "timed out", UPLINK_ERROR_INTERNAL);
@@ -426,7 +437,8 @@ static void wrong_arguments(void **state)
 static void share_urls(void **state)
 {
 	EdgeShareURLOptions raw = { .raw = true };
-	UplinkStringResult r = edge_join_share_url("https://link.example/", "key", "buc", "a b/c?", NULL);
+	UplinkStringResult r = edge_join_share_url("https://link.example/", "key", "buc", "a b/c?",
+						   NULL);
 
 	assert_string_equal(r.string, "https://link.example/s/key/buc/a%20b/c%3F");
 	uplink_free_string_result(r);

@@ -12,7 +12,6 @@
 #include "order/order.h"
 #include "proto/proto.h"
 
-
 struct fixture {
 	struct call call;
 	json_t *root;
@@ -49,7 +48,8 @@ static int setup(void **state)
 	assert_int_equal(ed25519_signer_new(&f->call, &key, &f->signer), OK);
 	assert_int_equal(ed25519_verifier_new(&f->call,
 					      vector_hex(&f->call.scratch, piece_key, "public_hex"),
-					      &f->verifier), OK);
+					      &f->verifier),
+			 OK);
 	*state = f;
 	return 0;
 }
@@ -75,7 +75,8 @@ static Orders__OrderLimit *limit_of(struct fixture *f, struct bytes wire)
 	Orders__OrderLimit *limit;
 
 	assert_int_equal(proto_decode(&f->call, &f->call.scratch, &orders__order_limit__descriptor,
-				      wire, &limit), OK);
+				      wire, &limit),
+			 OK);
 	return limit;
 }
 
@@ -84,7 +85,8 @@ static Orders__PieceHash *hash_of(struct fixture *f, const json_t *v, const char
 	Orders__PieceHash *hash;
 
 	assert_int_equal(proto_decode(&f->call, &f->call.scratch, &orders__piece_hash__descriptor,
-				      vector_hex(&f->call.scratch, v, key), &hash), OK);
+				      vector_hex(&f->call.scratch, v, key), &hash),
+			 OK);
 	return hash;
 }
 
@@ -153,9 +155,8 @@ static void bad_lengths(void **state)
 	assert_int_equal(order_limit_ids(&f->call, &limit, &ids), ERR_FORMAT);
 	assert_int_equal(order_limit_verify(&f->call, &limit, f->satellite_public), ERR_FORMAT);
 	limit.piece_id = proto_view(BYTES_NONE);
-	limit.encrypted_metadata =
-		proto_view(BYTES(arena_alloc(&f->call.scratch, ORDER_SIGNING_MAX),
-				 ORDER_SIGNING_MAX));
+	limit.encrypted_metadata = proto_view(
+		BYTES(arena_alloc(&f->call.scratch, ORDER_SIGNING_MAX), ORDER_SIGNING_MAX));
 	buf_clear(&out);
 	assert_int_equal(order_limit_signing(&f->call, &limit, &out), ERR_INVALID);
 }
@@ -215,7 +216,8 @@ static void odd_orders_are_refused(void **state)
 	struct buf out AUTO_BUF = BUF_INIT(ORDER_SIGNING_MAX);
 	Orders__Order *message;
 	assert_int_equal(proto_decode(call, &call->scratch, &orders__order__descriptor,
-				      BYTES(wire, len + 2), &message), OK);
+				      BYTES(wire, len + 2), &message),
+			 OK);
 	assert_int_equal(order_signing(call, message, &out), ERR_INVALID);
 }
 
@@ -312,7 +314,7 @@ static void blank_and_addressed(void **state)
 	const json_t *v = json_array_get(vector_get(f->root, "order_limits"), 0);
 	message.limit = limit_of(f, vector_hex(&f->call.scratch, v, "wire_pb_hex"));
 	message.storage_node_address = &address;
-	address.address = (char *)(uintptr_t)"node.example:28967";
+	address.address = (char *)(uintptr_t) "node.example:28967";
 	address.debounce_limit = 2;
 	address.noise_info = &noise;
 	noise.proto = NOISE__NOISE_PROTOCOL__NOISE_IK_25519_CHACHAPOLY_BLAKE2B;

@@ -36,7 +36,8 @@ static void any_byte_survives(void **state)
 	struct buf out AUTO_BUF = BUF_INIT(10000);
 	uint8_t long_value[300] = { 0, 1, 2 };
 	struct meta_entry entries[] = {
-		{ BYTES("k\0ey", 4), BYTES("\0v", 2) }, { BYTES_NONE, BYTES_NONE },
+		{ BYTES("k\0ey", 4), BYTES("\0v", 2) },
+		{ BYTES_NONE, BYTES_NONE },
 		{ bytes_str("long"), BYTES_OF(long_value) },
 	};
 	struct meta m = { bytes_str("text/plain"), entries, 3 }, back;
@@ -75,7 +76,8 @@ static void last_of_equal_keys(void **state)
 	assert_bytes_equal(back.entries[0].value, bytes_str("5"));
 	assert_bytes_equal(back.entries[1].value, bytes_str("2"));
 	assert_bytes_equal(back.entries[2].value, bytes_str("4"));
-	assert_int_equal(meta_decode(&call, &call.scratch, BYTES("\x10\x01", 2), &back), ERR_FORMAT);
+	assert_int_equal(meta_decode(&call, &call.scratch, BYTES("\x10\x01", 2), &back),
+			 ERR_FORMAT);
 	assert_int_equal(meta_decode(&call, &call.scratch, BYTES("\x12\x02\x08\x01", 4), &back),
 			 ERR_FORMAT);
 }

@@ -137,8 +137,14 @@ static void times(void **state)
 	assert_int_equal(read_time(INT64_MIN, 0), INT64_MIN);
 	assert_int_equal(read_time(9223372036, 999999999), INT64_MAX);
 	assert_null(proto_time_new(&a, TIME_NONE));
-	const int64_t values[] = { 1, -1, NS_PER_SEC, -NS_PER_SEC, -NS_PER_SEC - 1,
-				   INT64_C(1790000000123456789), INT64_MAX, INT64_MIN + 1 };
+	const int64_t values[] = { 1,
+				   -1,
+				   NS_PER_SEC,
+				   -NS_PER_SEC,
+				   -NS_PER_SEC - 1,
+				   INT64_C(1790000000123456789),
+				   INT64_MAX,
+				   INT64_MIN + 1 };
 	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
 		const Google__Protobuf__Timestamp *t = proto_time_new(&a, values[i]);
 		assert_true(t->nanos >= 0 && t->nanos < NS_PER_SEC);

@@ -115,10 +115,12 @@ static void opaque_ids_are_carried(void **state)
 	Metainfo__CommitSegmentRequest *segment;
 
 	assert_int_equal(proto_decode(&call, a, &metainfo__begin_object_response__descriptor,
-				      vector_hex(a, v, "begin_object_response_hex"), &begin), OK);
+				      vector_hex(a, v, "begin_object_response_hex"), &begin),
+			 OK);
 	assert_bytes_equal(proto_bytes(begin->stream_id), vector_hex(a, v, "stream_id_hex"));
 	assert_int_equal(proto_decode(&call, a, &metainfo__commit_object_request__descriptor,
-				      vector_hex(a, v, "commit_object_request_hex"), &commit), OK);
+				      vector_hex(a, v, "commit_object_request_hex"), &commit),
+			 OK);
 	assert_bytes_equal(proto_bytes(commit->stream_id), vector_hex(a, v, "stream_id_hex"));
 	assert_int_equal(proto_decode(&call, a, &metainfo__commit_segment_request__descriptor,
 				      vector_hex(a, v, "commit_segment_request_hex"), &segment),

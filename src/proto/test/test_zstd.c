@@ -102,10 +102,8 @@ static void no_room_to_compress(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(round_trips),
-		cmocka_unit_test(bombs_do_not_unfold),
-		cmocka_unit_test(damage_is_noticed),
-		cmocka_unit_test(window_is_small),
+		cmocka_unit_test(round_trips),	       cmocka_unit_test(bombs_do_not_unfold),
+		cmocka_unit_test(damage_is_noticed),   cmocka_unit_test(window_is_small),
 		cmocka_unit_test(no_room_to_compress),
 	};
 

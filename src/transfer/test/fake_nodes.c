@@ -32,7 +32,8 @@ static enum err hang(struct call *call, struct fake_node *node, struct rpc_strea
 	return call_fail(call, ERR_CANCELED, "stopped");
 }
 
-static enum err misbehave(struct call *call, struct fake_node *node, struct rpc_stream *s, size_t done)
+static enum err misbehave(struct call *call, struct fake_node *node, struct rpc_stream *s,
+			  size_t done)
 {
 	switch (node->fault) {
 	case FAULT_SLOW:
@@ -251,7 +252,8 @@ static enum err handle_download(struct call *call, void *service, struct rpc_str
 		TRY_PLAIN(e);
 		if (m->limit) {
 			t.limit = m->limit;
-			if (!bytes_equal(proto_bytes(m->limit->piece_id), BYTES_OF(node->piece_id.b)))
+			if (!bytes_equal(proto_bytes(m->limit->piece_id),
+					 BYTES_OF(node->piece_id.b)))
 				return call_fail(call, ERR_NOT_FOUND, "piece not found");
 			begin = (size_t)m->chunk->offset;
 			size = (size_t)m->chunk->chunk_size;
@@ -307,7 +309,8 @@ void fake_network_start(struct fake_network *n, unsigned count)
 	assert_int_equal(os_cancel_init(&call, &n->stop, NULL), OK);
 	assert_int_equal(identity_ephemeral(&call, &n->client_identity), OK);
 	assert_int_equal(net_tls_new(&call, n->client_identity, &n->client_tls), OK);
-	assert_int_equal(fanout_new(&call, n->client_tls, (struct fanout_limits){ 0 }, &n->fanout), OK);
+	assert_int_equal(fanout_new(&call, n->client_tls, (struct fanout_limits){ 0 }, &n->fanout),
+			 OK);
 	for (unsigned i = 0; i < count; i++)
 		node_start(n, &n->nodes[i]);
 }
@@ -351,7 +354,8 @@ Metainfo__AddressedOrderLimit *fake_limit(struct fake_network *n, struct arena *
 	put_be32(id.b, piece);
 	l->serial_number = proto_copy(a, BYTES_OF(serial));
 	l->satellite_id = proto_copy(a, node_id_bytes(identity_node_id(n->client_identity)));
-	l->storage_node_id = proto_copy(a, node_id_bytes(identity_node_id(n->nodes[node].identity)));
+	l->storage_node_id = proto_copy(a,
+					node_id_bytes(identity_node_id(n->nodes[node].identity)));
 	l->piece_id = proto_copy(a, BYTES_OF(id.b));
 	l->limit = most;
 	l->action = action;

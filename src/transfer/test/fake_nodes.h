@@ -15,17 +15,17 @@ enum { FAKE_NODES_MAX = 130, FAKE_PIECE_MAX = 8 << 20 };
 
 enum fault {
 	FAULT_NONE,
-	FAULT_REFUSE,      /* answers with an error at once */
-	FAULT_STALL,       /* takes `at` bytes (or sends them), then hangs */
-	FAULT_DEAF,        /* the same, and does not even notice when the client gives up */
-	FAULT_CLOSE,       /* the same, then ends the stream with an error */
-	FAULT_NO_ANSWER,   /* takes the piece, never answers */
-	FAULT_WRONG_HASH,  /* answers with another hash */
+	FAULT_REFUSE,		 /* answers with an error at once */
+	FAULT_STALL,		 /* takes `at` bytes (or sends them), then hangs */
+	FAULT_DEAF,		 /* the same, and does not even notice when the client gives up */
+	FAULT_CLOSE,		 /* the same, then ends the stream with an error */
+	FAULT_NO_ANSWER,	 /* takes the piece, never answers */
+	FAULT_WRONG_HASH,	 /* answers with another hash */
 	FAULT_FOREIGN_SIGNATURE, /* answers signed by another node */
-	FAULT_SLOW,        /* waits `at` milliseconds for each message */
-	FAULT_LIE,         /* sends other bytes than it was given */
-	FAULT_SHORT,       /* ends the download early as if all were sent */
-	FAULT_MORE,        /* sends bytes that were not ordered */
+	FAULT_SLOW,		 /* waits `at` milliseconds for each message */
+	FAULT_LIE,		 /* sends other bytes than it was given */
+	FAULT_SHORT,		 /* ends the download early as if all were sent */
+	FAULT_MORE,		 /* sends bytes that were not ordered */
 };
 
 struct fake_node {
@@ -37,10 +37,10 @@ struct fake_node {
 	_Atomic size_t at;
 	struct fake_network *network;
 	struct os_mutex lock;
-	struct buf piece;          /* the last one, for whatever ID */
+	struct buf piece; /* the last one, for whatever ID */
 	struct piece_id piece_id;
 	_Atomic unsigned uploads, downloads, cancelled;
-	_Atomic int64_t ordered;   /* largest amount signed in the last stream */
+	_Atomic int64_t ordered; /* largest amount signed in the last stream */
 };
 
 struct fake_network {
@@ -49,7 +49,7 @@ struct fake_network {
 	struct fanout *fanout;
 	struct fake_node nodes[FAKE_NODES_MAX];
 	unsigned count;
-	struct os_cancel stop;     /* ends what hangs */
+	struct os_cancel stop; /* ends what hangs */
 };
 
 void fake_network_start(struct fake_network *n, unsigned count);

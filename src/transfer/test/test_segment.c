@@ -29,7 +29,7 @@ struct segment {
 	uint64_t size, read_at, read_pause_ms;
 	struct arena arena;
 	struct fake_limits limits;
-	int nodes[FAKE_NODES_MAX];   /* of piece i */
+	int nodes[FAKE_NODES_MAX]; /* of piece i */
 	unsigned next_node, renewals;
 	struct segment_upload_result result;
 };
@@ -64,9 +64,9 @@ static enum err renew(struct call *call, void *arg, const unsigned numbers[], si
 		if (s->next_node >= net.count)
 			return call_fail(call, ERR_PRECONDITION, "not enough nodes");
 		s->nodes[numbers[i]] = (int)s->next_node++;
-		s->limits.list[numbers[i]] =
-			fake_limit(&net, &s->arena, s->nodes[numbers[i]], numbers[i], limit,
-				   ORDERS__PIECE_ACTION__PUT, &s->limits);
+		s->limits.list[numbers[i]] = fake_limit(&net, &s->arena, s->nodes[numbers[i]],
+							numbers[i], limit,
+							ORDERS__PIECE_ACTION__PUT, &s->limits);
 	}
 	*ret = (const Metainfo__AddressedOrderLimit *const *)s->limits.list;
 	return OK;
@@ -202,7 +202,8 @@ static void expect_stored(struct segment *s)
 
 static void sizes(void **state)
 {
-	static const uint64_t list[] = { 1, 17, 7424, 14848, 1024 * 100, 7424 * 57, 3000001, 7424 * 1000 };
+	static const uint64_t list[] = { 1,	     17,	7424,	 14848,
+					 1024 * 100, 7424 * 57, 3000001, 7424 * 1000 };
 	static const char *const schemes[] = { "1/1/1/1", "1/1/2/3", "2/3/4/5-64B", "4/6/8/10",
 					       "10/11/12/14-1024B" };
 
@@ -213,8 +214,8 @@ static void sizes(void **state)
 			struct segment *s = segment_new(schemes[k], list[i]);
 			enum err e = upload(&call, s);
 			if (e)
-				fail_msg("%s size %llu: %s", schemes[k], (unsigned long long)list[i],
-					 call_error(&call, e));
+				fail_msg("%s size %llu: %s", schemes[k],
+					 (unsigned long long)list[i], call_error(&call, e));
 			expect_stored(s);
 			assert_int_equal(s->renewals, 0);
 			segment_free(s);
