@@ -44,6 +44,9 @@ def build(directory, *options, env=None):
     environment = dict(os.environ, **(env or {}))
     if not (directory / "build.ninja").exists():
         must(["meson", "setup", directory, *options], env=environment, stdout=subprocess.DEVNULL)
+    elif "--prefix" in options:  # a directory made by hand may install elsewhere
+        must(["meson", "configure", directory, "-Dprefix=%s" % options[options.index("--prefix") + 1],
+              "-Dlibdir=lib"])
     log = directory / "build.log"
     with open(log, "w") as out:
         result = run(["ninja", "-C", directory], stdout=out, stderr=subprocess.STDOUT)
