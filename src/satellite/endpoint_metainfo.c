@@ -147,7 +147,7 @@ static enum err serve_in(struct call *call, struct mcall *mc, const struct metai
 		mc->api_key = proto_bytes(header->api_key);
 		mc->user_agent = proto_bytes(header->user_agent);
 	}
-	TRY_PLAIN(m->run(call, mc, request, response));
+	TRY_PLAIN(hide_internal(call, m->name, m->run(call, mc, request, response)));
 	return rpc_send_message(call, mc->stream, response);
 }
 
@@ -167,7 +167,7 @@ static enum err serve(struct call *call, void *service, struct rpc_stream *strea
 	/* Requests are decoded before anybody knows who sent them. */
 	call->scratch.max = METAINFO_MEMORY_MAX;
 	TRY_PLAIN(rpc_request(call, stream, &call->scratch, m->request, &request));
-	return hide_internal(call, m->name, serve_in(call, &mc, m, request));
+	return serve_in(call, &mc, m, request);
 }
 
 #define HANDLE(name, c_name, m_name, item, Type)                                                   \
