@@ -6,6 +6,7 @@
 
 enum {
 	BATCH_DECODED_MAX = PROTO_MESSAGE_MAX, /* as much as may come without compression */
+	ZSTD_SLACK = 1 << 20,		       /* what does not shrink grows a little */
 	COMPRESS_MIN = 1 << 10, /* smaller answers go as they are: every client takes that */
 };
 
@@ -119,7 +120,7 @@ static enum err encode(struct call *call, struct arena *a, const Metainfo__Batch
 		       bool zstd, Metainfo__CompressedBatchResponse *resp)
 {
 	AUTO_BUF struct buf plain = BUF_INIT(ZSTD_DECODED_MAX);
-	AUTO_BUF struct buf packed = BUF_INIT(PROTO_MESSAGE_MAX);
+	AUTO_BUF struct buf packed = BUF_INIT(ZSTD_DECODED_MAX + ZSTD_SLACK);
 
 	TRY_PLAIN(proto_encode(call, &m->base, &plain));
 	struct bytes data = buf_bytes(&plain);
