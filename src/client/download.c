@@ -15,12 +15,25 @@
 #include "os/log.h"
 #include "proto/proto.h"
 
-enum { RETRIES_MAX = 3, AVOID_MAX = 64, SEGMENTS_MAX = 1 << 20 };
+enum {
+	RETRIES_MAX = 3,
+	AVOID_MAX = 64,
+	SEGMENTS_MAX = 1 << 20,
+	AHEAD_BYTES = 8 << 20, /* the next segment is begun when so much is left of one */
+};
 
 /* Where a segment lies in the object. */
 struct extent {
 	int32_t part, index;
 	uint64_t offset, size; /* plain */
+};
+
+/* A segment being read, or begun ahead of its turn. */
+struct segment {
+	size_t extent; /* index; meaningful with get */
+	struct arena arena;
+	const Metainfo__DownloadSegmentResponse *answer; /* in arena; NULL: to be asked for */
+	struct segment_get *get;
 };
 
 struct download {
@@ -35,9 +48,8 @@ struct download {
 	uint64_t position, end; /* plain, of the object */
 	struct progress progress;
 
-	struct arena segment_arena;			 /* answer for the current segment */
-	const Metainfo__DownloadSegmentResponse *answer; /* NULL: to be asked for */
-	struct segment_get *get;
+	struct segment current, ahead;
+	size_t ahead_failed; /* extent that could not be begun ahead; 0 = none */
 	bool verify;
 	unsigned retries; /* without a byte gained */
 	struct node_id avoid[AVOID_MAX];
@@ -227,7 +239,7 @@ static enum err ask_object(struct call *call, struct download *d, int64_t offset
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_OBJECT_DOWNLOAD;
 	item.object_download = &request;
 	enum err e = metainfo_send_batch(call, &p->satellite, items, 1, METAINFO_IDEMPOTENT,
-					 &d->segment_arena, &answers);
+					 &d->current.arena, &answers);
 	e = outcome_of_satellite(call, e, d->bucket, d->key);
 	if (e == ERR_NOT_FOUND && call->status == err_status(ERR_NOT_FOUND))
 		return outcome_fail(call, e, UPLINK_ERROR_OBJECT_NOT_FOUND,
@@ -255,7 +267,7 @@ static enum err start(struct call *call, struct download *d, int64_t offset, int
 	fix_range(d, offset, length);
 	TRY_PLAIN(take_extents(call, d, answer->segment_list));
 	if (answer->n_segment_download)
-		d->answer = answer->segment_download[0];
+		d->current.answer = answer->segment_download[0];
 	return OK;
 }
 
@@ -292,15 +304,16 @@ void download_call(struct download *d, struct call *call)
 /* ---- reading ---- */
 
 /* Asks how to get the extent; with `all` for every node that has a piece. */
-static enum err ask_segment(struct call *call, struct download *d, const struct extent *x, bool all)
+static enum err ask_segment(struct call *call, struct download *d, struct segment *s,
+			    const struct extent *x, bool all)
 {
 	Metainfo__DownloadSegmentRequest request = METAINFO__DOWNLOAD_SEGMENT_REQUEST__INIT;
 	Metainfo__SegmentPosition position = METAINFO__SEGMENT_POSITION__INIT;
 	Metainfo__BatchRequestItem item = METAINFO__BATCH_REQUEST_ITEM__INIT, *items[] = { &item };
 	Metainfo__BatchResponseItem **answers;
 
-	d->answer = NULL;
-	arena_reset(&d->segment_arena);
+	s->answer = NULL;
+	arena_reset(&s->arena);
 	position.part_number = x->part;
 	position.index = x->index;
 	request.stream_id = proto_view(d->object->stream_id);
@@ -309,30 +322,56 @@ static enum err ask_segment(struct call *call, struct download *d, const struct 
 	item.request_case = METAINFO__BATCH_REQUEST_ITEM__REQUEST_SEGMENT_DOWNLOAD;
 	item.segment_download = &request;
 	enum err e = metainfo_send_batch(call, &d->child.project->satellite, items, 1,
-					 METAINFO_IDEMPOTENT, &d->segment_arena, &answers);
+					 METAINFO_IDEMPOTENT, &s->arena, &answers);
 	TRY_PLAIN(outcome_of_satellite(call, e, d->bucket, d->key));
-	d->answer = answers[0]->segment_download;
+	s->answer = answers[0]->segment_download;
 	return OK;
 }
 
-static void close_segment(struct download *d)
+static void close_segment(struct download *d, struct segment *s)
 {
-	if (!d->get)
-		return;
-	d->avoid_count += segment_get_liars(d->get, d->avoid + d->avoid_count,
-					    AVOID_MAX - d->avoid_count);
-	segment_get_close(d->get);
-	d->get = NULL;
-	d->answer = NULL; /* its order limits are used */
+	if (s->get) {
+		d->avoid_count += segment_get_liars(s->get, d->avoid + d->avoid_count,
+						    AVOID_MAX - d->avoid_count);
+		segment_get_close(s->get);
+	}
+	s->get = NULL;
+	s->answer = NULL; /* its order limits are used */
 }
 
-static bool answer_is_for(const struct download *d, const struct extent *x)
+static bool answer_is_for(const struct segment *s, const struct extent *x)
 {
-	const Metainfo__SegmentPosition *p = d->answer ? d->answer->position : NULL;
+	const Metainfo__SegmentPosition *p = s->answer ? s->answer->position : NULL;
 
 	return p && p->part_number == x->part && p->index == x->index;
 }
 
+/* Begins to fetch extent `at` from position `from` of the object. */
+static enum err open_extent(struct call *call, struct download *d, struct segment *s, size_t at,
+			    uint64_t from, bool verify)
+{
+	const struct extent *x = &d->extents[at];
+
+	if (!answer_is_for(s, x))
+		TRY_PLAIN(ask_segment(call, d, s, x, d->retries > 0));
+	if (!answer_is_for(s, x))
+		return call_fail(call, ERR_PROTOCOL, "the satellite answered for another segment");
+	struct segment_get_params params = {
+		.answer = s->answer,
+		.object_key = &d->object_key,
+		.cipher = d->object->cipher,
+		.block = d->object->block,
+		.offset = from - x->offset,
+		.length = MIN(x->offset + x->size, d->end) - from,
+		.verify = verify,
+		.avoid = d->avoid,
+		.avoid_count = d->avoid_count,
+	};
+	s->extent = at;
+	return segment_get_open(call, d->child.project, &params, &s->get);
+}
+
+/* The segment of the position, perhaps begun already. */
 static enum err open_segment(struct call *call, struct download *d)
 {
 	while (d->at < d->extents_count &&
@@ -340,23 +379,34 @@ static enum err open_segment(struct call *call, struct download *d)
 		d->at++;
 	if (d->at == d->extents_count)
 		return call_fail(call, ERR_DATA_LOSS, "the object ended early");
-	const struct extent *x = &d->extents[d->at];
-	if (!answer_is_for(d, x))
-		TRY_PLAIN(ask_segment(call, d, x, d->retries > 0));
-	if (!answer_is_for(d, x))
-		return call_fail(call, ERR_PROTOCOL, "the satellite answered for another segment");
-	struct segment_get_params params = {
-		.answer = d->answer,
-		.object_key = &d->object_key,
-		.cipher = d->object->cipher,
-		.block = d->object->block,
-		.offset = d->position - x->offset,
-		.length = MIN(x->offset + x->size, d->end) - d->position,
-		.verify = d->verify,
-		.avoid = d->avoid,
-		.avoid_count = d->avoid_count,
-	};
-	return segment_get_open(call, d->child.project, &params, &d->get);
+	if (d->ahead.get && d->ahead.extent == d->at && !d->verify) {
+		struct segment done = d->current;
+		d->current = d->ahead;
+		d->ahead = done;
+		return OK;
+	}
+	return open_extent(call, d, &d->current, d->at, d->position, d->verify);
+}
+
+/* Near the end of a segment the next one is begun, so that its nodes send while this one is read.
+ */
+static void open_ahead(struct call *call, struct download *d)
+{
+	size_t next = d->at + 1;
+
+	if (d->ahead.get || !d->current.get || next >= d->extents_count || d->verify ||
+	    d->ahead_failed == next)
+		return;
+	const struct extent *x = &d->extents[d->at], *n = &d->extents[next];
+	if (n->offset >= d->end || !n->size || x->offset + x->size != n->offset ||
+	    d->position >= n->offset || n->offset - d->position > AHEAD_BYTES)
+		return;
+	/* What fails now is tried in its turn, and told then. */
+	if (open_extent(call, d, &d->ahead, next, n->offset, false)) {
+		call_clear_error(call);
+		close_segment(d, &d->ahead);
+		d->ahead_failed = next;
+	}
 }
 
 /* Whether the same bytes may be had in another way. */
@@ -378,15 +428,24 @@ static bool may_retry(const struct download *d, enum err e)
 static enum err read_once(struct call *call, struct download *d, uint8_t *buf, size_t cap,
 			  size_t *ret_n)
 {
-	if (!d->get)
+	if (!d->current.get)
 		TRY_PLAIN(open_segment(call, d));
-	enum err e = segment_get_read(call, d->get, buf, cap, ret_n);
+	enum err e = segment_get_read(call, d->current.get, buf, cap, ret_n);
 	if (e != ERR_EOF)
 		return e;
-	close_segment(d);
+	close_segment(d, &d->current);
 	d->verify = false;
 	TRY_PLAIN(open_segment(call, d));
-	return segment_get_read(call, d->get, buf, cap, ret_n);
+	return segment_get_read(call, d->current.get, buf, cap, ret_n);
+}
+
+/* Gets ready to fetch the same bytes in another way. */
+static void start_over(struct download *d, enum err e)
+{
+	close_segment(d, &d->current);
+	close_segment(d, &d->ahead);
+	d->verify = d->verify || e == ERR_CRYPTO;
+	d->retries++;
 }
 
 enum err download_read(struct call *call, struct download *d, uint8_t *buf, size_t cap,
@@ -396,24 +455,22 @@ enum err download_read(struct call *call, struct download *d, uint8_t *buf, size
 	enum err e;
 
 	if (d->position == d->end) {
-		close_segment(d);
+		close_segment(d, &d->current);
 		return ERR_EOF;
 	}
 	cap = (size_t)MIN((uint64_t)cap, d->end - d->position);
 	while ((e = read_once(call, d, buf, cap, &n)) != OK) {
-		if (!d->object || !may_retry(d, e) || call->status)
+		if (!may_retry(d, e) || call->status)
 			return call_wrap(call, e, "object \"%.*s\" at byte %llu", (int)d->key.len,
 					 (const char *)d->key.data,
 					 (unsigned long long)d->position);
 		log_debug("download tried again", F_STR("why", call_error(call, e)));
 		call_clear_error(call);
-		close_segment(d);
-		d->answer = NULL;
-		d->verify = d->verify || e == ERR_CRYPTO;
-		d->retries++;
+		start_over(d, e);
 	}
 	d->retries = 0;
 	d->position += n;
+	open_ahead(call, d);
 	d->progress.done += n;
 	progress_tell(&d->progress);
 	*ret_n = n;
@@ -429,7 +486,8 @@ void download_stop(struct download *d)
 {
 	if (d->child.project)
 		os_cancel_set(&d->child.cancel);
-	close_segment(d);
+	close_segment(d, &d->current);
+	close_segment(d, &d->ahead);
 }
 
 void download_free(struct download *d)
@@ -440,7 +498,8 @@ void download_free(struct download *d)
 	secret_key_wipe(&d->object_key);
 	if (d->child.project)
 		project_disown(&d->child);
-	arena_free(&d->segment_arena);
+	arena_free(&d->current.arena);
+	arena_free(&d->ahead.arena);
 	arena_free(&d->arena);
 	free(d);
 }

@@ -77,6 +77,14 @@ int32_t outcome_code(const struct call *call, enum err e)
 	return UPLINK_ERROR_INTERNAL;
 }
 
+/* Texts come from peers, too; none of them gets to write control characters to a terminal. */
+static void make_printable(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p; p++)
+		if (*p < ' ' || *p == 0x7f)
+			*p = '?';
+}
+
 static UplinkError *new_error(int32_t code, const char *message)
 {
 	UplinkError *error = calloc(1, sizeof(*error));
@@ -89,6 +97,7 @@ static UplinkError *new_error(int32_t code, const char *message)
 		free(error);
 		return &no_memory;
 	}
+	make_printable(error->message);
 	return error;
 }
 

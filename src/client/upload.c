@@ -435,6 +435,22 @@ static void keep_committed(struct upload *u, const Metainfo__Object *object)
 		u->version = arena_bytes(&u->arena, proto_bytes(object->object_version));
 }
 
+/* The question may have arrived although there was no answer. */
+static bool outcome_unknown(const struct call *call, enum err e)
+{
+	if (call->status)
+		return false;
+	switch ((int)e) {
+	case ERR_EOF:
+	case ERR_CLOSED:
+	case ERR_DEADLINE:
+	case ERR_IO:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Everything the satellite does not know yet, in one batch. */
 static enum err commit_rest(struct call *call, struct upload *u)
 {
@@ -453,6 +469,10 @@ static enum err commit_rest(struct call *call, struct upload *u)
 	if (!u->is_part)
 		TRY_PLAIN(commit_item(call, u, &a, &items[n++]));
 	enum err e = upload_flush(call, u, true, items, n, &a, &answers);
+	if (e && outcome_unknown(call, e))
+		return call_wrap(call, e,
+				 "whether the upload is committed is not known, look before "
+				 "you repeat it");
 	if (u->is_part && e == ERR_NOT_FOUND)
 		return call_fail(call, e,
 				 "upload ID invalid: there is no such pending upload of "

@@ -79,8 +79,9 @@ static enum err send_order(struct call *call, struct piece_download *d)
 	TRY_PLAIN(add_order(call, d, &out));
 	TRY_PLAIN(buf_status(&out));
 	struct bytes message = buf_bytes(&out);
-	TRY_PLAIN(rpc_send(call, d->peer.stream, &message, 1));
-	return rpc_flush(call, d->peer.stream);
+	/* It goes out before the next wait for data; a flush here would take in all that the node
+	 * has sent meanwhile, and with it memory. */
+	return rpc_send(call, d->peer.stream, &message, 1);
 }
 
 enum err piece_download_open(struct call *call, struct fanout *f,

@@ -26,7 +26,7 @@ enum {
 	TICK_MS = 100,	       /* how soon cancellation and stalls are noticed */
 	DROP_SOON_MS = 500,    /* waited for in all, while pieces enough and to spare are ahead */
 	DROP_LATE_MS = 3000,   /* the same when the last spare ones would go */
-	TAIL_STALL_MS = 10000, /* no step for so long although other pieces are stored */
+	TAIL_STALL_MS = 10000, /* no step for so long although other pieces move */
 	STALL_DEFAULT_MS = 120000,
 	SPOOL_READ_BYTES = 128 << 10,
 	REASONS_MAX = 3,
@@ -397,14 +397,24 @@ static void blame(struct upload *up, uint64_t b, int64_t ns)
 	}
 }
 
-/* A node that hangs while others are done is not waited for any longer.  Lock held. */
+/* Whether it is the nodes' fault when one hangs: others are done, or wait for more.  Lock held. */
+static bool others_move(const struct upload *up)
+{
+	unsigned waiting = 0;
+
+	for (unsigned i = 0; i < up->n; i++) {
+		if (up->pieces[i].state == PIECE_STORED)
+			return true;
+		waiting += up->pieces[i].state == PIECE_RUNNING && up->pieces[i].waiting;
+	}
+	return waiting >= up->k;
+}
+
+/* A node that hangs while others move is not waited for any longer.  Lock held. */
 static void fail_stalled(struct upload *up, int64_t now)
 {
-	bool some_stored = false;
+	int64_t limit = MIN(up->stall_ns, others_move(up) ? TAIL_STALL_MS * NS_PER_MS : INT64_MAX);
 
-	for (unsigned i = 0; i < up->n; i++)
-		some_stored |= up->pieces[i].state == PIECE_STORED;
-	int64_t limit = MIN(up->stall_ns, some_stored ? TAIL_STALL_MS * NS_PER_MS : INT64_MAX);
 	for (unsigned i = 0; i < up->n; i++) {
 		struct piece *p = &up->pieces[i];
 		if (p->state != PIECE_RUNNING || p->waiting || now - p->moved_ns < limit)

@@ -293,6 +293,7 @@ static void many_bad_nodes_are_replaced(void **state)
 	assert_true(upload_with(FAULT_REFUSE, 0, 4, 1, false) < 20 * NS_PER_SEC);
 	assert_true(upload_with(FAULT_CLOSE, 300000, 4, 1, false) < 20 * NS_PER_SEC);
 	assert_true(upload_with(FAULT_FOREIGN_SIGNATURE, 0, 4, 1, false) < 20 * NS_PER_SEC);
+	assert_true(upload_with(FAULT_STALL, 200000, 4, 1, false) < 40 * NS_PER_SEC);
 	/* Others are stored, so those that never answer are given up after ten seconds. */
 	assert_true(upload_with(FAULT_NO_ANSWER, 0, 3, 1, true) < 40 * NS_PER_SEC);
 }
