@@ -244,7 +244,7 @@ enum err identity_create(struct call *call, const char *dir, const struct identi
 	TRY_PLAIN(os_dir_make(call, dir, true));
 	TRY(find_key(call, search, &ca), "search for an identity");
 	for (size_t i = 0; i < FILE_COUNT; i++)
-		content[i] = BUF_INIT(CHAIN_DER_MAX * 2);
+		content[i] = BUF_INIT(2 * (size_t)CHAIN_DER_MAX);
 	enum err e = make_pem(call, ca, content, &id);
 	if (!e)
 		e = write_files(call, dir, content);

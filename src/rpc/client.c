@@ -140,7 +140,7 @@ enum err rpc_invoke(struct call *call, struct rpc_conn *c, const char *method,
 		    const ProtobufCMessage *request, struct arena *a,
 		    const ProtobufCMessageDescriptor *reply_type, void *ret_reply)
 {
-	struct rpc_stream *s;
+	struct rpc_stream *s = NULL;
 	struct bytes wire = BYTES_NONE;
 
 	TRY_PLAIN(rpc_open(call, c, method, &s));

@@ -122,8 +122,10 @@ static void copy_text(char *out, struct bytes text)
 {
 	size_t n = MIN(text.len, (size_t)RPC_TEXT_MAX - 1);
 
-	for (size_t i = 0; i < n; i++)
-		out[i] = text.data[i] < ' ' || text.data[i] == 0x7f ? ' ' : (char)text.data[i];
+	for (size_t i = 0; i < n; i++) {
+		uint8_t b = text.data[i];
+		out[i] = (char)(b < ' ' || b == 0x7f ? (uint8_t)' ' : b);
+	}
 	out[n] = 0;
 }
 

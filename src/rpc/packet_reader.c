@@ -44,7 +44,7 @@ static enum err move_to_new(struct packet_reader *r, uint64_t from, size_t want)
 	uint8_t *data = malloc(cap);
 	if (!data)
 		return ERR_NO_MEMORY;
-	if (len)
+	if (r->data && len)
 		memcpy(data, r->data + (from - r->base), len);
 	if (r->pinned && !r->held)
 		r->held = r->data;

@@ -526,12 +526,12 @@ static enum err sort_methods(struct call *call, struct rpc_server *s)
 {
 	size_t count = s->config.methods_count;
 
-	s->by_name = calloc(count + 1, sizeof(*s->by_name));
+	s->by_name = calloc(count + 1, sizeof(const struct rpc_method *));
 	if (!s->by_name)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a server");
 	for (size_t i = 0; i < count; i++)
 		s->by_name[i] = &s->config.methods[i];
-	qsort(s->by_name, count, sizeof(*s->by_name), compare_method);
+	qsort(s->by_name, count, sizeof(const struct rpc_method *), compare_method);
 	return OK;
 }
 

@@ -153,7 +153,7 @@ enum err rpc_recv(struct call *call, struct rpc_stream *s, struct bytes *ret)
 enum err rpc_recv_message(struct call *call, struct rpc_stream *s, struct arena *a,
 			  const ProtobufCMessageDescriptor *type, void *ret_message)
 {
-	struct bytes wire;
+	struct bytes wire = BYTES_NONE;
 
 	TRY_PLAIN(rpc_recv(call, s, &wire));
 	return proto_decode(call, a, type, wire, ret_message);
@@ -163,7 +163,7 @@ enum err rpc_request(struct call *call, struct rpc_stream *s, struct arena *a,
 		     const ProtobufCMessageDescriptor *type, void *ret_message)
 {
 	int64_t deadline_ns = call->deadline_ns;
-	struct bytes wire;
+	struct bytes wire = BYTES_NONE;
 
 	os_call_limit(call, REQUEST_SECONDS * NS_PER_SEC);
 	enum err e = rpc_recv(call, s, &wire);
