@@ -80,6 +80,12 @@ UPLINK_API UplinkDownloadResult acre_download_object(UplinkProject *project,
 						     const UplinkDownloadOptions *options,
 						     const AcreTransferOptions *transfer);
 
+/* ---- listings ---- */
+
+/* How many items the listing has passed over so far because they do not decrypt: they were stored
+ * with another passphrase. */
+UPLINK_API uint64_t acre_object_iterator_skipped(UplinkObjectIterator *iterator);
+
 /* ---- access grants ---- */
 
 typedef struct AcrePermission {

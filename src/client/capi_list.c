@@ -224,6 +224,15 @@ UplinkObject *uplink_object_iterator_item(UplinkObjectIterator *iterator)
 	return i && i->object ? capi_object(i->object) : NULL;
 }
 
+uint64_t acre_object_iterator_skipped(UplinkObjectIterator *iterator)
+{
+	UplinkError *error = NULL;
+	struct iterator *i AUTO(capi_put) = capi_use(iterator, HANDLE_OBJECTS, "iterator", &error);
+
+	uplink_free_error(error);
+	return i && i->listing ? listing_skipped(i->listing) : 0;
+}
+
 void uplink_free_object_iterator(UplinkObjectIterator *iterator)
 {
 	iterator_free(iterator, HANDLE_OBJECTS);

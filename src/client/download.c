@@ -242,10 +242,7 @@ static enum err ask_object(struct call *call, struct download *d, int64_t offset
 					 &d->current.arena, &answers);
 	e = outcome_of_satellite(call, e, d->bucket, d->key);
 	if (e == ERR_NOT_FOUND && call->status == err_status(ERR_NOT_FOUND))
-		return outcome_fail(call, e, UPLINK_ERROR_OBJECT_NOT_FOUND,
-				    "object not found: \"%.*s\" in bucket \"%.*s\"",
-				    (int)d->key.len, (const char *)d->key.data, (int)d->bucket.len,
-				    (const char *)d->bucket.data);
+		return outcome_no_object(call, d->bucket, d->key);
 	TRY_PLAIN(e);
 	*ret = answers[0]->object_download;
 	return OK;
@@ -261,9 +258,7 @@ static enum err start(struct call *call, struct download *d, int64_t offset, int
 	TRY_PLAIN(object_from_answer(call, p, &d->arena, d->bucket, d->key, answer->object,
 				     &d->object));
 	if (!d->object)
-		return outcome_fail(call, ERR_NOT_FOUND, UPLINK_ERROR_OBJECT_NOT_FOUND,
-				    "object not found: \"%.*s\"", (int)d->key.len,
-				    (const char *)d->key.data);
+		return outcome_no_object(call, d->bucket, d->key);
 	fix_range(d, offset, length);
 	TRY_PLAIN(take_extents(call, d, answer->segment_list));
 	if (answer->n_segment_download)

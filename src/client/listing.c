@@ -27,6 +27,7 @@ struct listing {
 	struct arena page;
 	struct object *items;
 	size_t count, at;
+	uint64_t skipped;
 };
 
 DEFINE_AUTO_PTR(struct listing, listing_auto, listing_free)
@@ -211,10 +212,12 @@ static enum err load_page(struct call *call, struct listing *l)
 		e = item_object(call, l, items[i], &l->items[l->count]);
 		if (e == ERR_NO_MEMORY)
 			return e;
-		if (e)
+		if (e) {
 			call_clear_error(call);
-		else
+			l->skipped++;
+		} else {
 			l->count++;
+		}
 	}
 	if (!l->more)
 		return OK;
@@ -233,4 +236,9 @@ enum err listing_next(struct call *call, struct listing *l, const struct object 
 	}
 	*ret = &l->items[l->at++];
 	return OK;
+}
+
+uint64_t listing_skipped(const struct listing *l)
+{
+	return l->skipped;
 }

@@ -20,6 +20,9 @@ void listing_free(struct listing *l);
 /* The next item, with its full key; views until the next call.  ERR_EOF at the end. */
 enum err listing_next(struct call *call, struct listing *l, const struct object **ret) MUST_USE;
 
+/* Items that did not decrypt. */
+uint64_t listing_skipped(const struct listing *l);
+
 struct part {
 	uint32_t number;
 	uint64_t size;

@@ -64,7 +64,11 @@ static enum err ask(struct call *call, struct satellite *s, const char *method,
 		if (e == OK || call->status)
 			return e;
 		if (!may_retry(call, e, retry) || pause > PAUSE_MAX_MS)
-			return call_wrap(call, e, "satellite %s", s->address);
+			return call_wrap(call, e, "satellite %s%s", s->address,
+					 e == ERR_CONNECT
+						 ? " cannot be reached (is it running, and "
+						   "is this machine online?)"
+						 : "");
 		if (os_sleep(call, pause * NS_PER_MS))
 			return call_wrap(call, e, "satellite %s", s->address);
 		pause = pause < PAUSE_MAX_MS ? MIN(pause * 2, (int64_t)PAUSE_MAX_MS) : pause + 1;

@@ -57,10 +57,7 @@ static enum err object_missing(struct call *call, enum err e, struct bytes bucke
 {
 	e = outcome_of_satellite(call, e, bucket, key);
 	if (e == ERR_NOT_FOUND && call->status == err_status(ERR_NOT_FOUND))
-		return outcome_fail(call, e, UPLINK_ERROR_OBJECT_NOT_FOUND,
-				    "object not found: \"%.*s\" in bucket \"%.*s\"", (int)key.len,
-				    (const char *)key.data, (int)bucket.len,
-				    (const char *)bucket.data);
+		return outcome_no_object(call, bucket, key);
 	return e;
 }
 
@@ -131,9 +128,7 @@ enum err object_update_metadata(struct call *call, struct project *p, struct byt
 	TRY_PLAIN(get_object(call, p, &a, bucket, key, &old));
 	TRY_PLAIN(object_from_answer(call, p, &a, bucket, key, old, &object));
 	if (!object)
-		return outcome_fail(call, ERR_NOT_FOUND, UPLINK_ERROR_OBJECT_NOT_FOUND,
-				    "object not found: \"%.*s\"", (int)key.len,
-				    (const char *)key.data);
+		return outcome_no_object(call, bucket, key);
 	TRY_PLAIN(metadata_set(call, &a, entries, count, &object->metadata));
 	object->metadata.etag = BYTES_NONE;
 	TRY_PLAIN(encrypt_key(call, p, bucket, key, &a, &encrypted));

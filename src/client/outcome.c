@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/num.h"
+
 static UplinkError no_memory = {
 	.code = UPLINK_ERROR_INTERNAL,
 	.message = (char[]){ "out of memory" },
@@ -38,6 +40,15 @@ static enum err exhausted(struct call *call, enum err e)
 	return e;
 }
 
+enum err outcome_no_object(struct call *call, struct bytes bucket, struct bytes key)
+{
+	return outcome_fail(call, ERR_NOT_FOUND, UPLINK_ERROR_OBJECT_NOT_FOUND,
+			    "object not found: \"%.*s\" in bucket \"%.*s\" (nor would one be that "
+			    "was stored with another passphrase)",
+			    (int)MIN(key.len, (size_t)200), (const char *)key.data, (int)bucket.len,
+			    (const char *)bucket.data);
+}
+
 enum err outcome_of_satellite(struct call *call, enum err e, struct bytes bucket, struct bytes key)
 {
 	char text[CALL_ERROR_MAX];
@@ -53,10 +64,7 @@ enum err outcome_of_satellite(struct call *call, enum err e, struct bytes bucket
 				    "bucket not found: \"%.*s\"", (int)bucket.len,
 				    (const char *)bucket.data);
 	if (call->status == err_status(ERR_NOT_FOUND) && strstr(text, "object not found"))
-		return outcome_fail(call, ERR_NOT_FOUND, UPLINK_ERROR_OBJECT_NOT_FOUND,
-				    "object not found: \"%.*s\" in bucket \"%.*s\"", (int)key.len,
-				    (const char *)key.data, (int)bucket.len,
-				    (const char *)bucket.data);
+		return outcome_no_object(call, bucket, key);
 	if (call->status == err_status(ERR_PERMISSION))
 		return outcome_fail(
 			call, ERR_PERMISSION, UPLINK_ERROR_PERMISSION_DENIED,

@@ -23,6 +23,9 @@
 enum err outcome_of_satellite(struct call *call, enum err e, struct bytes bucket,
 			      struct bytes key) MUST_USE;
 
+/* UPLINK_ERROR_OBJECT_NOT_FOUND, and what may be the matter. */
+enum err outcome_no_object(struct call *call, struct bytes bucket, struct bytes key);
+
 /* UPLINK_ERROR_* of the failure. */
 int32_t outcome_code(const struct call *call, enum err e);
 /* NULL for OK; else to be freed with uplink_free_error.  Never NULL on failure: without memory a

@@ -313,7 +313,9 @@ void segment_put_main(void *arg)
 	upload_call(u, &call);
 	enum err e = put_segment(&call, &p);
 	if (e) {
-		(void)call_wrap(&call, e, "segment %u", s->index);
+		/* What the satellite says is about the object. */
+		if (!call.status)
+			(void)call_wrap(&call, e, "segment %u", s->index);
 		upload_fail(u, &call, e);
 	}
 	wait_writer(&p, e);
