@@ -1,0 +1,307 @@
+/*
+ * A program as others write it: only the public headers, linked to libacre.so.  Runs against the
+ * network of $ACRE_ACCESS; prints what failed and ends with 1, or "ok" and 0.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#define UPLINK_DISABLE_NAMESPACE_COMPAT
+#include <acre.h>
+
+#define REQUIRE(what)                                                                              \
+	do {                                                                                       \
+		if (!(what)) {                                                                     \
+			printf("line %d: %s\n", __LINE__, #what);                                  \
+			exit(1);                                                                   \
+		}                                                                                  \
+	} while (0)
+
+static void no_error(UplinkError *e, int line)
+{
+	if (!e)
+		return;
+	printf("line %d: error 0x%x: %s\n", line, (unsigned)e->code, e->message ? e->message : "");
+	exit(1);
+}
+#define NO_ERROR(e) no_error(e, __LINE__)
+
+static void is_error(UplinkError *e, int code, int line)
+{
+	if (!e || e->code != code) {
+		printf("line %d: want error 0x%x, got 0x%x %s\n", line, (unsigned)code,
+		       e ? (unsigned)e->code : 0, e && e->message ? e->message : "");
+		exit(1);
+	}
+	uplink_free_error(e);
+}
+#define IS_ERROR(e, code) is_error(e, code, __LINE__)
+
+enum { BIG = 5 * 1024 * 1024 + 12345, SMALL = 3000 };
+
+static unsigned char data[BIG], back[BIG + 100];
+
+static void upload(UplinkProject *p, const char *key, size_t size, int64_t expires)
+{
+	UplinkUploadOptions o = { .expires = expires };
+	UplinkUploadResult u = uplink_upload_object(p, "library", key, &o);
+
+	NO_ERROR(u.error);
+	for (size_t at = 0; at < size;) {
+		UplinkWriteResult w = uplink_upload_write(u.upload, data + at,
+							  size - at < 70001 ? size - at : 70001);
+		NO_ERROR(w.error);
+		at += w.bytes_written;
+	}
+	UplinkCustomMetadataEntry e[] = { { (char *)"b", 1, (char *)"2", 1 }, { (char *)"a", 1, (char *)"1", 1 } };
+	NO_ERROR(uplink_upload_set_custom_metadata(u.upload, (UplinkCustomMetadata){ e, 2 }));
+	NO_ERROR(uplink_upload_commit(u.upload));
+	IS_ERROR(uplink_upload_commit(u.upload), UPLINK_ERROR_UPLOAD_DONE);
+	IS_ERROR(uplink_upload_abort(u.upload), UPLINK_ERROR_UPLOAD_DONE);
+	UplinkObjectResult info = uplink_upload_info(u.upload);
+	NO_ERROR(info.error);
+	REQUIRE(info.object->system.content_length == (int64_t)size && info.object->system.created);
+	uplink_free_object_result(info);
+	uplink_free_upload_result(u);
+}
+
+/* Reads a range and compares it with data[want..want+size). */
+static void download(UplinkProject *p, const char *key, int64_t offset, int64_t length, size_t want,
+		     size_t size)
+{
+	UplinkDownloadOptions o = { offset, length };
+	UplinkDownloadResult d = uplink_download_object(p, "library", key, &o);
+	size_t at = 0;
+
+	NO_ERROR(d.error);
+	for (;;) {
+		UplinkReadResult r = uplink_download_read(d.download, back + at, sizeof(back) - at);
+		at += r.bytes_read;
+		if (r.error) {
+			IS_ERROR(r.error, EOF);
+			break;
+		}
+	}
+	REQUIRE(at == size && memcmp(back, data + want, size) == 0);
+	NO_ERROR(uplink_close_download(d.download));
+	uplink_free_download_result(d);
+}
+
+static void objects(UplinkProject *p)
+{
+	upload(p, "big", BIG, 0);
+	upload(p, "dir/small", SMALL, 4000000000);
+	upload(p, "dir/empty", 0, 0);
+	download(p, "big", 0, -1, 0, BIG);
+	download(p, "big", 1000000, 2000000, 1000000, 2000000);
+	download(p, "big", -77, -1, BIG - 77, 77);
+	download(p, "big", BIG, -1, BIG, 0);
+	download(p, "big", 5, 0, 5, 0);
+	download(p, "dir/small", 10, -1, 10, SMALL - 10);
+	download(p, "dir/empty", 0, -1, 0, 0);
+	UplinkObjectResult s = uplink_stat_object(p, "library", "dir/small");
+	NO_ERROR(s.error);
+	REQUIRE(s.object->system.expires == 4000000000 && s.object->custom.count == 2);
+	REQUIRE(strcmp(s.object->custom.entries[0].key, "a") == 0);
+	REQUIRE(strcmp(s.object->custom.entries[1].value, "2") == 0);
+	uplink_free_object_result(s);
+	s = uplink_stat_object(p, "library", "nothing");
+	IS_ERROR(s.error, UPLINK_ERROR_OBJECT_NOT_FOUND);
+	UplinkCustomMetadataEntry e = { (char *)"new", 3, (char *)"value", 5 };
+	NO_ERROR(uplink_update_object_metadata(p, "library", "big", (UplinkCustomMetadata){ &e, 1 }, NULL));
+	UplinkObjectResult c = uplink_copy_object(p, "library", "big", "library", "copy", NULL);
+	NO_ERROR(c.error);
+	REQUIRE(c.object->custom.count == 1 && c.object->system.content_length == BIG);
+	uplink_free_object_result(c);
+	NO_ERROR(uplink_move_object(p, "library", "copy", "library", "dir/moved", NULL));
+	download(p, "dir/moved", 123, 456, 123, 456);
+	UplinkObjectResult gone = uplink_delete_object(p, "library", "dir/moved");
+	NO_ERROR(gone.error);
+	uplink_free_object_result(gone);
+}
+
+static int listed(UplinkProject *p, UplinkListObjectsOptions o, const char *expect)
+{
+	UplinkObjectIterator *it = uplink_list_objects(p, "library", &o);
+	int count = 0, found = 0;
+
+	while (uplink_object_iterator_next(it)) {
+		UplinkObject *item = uplink_object_iterator_item(it);
+		REQUIRE(item);
+		found += strcmp(item->key, expect) == 0;
+		count++;
+		uplink_free_object(item);
+	}
+	NO_ERROR(uplink_object_iterator_err(it));
+	uplink_free_object_iterator(it);
+	REQUIRE(found == 1);
+	return count;
+}
+
+static void listings(UplinkProject *p)
+{
+	REQUIRE(listed(p, (UplinkListObjectsOptions){ .recursive = true }, "dir/empty") == 3);
+	REQUIRE(listed(p, (UplinkListObjectsOptions){ 0 }, "dir/") == 2);
+	REQUIRE(listed(p, (UplinkListObjectsOptions){ .prefix = "dir/" }, "dir/small") == 2);
+	UplinkListObjectsOptions bad = { .prefix = "dir" };
+	UplinkObjectIterator *it = uplink_list_objects(p, "library", &bad);
+	REQUIRE(!uplink_object_iterator_next(it));
+	IS_ERROR(uplink_object_iterator_err(it), UPLINK_ERROR_INTERNAL);
+	uplink_free_object_iterator(it);
+	it = uplink_list_objects(p, "no-such-bucket", NULL);
+	REQUIRE(!uplink_object_iterator_next(it));
+	IS_ERROR(uplink_object_iterator_err(it), UPLINK_ERROR_BUCKET_NOT_FOUND);
+	uplink_free_object_iterator(it);
+}
+
+static void part(UplinkProject *p, const char *id, uint32_t number, size_t from, size_t size,
+		 const char *etag)
+{
+	UplinkPartUploadResult u = uplink_upload_part(p, "library", "parts", id, number);
+
+	NO_ERROR(u.error);
+	UplinkWriteResult w = uplink_part_upload_write(u.part_upload, data + from, size);
+	NO_ERROR(w.error);
+	NO_ERROR(uplink_part_upload_set_etag(u.part_upload, etag));
+	NO_ERROR(uplink_part_upload_commit(u.part_upload));
+	UplinkPartResult info = uplink_part_upload_info(u.part_upload);
+	REQUIRE(info.part->part_number == number && info.part->size == size);
+	uplink_free_part_result(info);
+	uplink_free_part_upload_result(u);
+}
+
+static void multipart(UplinkProject *p)
+{
+	enum { FIRST = BIG - 1000 }; /* above the least size of a part */
+	UplinkUploadInfoResult up = uplink_begin_upload(p, "library", "parts", NULL);
+	UplinkUploadInfoResult other = uplink_begin_upload(p, "library", "abandoned", NULL);
+	int count = 0;
+
+	NO_ERROR(up.error);
+	NO_ERROR(other.error);
+	const char *id = up.info->upload_id;
+	part(p, id, 7, FIRST, 1000, "tail");
+	part(p, id, 1, 0, FIRST, "head");
+	UplinkUploadIterator *uploads = uplink_list_uploads(p, "library", NULL);
+	while (uplink_upload_iterator_next(uploads))
+		count++;
+	NO_ERROR(uplink_upload_iterator_err(uploads));
+	REQUIRE(count == 2);
+	uplink_free_upload_iterator(uploads);
+	UplinkPartIterator *parts = uplink_list_upload_parts(p, "library", "parts", id, NULL);
+	REQUIRE(uplink_part_iterator_next(parts));
+	UplinkPart *first = uplink_part_iterator_item(parts);
+	REQUIRE(first->part_number == 1 && first->size == FIRST && strcmp(first->etag, "head") == 0);
+	uplink_free_part(first);
+	REQUIRE(uplink_part_iterator_next(parts) && !uplink_part_iterator_next(parts));
+	NO_ERROR(uplink_part_iterator_err(parts));
+	uplink_free_part_iterator(parts);
+	NO_ERROR(uplink_abort_upload(p, "library", "abandoned", other.info->upload_id));
+	UplinkCustomMetadataEntry e = { (char *)"k", 1, (char *)"v", 1 };
+	UplinkCommitUploadOptions o = { { &e, 1 } };
+	UplinkCommitUploadResult done = uplink_commit_upload(p, "library", "parts", id, &o);
+	NO_ERROR(done.error);
+	REQUIRE(done.object->system.content_length == BIG);
+	uplink_free_commit_upload_result(done);
+	download(p, "parts", 0, -1, 0, BIG);
+	download(p, "parts", FIRST - 500, 1000, FIRST - 500, 1000);
+	uplink_free_upload_info_result(up);
+	uplink_free_upload_info_result(other);
+}
+
+static void sharing(UplinkAccess *access)
+{
+	UplinkPermission read = { .allow_download = true, .allow_list = true };
+	UplinkSharePrefix prefix = { "library", "dir/" };
+	UplinkAccessResult shared = uplink_access_share(access, read, &prefix, 1);
+	NO_ERROR(shared.error);
+	UplinkStringResult text = uplink_access_serialize(shared.access);
+	NO_ERROR(text.error);
+	UplinkAccessResult again = uplink_parse_access(text.string);
+	NO_ERROR(again.error);
+	UplinkProjectResult p = uplink_open_project(again.access);
+	NO_ERROR(p.error);
+	download(p.project, "dir/small", 0, -1, 0, SMALL);
+	UplinkDownloadResult d = uplink_download_object(p.project, "library", "big", NULL);
+	IS_ERROR(d.error, UPLINK_ERROR_PERMISSION_DENIED);
+	UplinkObjectResult del = uplink_delete_object(p.project, "library", "dir/small");
+	IS_ERROR(del.error, UPLINK_ERROR_PERMISSION_DENIED);
+	UplinkStringResult json = acre_access_inspect(again.access);
+	NO_ERROR(json.error);
+	REQUIRE(strstr(json.string, "disallow_deletes") && strstr(json.string, "\"dir\""));
+	uplink_free_string_result(json);
+	uplink_free_project_result(p);
+	uplink_free_access_result(again);
+	uplink_free_string_result(text);
+	uplink_free_access_result(shared);
+}
+
+static void progressed(void *arg, const AcreProgress *p)
+{
+	*(uint64_t *)arg = p->bytes_done;
+}
+
+static void extensions(UplinkAccess *access)
+{
+	AcreCancel *cancel = acre_cancel_new();
+	AcreConfig config = { .cancel = cancel, .segment_size = 1 << 20, .parallelism = 2 };
+	UplinkProjectResult p = acre_open_project(&config, access);
+	uint64_t seen = 0;
+	AcreTransferOptions t = { .progress = progressed, .progress_arg = &seen };
+
+	NO_ERROR(p.error);
+	UplinkUploadResult u = acre_upload_object(p.project, "library", "segments", NULL, &t);
+	NO_ERROR(u.error);
+	UplinkWriteResult w = uplink_upload_write(u.upload, data, BIG);
+	NO_ERROR(w.error);
+	NO_ERROR(uplink_upload_commit(u.upload));
+	REQUIRE(seen == BIG);
+	uplink_free_upload_result(u);
+	download(p.project, "segments", 0, -1, 0, BIG);
+	download(p.project, "segments", (1 << 20) - 3, 7, (1 << 20) - 3, 7);
+	u = uplink_upload_object(p.project, "library", "never", NULL);
+	w = uplink_upload_write(u.upload, data, 100000);
+	acre_cancel_set(cancel);
+	w = uplink_upload_write(u.upload, data, BIG);
+	if (!w.error)
+		w.error = uplink_upload_commit(u.upload);
+	IS_ERROR(w.error, UPLINK_ERROR_CANCELED);
+	uplink_free_upload_result(u);
+	UplinkObjectResult s = uplink_stat_object(p.project, "library", "big");
+	IS_ERROR(s.error, UPLINK_ERROR_CANCELED);
+	uplink_free_project_result(p);
+	acre_cancel_free(cancel);
+}
+
+int main(void)
+{
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (unsigned char)(i * 31 + (i >> 8) * 7 + (i >> 16));
+	UplinkAccessResult a = uplink_parse_access(getenv("ACRE_ACCESS"));
+	NO_ERROR(a.error);
+	UplinkProjectResult p = uplink_open_project(a.access);
+	NO_ERROR(p.error);
+	uplink_free_bucket_result(uplink_delete_bucket_with_objects(p.project, "library"));
+	UplinkBucketResult b = uplink_create_bucket(p.project, "library");
+	NO_ERROR(b.error);
+	uplink_free_bucket_result(b);
+	b = uplink_create_bucket(p.project, "library");
+	REQUIRE(b.bucket && strcmp(b.bucket->name, "library") == 0);
+	IS_ERROR(b.error, UPLINK_ERROR_BUCKET_ALREADY_EXISTS);
+	uplink_free_bucket(b.bucket);
+	objects(p.project);
+	listings(p.project);
+	multipart(p.project);
+	sharing(a.access);
+	extensions(a.access);
+	b = uplink_delete_bucket(p.project, "library");
+	IS_ERROR(b.error, UPLINK_ERROR_BUCKET_NOT_EMPTY);
+	b = uplink_delete_bucket_with_objects(p.project, "library");
+	NO_ERROR(b.error);
+	uplink_free_bucket_result(b);
+	NO_ERROR(uplink_close_project(p.project));
+	uplink_free_project_result(p);
+	uplink_free_access_result(a);
+	REQUIRE(uplink_internal_UniverseIsEmpty());
+	printf("ok\n");
+	return 0;
+}
