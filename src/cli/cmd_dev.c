@@ -26,6 +26,7 @@ enum {
 	PASSPHRASE_BYTES = 16,
 	ADDRESS_BYTES_MAX = 512,
 	OUTPUT_BYTES_MAX = 1 << 20,
+	LOG_BYTES_MAX = 64 << 20,
 	PORT_FIRST = 15000,
 	PORT_END = 32000,
 	PORT_TRIES_MAX = 1000,
@@ -201,6 +202,30 @@ static enum err start(struct network *n, struct process *p)
 	return save_state(n);
 }
 
+/* The last line a process wrote, which mostly says why it ended. */
+static const char *last_words(struct network *n, const struct process *p)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_BUF struct buf log = BUF_INIT(LOG_BYTES_MAX);
+
+	if (os_file_read_all(&call, os_path_join(&call, p->dir, "log"), &log))
+		return "";
+	while (log.len && log.data[log.len - 1] == '\n')
+		log.len--;
+	size_t at = log.len;
+	while (at && log.data[at - 1] != '\n')
+		at--;
+	const char *line = arena_str(&n->cli->call.scratch, bytes_from(buf_bytes(&log), at));
+	return line ? line : "";
+}
+
+static enum err ended(struct network *n, const struct process *p)
+{
+	return call_fail(&n->cli->call, ERR_UNAVAILABLE,
+			 "%s ended at once (its log, %s/log, ends with: %s)", p->name, p->dir,
+			 last_words(n, p));
+}
+
 static enum err wait_serving(struct network *n, const struct process *p)
 {
 	struct call *call = &n->cli->call;
@@ -211,8 +236,7 @@ static enum err wait_serving(struct network *n, const struct process *p)
 	while (os_stat(call, serving, &st)) {
 		call_clear_error(call);
 		if (!os_process_alive((int)p->pid))
-			return call_fail(call, ERR_UNAVAILABLE, "%s ended at once; %s/log says why",
-					 p->name, p->dir);
+			return ended(n, p);
 		if (os_clock_mono_ns() > end)
 			return call_fail(call, ERR_DEADLINE,
 					 "%s does not serve after %d s; see %s/log", p->name,
@@ -427,9 +451,7 @@ static enum err cmd_up(struct cli *cli)
 	TRY_PLAIN(wait_nodes(&n));
 	for (size_t i = 0; i < n.nodes_count; i++)
 		if (!running(&n.nodes[i]))
-			return call_fail(&cli->call, ERR_UNAVAILABLE,
-					 "%s ended at once; %s/log says why", n.nodes[i].name,
-					 n.nodes[i].dir);
+			return ended(&n, &n.nodes[i]);
 	if (!cli->json)
 		buf_printf(&cli->out,
 			   "A satellite and %zu nodes serve on 127.0.0.1.  To use them here:\n"
