@@ -188,6 +188,7 @@ int main(int argc, char *argv[])
 		os_signals_cancel(&signal_cancel, on_interrupt);
 		cli.call.cancel = &signal_cancel;
 		e = dispatch(&cli, argc, argv);
+		os_signals_cancel(NULL, NULL);
 	}
 	if (e) {
 		AUTO_BUF struct buf safe = BUF_INIT(4096);

@@ -140,6 +140,7 @@ int main(int argc, char *argv[])
 		os_signals_cancel(&cancel, NULL);
 		call.cancel = &cancel;
 		e = dispatch(&call, argc, (const char *const *)argv);
+		os_signals_cancel(NULL, NULL);
 	}
 	if (!e)
 		return 0;

@@ -27,7 +27,8 @@ uint64_t os_process_start_time(int pid);
 enum err os_process_kill(struct call *call, int pid, bool hard) MUST_USE;
 
 /* From now on SIGINT and SIGTERM set the cancel object and call `also` (if not NULL; it may do only
- * what a signal handler may).  SIGPIPE and SIGXFSZ are ignored.  Programs only. */
+ * what a signal handler may).  SIGPIPE and SIGXFSZ are ignored.  Programs only.
+ * With NULL the two are ignored: to be called before the object's memory goes, as main ends. */
 void os_signals_cancel(struct os_cancel *c, void (*also)(void));
 
 /* Whether standard error is a terminal, and its width in columns (80 if unknown). */

@@ -268,6 +268,7 @@ int main(int argc, char *argv[])
 		os_signals_cancel(&cancel, NULL);
 		call.cancel = &cancel;
 		e = dispatch(&c, argc, argv);
+		os_signals_cancel(NULL, NULL);
 	}
 	if (e)
 		command_note("acre-satellite: %s", call_error(&call, e));

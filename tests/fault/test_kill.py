@@ -54,6 +54,8 @@ class Killer:
                     continue
                 os.kill(pid, signal.SIGKILL)
                 self.killed[kind] += 1
+                while self.net.pid(name):  # a killed process takes a moment to be gone
+                    time.sleep(0.005)
                 time.sleep(self.random.uniform(0, 0.1))
                 self.net.start(name)
         except Exception as problem:  # the main thread reports it

@@ -133,7 +133,9 @@ enum err os_exec(struct call *call, const char *path, char *const argv[])
 
 uint64_t os_process_start_time(int pid)
 {
-	char path[64], text[1024];
+	char path[64], text[1024], state;
+	unsigned long long start;
+	long threads;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	FILE *f = fopen(path, "re");
@@ -142,18 +144,18 @@ uint64_t os_process_start_time(int pid)
 	size_t n = fread(text, 1, sizeof(text) - 1, f);
 	fclose(f);
 	text[n] = 0;
-	/* Fields follow the command in parentheses; state is field 3, start time is field 22. */
-	char *p = strrchr(text, ')');
-	if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X')
+	/* Fields follow the command in parentheses: state is field 3, threads 20, start time 22. */
+	const char *p = strrchr(text, ')');
+	if (!p || sscanf(p + 1,
+			 " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld "
+			 "%*s %llu",
+			 &state, &threads, &start) != 3)
 		return 0;
-	unsigned long long start = 0;
-	p += 2;
-	for (int field = 3; field < 22 && p; field++) {
-		p = strchr(p, ' ');
-		if (p)
-			p++;
-	}
-	return p && sscanf(p, "%llu", &start) == 1 ? start : 0;
+	/* A killed process's first thread may be gone while others still hold its files and locks.
+	 */
+	if ((state == 'Z' || state == 'X') && threads <= 1)
+		return 0;
+	return start;
 }
 
 bool os_process_alive(int pid)
@@ -187,10 +189,14 @@ static void on_signal(int number)
 
 void os_signals_cancel(struct os_cancel *c, void (*also)(void))
 {
-	struct sigaction end = { .sa_handler = on_signal }, ignore = { .sa_handler = SIG_IGN };
+	struct sigaction end = { .sa_handler = c ? on_signal : SIG_IGN };
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
-	signal_target = c;
-	signal_also = also;
+	/* The old target is not forgotten: a signal may be in its handler just now. */
+	if (c) {
+		signal_target = c;
+		signal_also = also;
+	}
 	sigaction(SIGINT, &end, NULL);
 	sigaction(SIGTERM, &end, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);

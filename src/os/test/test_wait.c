@@ -1,5 +1,6 @@
 /* Waiting ends at the deadline, at a cancellation, at a parent's cancellation. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,6 +10,7 @@
 #include "os/cancel.h"
 #include "os/clock.h"
 #include "os/lock.h"
+#include "os/process.h"
 #include "os/random.h"
 #include "os/thread.h"
 
@@ -62,6 +64,25 @@ static void condition_has_a_deadline(void **state)
 	assert_int_equal(e, ERR_DEADLINE);
 }
 
+/* A second SIGTERM comes when main has ended, with its frame. */
+static void signal_forgets_its_target(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct os_cancel cancel;
+
+	call_init(&call);
+	assert_int_equal(os_cancel_init(&call, &cancel, NULL), OK);
+	os_signals_cancel(&cancel, NULL);
+	assert_int_equal(raise(SIGTERM), 0);
+	assert_true(os_cancel_is_set(&cancel));
+	os_signals_cancel(NULL, NULL);
+	os_cancel_fini(&cancel);
+	cancel = (struct os_cancel){ .handle = -1 };
+	assert_int_equal(raise(SIGTERM), 0);
+	assert_int_equal(raise(SIGINT), 0);
+	assert_false(os_cancel_is_set(&cancel));
+}
+
 static void random_is_in_range(void **state)
 {
 	for (int i = 0; i < 1000; i++)
@@ -74,6 +95,7 @@ int main(void)
 		cmocka_unit_test(cancel_ends_a_sleep),
 		cmocka_unit_test(deadline_ends_a_sleep),
 		cmocka_unit_test(condition_has_a_deadline),
+		cmocka_unit_test(signal_forgets_its_target),
 		cmocka_unit_test(random_is_in_range),
 	};
 
