@@ -93,7 +93,7 @@ def pytest_run(paths, env=None, extra=()):
     if report.exists():
         report.unlink()
     run([sys.executable if has_pytest(sys.executable) else "/usr/bin/python3", "-m", "pytest", "-q", "-ra",
-         f"--junitxml={report}", *extra, *paths], env=dict(os.environ, ACRE_BIN=str(DIST / "bin"), **(env or {})))
+         f"--junitxml={report}", *extra, *paths], env={**os.environ, "ACRE_BIN": str(DIST / "bin"), **(env or {})})
     if not report.exists():
         return 0, 1, 0
     total = failed = skipped = 0
