@@ -7,6 +7,9 @@
 #include "os/lock.h"
 #include "os/pool.h"
 
+/* Many small transfers at a time come back to the same nodes. */
+enum { IDLE_PER_NODE = 16 };
+
 struct buffer {
 	void *data;
 	size_t size;
@@ -30,6 +33,7 @@ enum err fanout_new(struct call *call, const struct net_tls *tls, struct fanout_
 		.total_max = limits.connections_max ? limits.connections_max
 						    : FANOUT_CONNECTIONS_DEFAULT,
 		.dial_ns_max = limits.dial_ns_max,
+		.idle_per_key = IDLE_PER_NODE,
 	};
 
 	if (!f)
