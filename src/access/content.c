@@ -233,7 +233,7 @@ enum err content_open_blocks(struct call *call, struct content_opener *o, uint64
 		if (e != OK)
 			return call_fail(call, e,
 					 "block %llu of the segment is damaged or not of this key",
-					 (unsigned long long)(first + at / o->block));
+					 (unsigned long long)first + at / o->block);
 		content_nonce_add(&nonce, 1);
 		out += step;
 	}
