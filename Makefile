@@ -8,7 +8,8 @@ $(BUILD)/build.ninja:
 	meson setup $(BUILD)
 
 check: all
-	meson test -C $(BUILD) --suite source --suite unit --suite fuzz-replay --suite sim --suite scenario
+	scripts/lint --quick
+	meson test -C $(BUILD) --suite unit --suite fuzz-replay --suite sim
 
 asan:
 	meson setup build-asan -Db_sanitize=address,undefined --reconfigure 2>/dev/null || meson setup build-asan -Db_sanitize=address,undefined

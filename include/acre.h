@@ -60,7 +60,7 @@ typedef struct AcreProgress {
 typedef void AcreProgressFunc(void *arg, const AcreProgress *progress);
 
 typedef struct AcreTransferOptions {
-	AcreCancel *cancel; /* in place of the project's; borrowed, outlives the transfer */
+	AcreCancel *cancel;	    /* in place of the project's; borrowed, outlives the transfer */
 	AcreProgressFunc *progress; /* NULL = none */
 	void *progress_arg;
 	uint32_t parallelism; /* 0 = the project's */
