@@ -145,6 +145,15 @@ static const char *listable_prefix(struct cli *cli, const char *key)
 	return arena_str(&cli->call.scratch, BYTES(key, (size_t)(base - key)));
 }
 
+/* An empty listing with another passphrase looks like an empty bucket; say what it is. */
+static void note_unreadable(uint64_t names)
+{
+	if (names)
+		cli_note("%llu name%s here cannot be read with this access: stored with another "
+			 "passphrase?",
+			 (unsigned long long)names, names == 1 ? "" : "s");
+}
+
 static enum err list_objects(struct cli *cli, UplinkProject *project, const struct location *l)
 {
 	const char *prefix = listable_prefix(cli, l->key);
@@ -177,6 +186,7 @@ static enum err list_objects(struct cli *cli, UplinkProject *project, const stru
 	}
 	if (!e)
 		e = cli_error(cli, uplink_object_iterator_err(it));
+	note_unreadable(acre_object_iterator_skipped(it));
 	uplink_free_object_iterator(it);
 	if (!e && !any && !location_is_folder(l))
 		return call_fail(&cli->call, ERR_NOT_FOUND, "nothing at %s", location_text(cli, l));

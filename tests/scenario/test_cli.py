@@ -163,4 +163,5 @@ def test_access_from_passphrase_equals_the_networks_own(network, bucket):
                          input=b"another passphrase\n").text.strip()
     # Another passphrase is another world: nothing is there, and nothing breaks.
     assert network.acre("cat", "--access", other, f"sj://{bucket}/x", check=False).code == 3
-    assert network.acre("ls", "--output", "json", "--access", other, f"sj://{bucket}").json() == []
+    listed = network.acre("ls", "--output", "json", "--access", other, f"sj://{bucket}")
+    assert listed.json() == [] and "another passphrase" in listed.errors
