@@ -35,7 +35,7 @@ static enum err hang(struct call *call, struct fake_node *node, struct rpc_strea
 static enum err misbehave(struct call *call, struct fake_node *node, struct rpc_stream *s,
 			  size_t done)
 {
-	switch (node->fault) {
+	switch ((enum fault)node->fault) {
 	case FAULT_SLOW:
 		return os_sleep(call, (int64_t)node->at * NS_PER_MS);
 	case FAULT_STALL:
