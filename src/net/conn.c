@@ -1,17 +1,11 @@
-/* Connections: moving records between TLS in memory and the socket. */
-#include <openssl/err.h>
+/* Connections: moving records between the transport in memory and the socket. */
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "net/internal.h"
 
-enum {
-	RECORD_PLAIN = 16 << 10, /* the most that one record holds */
-	RECORD_MAX = RECORD_PLAIN + 512,
-};
-
-static const char magic[NET_MAGIC_BYTES + 1] = "DRPC!!!1"; /* transport.md 2 */
+static const char tls_magic[NET_MAGIC_BYTES + 1] = "DRPC!!!1"; /* transport.md 2 */
 
 DEFINE_AUTO_PTR(struct net_conn, net_conn_auto, net_close)
 
@@ -72,9 +66,8 @@ static enum err new_conn(struct call *call, const struct net_tls *tls, struct os
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a connection");
 	}
 	c->sock = sock;
+	c->tls = tls;
 	c->server = server;
-	c->magic_pending = server;
-	TRY_PLAIN(net_tls_attach(call, tls, c, server));
 	*ret = take(&c);
 	return OK;
 }
@@ -86,14 +79,12 @@ void net_close(struct net_conn *c)
 	if (c->established && !c->failed) {
 		AUTO_CALL struct call call = CALL_INIT;
 		call_init(&call);
-		ERR_clear_error();
-		/* The answer is not waited for; peers live without it (transport.md 3). */
-		if (SSL_shutdown(c->ssl) < 0)
-			ERR_clear_error();
+		c->transport->shut(c);
 		if (net_try_flush(&call, c))
 			c->failed = true;
 	}
-	SSL_free(c->ssl);
+	if (c->transport)
+		c->transport->free(c);
 	cert_chain_free(c->peer);
 	net_buffer_free(&c->in);
 	net_buffer_free(&c->out);
@@ -116,7 +107,7 @@ static void send_alert(struct net_conn *c)
 static enum err handshake_step(struct call *call, struct net_conn *c)
 {
 	for (;;) {
-		enum err e = net_tls_handshake(call, c);
+		enum err e = c->transport->handshake(call, c);
 		/* The client's last flight goes out with the first request. */
 		if (e == OK && !c->server)
 			return OK;
@@ -149,10 +140,11 @@ enum err net_dial(struct call *call, const struct net_tls *tls, const char *addr
 
 	TRY(os_sock_dial(call, address, &sock), "dial %s", address);
 	TRY_PLAIN(new_conn(call, tls, sock, false, &c));
+	TRY_PLAIN(net_tls_attach(call, c));
 	if (!net_buffer_reserve(&c->out, NET_MAGIC_BYTES, NET_OUT_MAX))
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a connection");
 	/* Goes out in one write with the ClientHello that TLS puts behind it. */
-	memcpy(c->out.data, magic, NET_MAGIC_BYTES);
+	memcpy(c->out.data, tls_magic, NET_MAGIC_BYTES);
 	c->out.end = NET_MAGIC_BYTES;
 	TRY(handshake(call, c), "dial %s", address);
 	TRY(cert_chain_check_dialed(call, c->peer, expected), "dial %s", address);
@@ -170,17 +162,17 @@ enum err net_accept_start(struct call *call, const struct net_tls *tls, struct o
 
 static enum err read_magic(struct call *call, struct net_conn *c)
 {
-	while (c->magic_pending) {
+	while (!c->transport) {
 		size_t n = MIN(net_buffer_len(&c->in), (size_t)NET_MAGIC_BYTES);
 		/* A wrong start is refused without waiting for its end. */
-		if (n && memcmp(c->in.data + c->in.at, magic, n) != 0)
+		if (n && memcmp(c->in.data + c->in.at, tls_magic, n) != 0)
 			return call_fail(call, ERR_PROTOCOL, "%s does not speak DRPC over TLS",
 					 os_sock_remote(c->sock));
 		if (n == NET_MAGIC_BYTES) {
 			c->in.at += NET_MAGIC_BYTES;
 			if (c->in.at == c->in.end)
 				c->in.at = c->in.end = 0;
-			c->magic_pending = false;
+			TRY_PLAIN(net_tls_attach(call, c));
 		} else {
 			TRY_PLAIN(fill(call, c));
 		}
@@ -207,22 +199,9 @@ enum err net_accept_tls(struct call *call, const struct net_tls *tls, struct os_
 
 /* ---- data ---- */
 
-static enum err read_failed(struct call *call, struct net_conn *c, int r)
+static enum err broken(struct call *call, const struct net_conn *c)
 {
-	int why = SSL_get_error(c->ssl, r);
-
-	if (why == SSL_ERROR_ZERO_RETURN) {
-		c->in_eof = true;
-		return call_fail(call, ERR_EOF, "connection closed by %s", os_sock_remote(c->sock));
-	}
-	if (why == SSL_ERROR_WANT_READ && !c->out_of_memory)
-		return ERR_WOULD_BLOCK;
-	c->failed = true;
-	unsigned long code = ERR_get_error();
-	const char *reason = code ? ERR_reason_error_string(code) : NULL;
-	ERR_clear_error();
-	return call_fail(call, c->out_of_memory ? ERR_NO_MEMORY : ERR_CLOSED, "TLS from %s: %s",
-			 os_sock_remote(c->sock), reason ? reason : "broken");
+	return call_fail(call, ERR_CLOSED, "connection to %s is broken", os_sock_remote(c->sock));
 }
 
 enum err net_try_read(struct call *call, struct net_conn *c, void *buf, size_t cap, size_t *ret_n)
@@ -232,16 +211,13 @@ enum err net_try_read(struct call *call, struct net_conn *c, void *buf, size_t c
 
 	while (got < cap) {
 		size_t n;
-		ERR_clear_error();
-		int r = c->failed ? 0 : SSL_read_ex(c->ssl, at + got, cap - got, &n);
-		if (r == 1) {
+		enum err e = c->failed ? broken(call, c)
+				       : c->transport->read(call, c, at + got, cap - got, &n);
+		if (!e) {
 			got += n;
 			continue;
 		}
 		/* What was had already comes first; the failure is met again next time. */
-		enum err e = c->failed ? call_fail(call, ERR_CLOSED, "connection to %s is broken",
-						   os_sock_remote(c->sock))
-				       : read_failed(call, c, r);
 		if (e == ERR_WOULD_BLOCK && !got)
 			e = fill(call, c);
 		else if (e == ERR_WOULD_BLOCK)
@@ -275,21 +251,13 @@ enum err net_try_write(struct call *call, struct net_conn *c, struct bytes data,
 	while (done < data.len) {
 		size_t n;
 		if (c->failed)
-			return call_fail(call, ERR_CLOSED, "connection to %s is broken",
-					 os_sock_remote(c->sock));
-		if (net_buffer_len(&c->out) + RECORD_MAX > NET_OUT_MAX) {
-			if (!done)
-				return ERR_WOULD_BLOCK;
+			return broken(call, c);
+		enum err e = c->transport->write(call, c, bytes_from(data, done), &n);
+		if (e == ERR_WOULD_BLOCK && done)
 			break;
-		}
-		ERR_clear_error();
-		if (SSL_write_ex(c->ssl, data.data + done,
-				 MIN(data.len - done, (size_t)RECORD_PLAIN), &n) != 1) {
+		if (e && e != ERR_WOULD_BLOCK)
 			c->failed = true;
-			ERR_clear_error();
-			return call_fail(call, c->out_of_memory ? ERR_NO_MEMORY : ERR_CLOSED,
-					 "TLS to %s is broken", os_sock_remote(c->sock));
-		}
+		TRY_PLAIN(e);
 		done += n;
 	}
 	*ret_n = done;
@@ -327,7 +295,7 @@ size_t net_out_pending(const struct net_conn *c)
 
 bool net_has_input(const struct net_conn *c)
 {
-	return net_buffer_len(&c->in) > 0 || SSL_pending(c->ssl) > 0;
+	return net_buffer_len(&c->in) > 0 || c->transport->has_plain(c);
 }
 
 void net_idle(struct net_conn *c)

@@ -12,24 +12,43 @@ struct net_buffer {
 	size_t cap, at, end;
 };
 
+/*
+ * What lies between bytes and records.  No system call and no wait happens inside: records are
+ * taken from c->in and put into c->out.  A failure other than ERR_WOULD_BLOCK is for good.
+ */
+struct net_transport {
+	/* OK when data may flow, ERR_WOULD_BLOCK when more input is needed.  Output may be waiting
+	 * either way. */
+	enum err (*handshake)(struct call *call, struct net_conn *c);
+	/* Some of the plain bytes at hand, at least one: OK, ERR_WOULD_BLOCK when the next record
+	 * is not whole yet, ERR_EOF when the peer said that it ends. */
+	enum err (*read)(struct call *call, struct net_conn *c, uint8_t *buf, size_t cap,
+			 size_t *ret_n);
+	/* The front of data as one record: OK, ERR_WOULD_BLOCK while there is no room for it. */
+	enum err (*write)(struct call *call, struct net_conn *c, struct bytes data, size_t *ret_n);
+	/* Whether plain bytes are held that are not in c->in. */
+	bool (*has_plain)(const struct net_conn *c);
+	/* The last words of an established connection, if there are any. */
+	void (*shut)(struct net_conn *c);
+	void (*free)(struct net_conn *c);
+};
+
 struct net_conn {
+	const struct net_transport *transport; /* server: NULL until the magic was seen */
+	const struct net_tls *tls;
 	struct os_sock *sock;
-	SSL *ssl;
+	SSL *ssl; /* of TLS */
 	struct net_buffer in, out;
 	struct cert_chain *peer;
 	bool server;
-	bool magic_pending; /* server: the 8 bytes were not seen yet */
 	bool established;
 	bool in_eof;	    /* the socket ended; what is in `in` may still be decrypted */
-	bool failed;	    /* TLS is beyond repair: nothing may be written any more */
+	bool failed;	    /* beyond repair: nothing may be written any more */
 	bool out_of_memory; /* seen inside the BIO, told outside */
 };
 
-/* TLS objects (tls.c): no system call and no wait happens inside. */
-enum err net_tls_attach(struct call *call, const struct net_tls *tls, struct net_conn *c,
-			bool server) MUST_USE;
-/* OK when done, ERR_WOULD_BLOCK when more input is needed.  Output may be waiting either way. */
-enum err net_tls_handshake(struct call *call, struct net_conn *c) MUST_USE;
+/* Puts TLS (tls.c) on the connection. */
+enum err net_tls_attach(struct call *call, struct net_conn *c) MUST_USE;
 
 static inline size_t net_buffer_len(const struct net_buffer *b)
 {

@@ -5,12 +5,15 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "net/internal.h"
 
 enum {
 	OUT_SLACK =
 		20 << 10, /* one record and what a handshake or alert may add above NET_OUT_MAX */
 	PEM_MAX = 8 << 10,
+	RECORD_PLAIN = 16 << 10, /* the most that one record holds */
+	RECORD_MAX = RECORD_PLAIN + 512,
 };
 
 struct net_tls {
@@ -192,25 +195,6 @@ const struct identity *net_tls_identity(const struct net_tls *tls)
 	return tls->identity;
 }
 
-enum err net_tls_attach(struct call *call, const struct net_tls *tls, struct net_conn *c,
-			bool server)
-{
-	BIO *bio = BIO_new(tls->bio);
-
-	c->ssl = SSL_new(tls->ctx);
-	if (!bio || !c->ssl) {
-		BIO_free(bio);
-		return tls_fail(call, ERR_NO_MEMORY, "TLS connection");
-	}
-	BIO_set_data(bio, c);
-	SSL_set_bio(c->ssl, bio, bio);
-	if (server)
-		SSL_set_accept_state(c->ssl);
-	else
-		SSL_set_connect_state(c->ssl);
-	return OK;
-}
-
 /* ---- handshake ---- */
 
 /* The peer's certificates, leaf first; on the server OpenSSL's list lacks the leaf. */
@@ -256,7 +240,7 @@ static enum err take_peer_chain(struct call *call, struct net_conn *c)
 	return e;
 }
 
-enum err net_tls_handshake(struct call *call, struct net_conn *c)
+static enum err tls_handshake(struct call *call, struct net_conn *c)
 {
 	ERR_clear_error();
 	int r = SSL_do_handshake(c->ssl);
@@ -272,4 +256,86 @@ enum err net_tls_handshake(struct call *call, struct net_conn *c)
 	if (c->out_of_memory)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory in a TLS handshake");
 	return tls_fail(call, ERR_PROTOCOL, "TLS handshake");
+}
+
+/* ---- data ---- */
+
+static enum err tls_read(struct call *call, struct net_conn *c, uint8_t *buf, size_t cap,
+			 size_t *ret_n)
+{
+	ERR_clear_error();
+	int r = SSL_read_ex(c->ssl, buf, cap, ret_n);
+	if (r == 1)
+		return OK;
+	int why = SSL_get_error(c->ssl, r);
+	if (why == SSL_ERROR_ZERO_RETURN) {
+		c->in_eof = true;
+		return call_fail(call, ERR_EOF, "connection closed by %s", os_sock_remote(c->sock));
+	}
+	if (why == SSL_ERROR_WANT_READ && !c->out_of_memory)
+		return ERR_WOULD_BLOCK;
+	c->failed = true;
+	unsigned long code = ERR_get_error();
+	const char *reason = code ? ERR_reason_error_string(code) : NULL;
+	ERR_clear_error();
+	return call_fail(call, c->out_of_memory ? ERR_NO_MEMORY : ERR_CLOSED, "TLS from %s: %s",
+			 os_sock_remote(c->sock), reason ? reason : "broken");
+}
+
+static enum err tls_write(struct call *call, struct net_conn *c, struct bytes data, size_t *ret_n)
+{
+	if (net_buffer_len(&c->out) + RECORD_MAX > NET_OUT_MAX)
+		return ERR_WOULD_BLOCK;
+	ERR_clear_error();
+	if (SSL_write_ex(c->ssl, data.data, MIN(data.len, (size_t)RECORD_PLAIN), ret_n) == 1)
+		return OK;
+	ERR_clear_error();
+	return call_fail(call, c->out_of_memory ? ERR_NO_MEMORY : ERR_CLOSED, "TLS to %s is broken",
+			 os_sock_remote(c->sock));
+}
+
+static bool tls_has_plain(const struct net_conn *c)
+{
+	return SSL_pending(c->ssl) > 0;
+}
+
+/* The answer is not waited for; peers live without it (transport.md 3). */
+static void tls_shut(struct net_conn *c)
+{
+	ERR_clear_error();
+	if (SSL_shutdown(c->ssl) < 0)
+		ERR_clear_error();
+}
+
+static void tls_free(struct net_conn *c)
+{
+	SSL_free(c->ssl);
+}
+
+static const struct net_transport tls_transport = {
+	.handshake = tls_handshake,
+	.read = tls_read,
+	.write = tls_write,
+	.has_plain = tls_has_plain,
+	.shut = tls_shut,
+	.free = tls_free,
+};
+
+enum err net_tls_attach(struct call *call, struct net_conn *c)
+{
+	BIO *bio = BIO_new(c->tls->bio);
+
+	c->ssl = SSL_new(c->tls->ctx);
+	c->transport = &tls_transport;
+	if (!bio || !c->ssl) {
+		BIO_free(bio);
+		return tls_fail(call, ERR_NO_MEMORY, "TLS connection");
+	}
+	BIO_set_data(bio, c);
+	SSL_set_bio(c->ssl, bio, bio);
+	if (c->server)
+		SSL_set_accept_state(c->ssl);
+	else
+		SSL_set_connect_state(c->ssl);
+	return OK;
 }
