@@ -6,12 +6,12 @@
 #include "base/wire.h"
 #include "node/endpoint_piecestore.h"
 #include "node/piece_request.h"
+#include "os/file.h"
 #include "os/log.h"
 
 enum {
 	CHUNK_MAX = 1 << 20, /* of one message */
 	CHUNK_MIN = 1 << 10,
-	READ_BYTES = 256 << 10, /* read from the log at a time */
 	HASH_MESSAGE_MAX = 1024,
 };
 
@@ -21,8 +21,8 @@ struct download {
 	uint64_t offset, size; /* the range */
 	uint64_t sent;
 	uint64_t chunk_max;
-	uint8_t *buffer; /* bytes [buffer_at, buffer_at + buffered) of the range */
-	uint64_t buffer_at, buffered;
+	uint8_t *buffer;
+	struct bytes ahead; /* in it: the next bytes of the range */
 };
 
 static enum err begin(struct call *call, struct download *d, const struct download_request *r)
@@ -129,22 +129,20 @@ static enum err send_chunk(struct call *call, struct download *d, struct bytes d
 /* Bytes of the range from `sent` on, at most n; read ahead in large pieces. */
 static enum err range_bytes(struct call *call, struct download *d, uint64_t n, struct bytes *ret)
 {
-	if (d->sent == d->buffer_at + d->buffered) {
-		uint64_t want = MIN(d->size - d->sent, (uint64_t)READ_BYTES);
-		if (!d->buffer && !(d->buffer = malloc(want)))
+	if (!d->ahead.len) {
+		uint64_t want = MIN(d->size - d->sent, (uint64_t)PIECE_BULK_BYTES);
+		if (!d->buffer && !(d->buffer = os_file_buffer(want + PIECE_BULK_SLACK)))
 			return call_fail(call, ERR_NO_MEMORY, "out of memory for a download");
-		if (piece_reader_read(call, &d->reader, d->buffer, (size_t)want,
-				      d->offset + d->sent)) {
+		if (piece_reader_bulk(call, &d->reader, d->buffer, (size_t)want,
+				      d->offset + d->sent, &d->ahead)) {
 			log_error("piece cannot be read",
 				  F_HEX("piece", BYTES_OF(d->t.terms.piece.b)),
 				  F_STR("why", call->error));
 			return ERR_INTERNAL;
 		}
-		d->buffer_at = d->sent;
-		d->buffered = want;
 	}
-	uint64_t from = d->sent - d->buffer_at;
-	*ret = BYTES(d->buffer + from, (size_t)MIN(n, d->buffered - from));
+	*ret = BYTES(d->ahead.data, (size_t)MIN(n, d->ahead.len));
+	d->ahead = bytes_from(d->ahead, ret->len);
 	return OK;
 }
 

@@ -260,6 +260,22 @@ enum err piece_reader_read(struct call *call, struct piece_reader *r, void *out,
 	return e;
 }
 
+enum err piece_reader_bulk(struct call *call, struct piece_reader *r, uint8_t *buffer, size_t n,
+			   uint64_t offset, struct bytes *ret)
+{
+	/* A piece that was appended whole is small, and likely still in the page cache. */
+	if (n < PIECE_BULK_MIN || r->entry.size <= STORE_BUFFER_BYTES) {
+		TRY_PLAIN(piece_reader_read(call, r, buffer, n, offset));
+		*ret = BYTES(buffer, n);
+		return OK;
+	}
+	enum err e = piece_log_read_bulk(call, r->file, buffer, n + PIECE_BULK_SLACK, n,
+					 piece_entry_data(&r->entry) + offset, ret);
+	if (e)
+		store_note_trouble(r->store, e);
+	return e;
+}
+
 enum err piece_reader_record(struct call *call, struct piece_reader *r, uint8_t *buf,
 			     struct piece_record *ret)
 {

@@ -23,6 +23,8 @@ void piece_log_close(struct piece_log *log)
 		free(log->segments[i]);
 	}
 	free(log->segments);
+	while (log->runs_idle)
+		free(log->runs[--log->runs_idle]);
 	os_mutex_fini(&log->lock);
 	free(log->dir);
 	free(log);
@@ -172,6 +174,28 @@ enum err piece_log_append_whole(struct call *call, struct piece_log *log, struct
 	return OK;
 }
 
+static uint8_t *take_run_buffer(struct piece_log *log)
+{
+	uint8_t *b = NULL;
+
+	os_mutex_lock(&log->lock);
+	if (log->runs_idle)
+		b = log->runs[--log->runs_idle];
+	os_mutex_unlock(&log->lock);
+	return b ? b : os_file_buffer(LOG_RUN_BYTES);
+}
+
+static void give_run_buffer(struct piece_log *log, uint8_t *b)
+{
+	os_mutex_lock(&log->lock);
+	if (b && log->runs_idle < LOG_RUNS_IDLE_MAX) {
+		log->runs[log->runs_idle++] = b;
+		b = NULL;
+	}
+	os_mutex_unlock(&log->lock);
+	free(b);
+}
+
 enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct log_append *a,
 				size_t limit_len)
 {
@@ -187,14 +211,18 @@ enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct
 	os_mutex_unlock(&log->lock);
 	a->exclusive = true;
 	a->header_len = record_header_len(limit_len);
-	return piece_log_pin(call, log, s->number, &a->file);
+	TRY_PLAIN(piece_log_pin(call, log, s->number, &a->file));
+	uint8_t *buffer = take_run_buffer(log);
+	if (!buffer)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for a piece");
+	os_run_begin(&a->run, a->file->file, a->offset + a->header_len, buffer, LOG_RUN_BYTES);
+	return OK;
 }
 
 enum err piece_log_append_data(struct call *call, struct piece_log *log, struct log_append *a,
 			       const struct bytes *parts, size_t count)
 {
-	enum err e = os_file_write_at(call, a->file->file, parts, count,
-				      a->offset + a->header_len + a->size);
+	enum err e = os_run_add(call, &a->run, parts, count);
 
 	if (e) {
 		if (e != ERR_NO_SPACE)
@@ -232,8 +260,13 @@ enum err piece_log_append_finish(struct call *call, struct piece_log *log, struc
 	struct bytes part = BYTES(head, head_len);
 	/* The padding makes the file as long as the record, which recovery asks for. */
 	enum err e = OK;
-	if (pad.len)
+	if (a->run.buffer) {
+		e = os_run_add(call, &a->run, &pad, 1);
+		if (!e)
+			e = os_run_flush(call, &a->run);
+	} else if (pad.len) {
 		e = os_file_write_at(call, a->file->file, &pad, 1, a->offset + end);
+	}
 	if (!e)
 		e = os_file_write_at(call, a->file->file, &part, 1, a->offset);
 	if (e) {
@@ -274,6 +307,7 @@ void piece_log_append_end(struct call *call, struct piece_log *log, struct log_a
 	unlist_append(a);
 	os_mutex_unlock(&log->lock);
 	piece_log_unpin(log, a->file);
+	give_run_buffer(log, a->run.buffer);
 	*a = (struct log_append){ 0 };
 	(void)call;
 }

@@ -17,6 +17,7 @@
 #include "base/call.h"
 #include "node/checkpoint.h"
 #include "node/piece_record.h"
+#include "os/file.h"
 
 struct piece_log;
 struct log_segment; /* private */
@@ -25,6 +26,8 @@ struct log_file;    /* an open segment file, counted */
 enum {
 	LOG_SEGMENT_BYTES_DEFAULT = 1 << 30, /* no further record begins beyond it */
 	LOG_FILES_IDLE_MAX = 32,	     /* open files kept though nobody uses them */
+	LOG_RUN_BYTES = 512 << 10, /* a larger piece goes to the disk in writes of this size */
+	LOG_RUNS_IDLE_MAX = 8,	   /* buffers for that, kept though nobody uses them */
 };
 
 struct piece_log_config {
@@ -58,7 +61,8 @@ struct log_append {
 	uint32_t number; /* of the segment */
 	uint64_t offset; /* of the record */
 	uint64_t header_len;
-	uint64_t size; /* piece bytes written so far */
+	uint64_t size;	   /* piece bytes taken so far */
+	struct os_run run; /* an exclusive one's way to the disk */
 	bool exclusive, written;
 	struct log_append *next;
 };
@@ -87,6 +91,10 @@ void piece_log_unpin(struct piece_log *log, struct log_file *f); /* NULL is fine
 /* Exactly n bytes, or ERR_DATA_LOSS. */
 enum err piece_log_read(struct call *call, struct log_file *f, void *out, size_t n,
 			uint64_t offset) MUST_USE;
+/* At least n bytes from offset on, in `buffer` of cap bytes from os_file_buffer: read in whole
+ * blocks. n is at most cap - 2 * OS_FILE_BLOCK. */
+enum err piece_log_read_bulk(struct call *call, struct log_file *f, uint8_t *buffer, size_t cap,
+			     size_t n, uint64_t offset, struct bytes *ret) MUST_USE;
 /* The record header at offset; ret->limit points into buf (RECORD_HEADER_MAX bytes). */
 enum err piece_log_read_record(struct call *call, struct log_file *f, uint64_t offset, uint8_t *buf,
 			       struct piece_record *ret) MUST_USE;

@@ -3,7 +3,6 @@
 #define ACRE_NODE_PIECE_LOG_INTERNAL_H
 
 #include "node/piece_log.h"
-#include "os/file.h"
 #include "os/lock.h"
 
 struct log_file {
@@ -48,6 +47,8 @@ struct piece_log {
 	unsigned files_idle;
 	uint64_t clock; /* of last_use */
 	uint64_t used, live;
+	uint8_t *runs[LOG_RUNS_IDLE_MAX];
+	unsigned runs_idle;
 };
 
 /* segment.c: with the lock held. */

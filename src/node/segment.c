@@ -164,7 +164,7 @@ static enum err open_file(struct call *call, struct piece_log *log, uint32_t seg
 	struct segment_header h;
 	size_t n = 0;
 
-	TRY_PLAIN(os_file_open(call, path, OS_FILE_WRITE, &file));
+	TRY_PLAIN(os_file_open(call, path, OS_FILE_WRITE | OS_FILE_BULK, &file));
 	TRY_PLAIN(os_file_read_at(call, file, wire, sizeof(wire), 0, &n));
 	if (segment_header_decode(call, BYTES(wire, n), &h))
 		return call_wrap(call, ERR_DATA_LOSS, "%s", path);
@@ -236,6 +236,21 @@ enum err piece_log_read(struct call *call, struct log_file *f, void *out, size_t
 	if (got != n)
 		return call_fail(call, ERR_DATA_LOSS, "segment %08x ends early (at %llu)",
 				 f->segment, (unsigned long long)offset + got);
+	return OK;
+}
+
+enum err piece_log_read_bulk(struct call *call, struct log_file *f, uint8_t *buffer, size_t cap,
+			     size_t n, uint64_t offset, struct bytes *ret)
+{
+	size_t into = (size_t)(offset % OS_FILE_BLOCK), got = 0;
+
+	TRY_PLAIN(os_file_read_at(call, f->file, buffer,
+				  MIN(cap, round_up(into + n, OS_FILE_BLOCK)), offset - into,
+				  &got));
+	if (got < into + n)
+		return call_fail(call, ERR_DATA_LOSS, "segment %08x ends early (at %llu)",
+				 f->segment, (unsigned long long)(offset - into + got));
+	*ret = BYTES(buffer + into, n);
 	return OK;
 }
 

@@ -17,7 +17,12 @@ enum {
 	OS_FILE_EXCLUSIVE = 4, /* with CREATE: ERR_EXISTS if present */
 	OS_FILE_TRUNCATE = 8,
 	OS_FILE_SECRET = 16, /* with CREATE: mode 0600 instead of 0644 */
+	/* For bulk that will not be read again soon: what is read or written at whole blocks of
+	 * OS_FILE_BLOCK (offset, length and memory) goes past the page cache where the file system
+	 * can do that.  Filling the cache costs several times what the disk's own copy does. */
+	OS_FILE_BULK = 32,
 };
+enum { OS_FILE_BLOCK = 4096 };
 
 enum err os_file_open(struct call *call, const char *path, unsigned flags,
 		      struct os_file **ret) MUST_USE;
@@ -29,6 +34,25 @@ enum err os_file_read_at(struct call *call, struct os_file *f, void *buf, size_t
 /* All parts, in order, or an error (then an unknown part was written). */
 enum err os_file_write_at(struct call *call, struct os_file *f, const struct bytes *parts,
 			  size_t parts_count, uint64_t offset) MUST_USE;
+/* Memory for whole blocks, to be freed with free(); NULL without memory. */
+void *os_file_buffer(size_t size);
+
+/* A run of bytes written in order through one buffer, so that a bulk file gets whole blocks. */
+struct os_run {
+	struct os_file *file; /* borrowed */
+	uint8_t *buffer;      /* borrowed, from os_file_buffer */
+	size_t cap;	      /* of it, whole blocks */
+	uint64_t base;	      /* where in the file the buffer begins: whole blocks */
+	size_t from, len;     /* bytes [from, len) of the buffer are not written yet */
+};
+void os_run_begin(struct os_run *run, struct os_file *file, uint64_t offset, uint8_t *buffer,
+		  size_t cap);
+/* Takes all parts; writes when the buffer is full.  After a failure an unknown part is written. */
+enum err os_run_add(struct call *call, struct os_run *run, const struct bytes *parts,
+		    size_t parts_count) MUST_USE;
+/* Writes what is left.  The run can go on afterwards. */
+enum err os_run_flush(struct call *call, struct os_run *run) MUST_USE;
+
 /* Sequential forms, for pipes and standard input and output.  Read returns what is there,
  * *ret_n == 0 only at the end. */
 enum err os_file_read(struct call *call, struct os_file *f, void *buf, size_t cap,

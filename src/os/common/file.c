@@ -2,8 +2,10 @@
 #include "os/file.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 
 DEFINE_AUTO_PTR(struct os_file, os_file_auto, os_file_close)
 
@@ -64,4 +66,71 @@ const char *os_path_dir(struct call *call, const char *path)
 		return "/";
 	const char *dir = arena_str(&call->scratch, BYTES(path, (size_t)(slash - path)));
 	return dir ? dir : ".";
+}
+
+void *os_file_buffer(size_t size)
+{
+	return aligned_alloc(OS_FILE_BLOCK, round_up(size, OS_FILE_BLOCK));
+}
+
+/* ---- runs ---- */
+
+void os_run_begin(struct os_run *run, struct os_file *file, uint64_t offset, uint8_t *buffer,
+		  size_t cap)
+{
+	size_t into = (size_t)(offset % OS_FILE_BLOCK);
+
+	*run = (struct os_run){ .file = file,
+				.buffer = buffer,
+				.cap = cap,
+				.base = offset - into,
+				.from = into,
+				.len = into };
+}
+
+/* Bytes [from, to) of the buffer, through to the file. */
+static enum err write_span(struct call *call, struct os_run *run, size_t to)
+{
+	struct bytes part = BYTES(run->buffer + run->from, to - run->from);
+
+	if (!part.len)
+		return OK;
+	TRY_PLAIN(os_file_write_at(call, run->file, &part, 1, run->base + run->from));
+	run->from = to;
+	return OK;
+}
+
+/* A broken block in front and one at the end go on their own, so that the rest is whole blocks. */
+enum err os_run_flush(struct call *call, struct os_run *run)
+{
+	size_t whole_from = round_up(run->from, OS_FILE_BLOCK);
+	size_t whole_to = run->len - run->len % OS_FILE_BLOCK;
+
+	if (whole_from < whole_to) {
+		TRY_PLAIN(write_span(call, run, whole_from));
+		TRY_PLAIN(write_span(call, run, whole_to));
+	}
+	TRY_PLAIN(write_span(call, run, run->len));
+	if (run->len < run->cap)
+		return OK;
+	run->base += run->cap;
+	run->from = run->len = 0;
+	return OK;
+}
+
+enum err os_run_add(struct call *call, struct os_run *run, const struct bytes *parts,
+		    size_t parts_count)
+{
+	for (size_t i = 0; i < parts_count; i++) {
+		struct bytes part = parts[i];
+		while (part.len) {
+			size_t n = MIN(part.len, run->cap - run->len);
+			memcpy(run->buffer + run->len, part.data, n);
+			run->len += n;
+			part = bytes_from(part, n);
+			if (run->len == run->cap)
+				TRY_PLAIN(os_run_flush(call, run));
+		}
+	}
+	return OK;
 }

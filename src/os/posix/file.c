@@ -22,6 +22,7 @@ enum { WRITE_PARTS_MAX = 64 };
 
 struct os_file {
 	int fd;
+	int bulk_fd; /* the same file past the page cache; -1 if that cannot be had */
 	char *path;
 };
 
@@ -56,6 +57,21 @@ static enum err file_error(struct call *call, int error, const char *what, const
 	}
 }
 
+/* -1 when the file system cannot do it (EINVAL) or the name means another file by now. */
+static int open_bulk(int fd, const char *path, unsigned flags)
+{
+	int bulk = open(path, O_CLOEXEC | O_DIRECT | (flags & OS_FILE_WRITE ? O_RDWR : O_RDONLY));
+	struct stat a, b;
+
+	if (bulk < 0)
+		return -1;
+	if (!fstat(fd, &a) && !fstat(bulk, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino &&
+	    S_ISREG(a.st_mode))
+		return bulk;
+	close(bulk);
+	return -1;
+}
+
 enum err os_file_open(struct call *call, const char *path, unsigned flags, struct os_file **ret)
 {
 	int mode = O_CLOEXEC | (flags & OS_FILE_WRITE ? O_RDWR : O_RDONLY) |
@@ -79,6 +95,7 @@ enum err os_file_open(struct call *call, const char *path, unsigned flags, struc
 		free(f->path);
 		return file_error(call, error, "open", path);
 	}
+	f->bulk_fd = flags & OS_FILE_BULK ? open_bulk(f->fd, path, flags) : -1;
 	*ret = take(&f);
 	return OK;
 }
@@ -88,8 +105,18 @@ void os_file_close(struct os_file *f)
 	if (!f)
 		return;
 	close(f->fd);
+	if (f->bulk_fd >= 0)
+		close(f->bulk_fd);
 	free(f->path);
 	free(f);
+}
+
+/* The descriptor for a transfer: past the page cache needs whole blocks of file and memory. */
+static int fd_for(const struct os_file *f, const void *memory, size_t len, uint64_t offset)
+{
+	bool whole = ((uintptr_t)memory | len | offset) % OS_FILE_BLOCK == 0;
+
+	return f->bulk_fd >= 0 && whole ? f->bulk_fd : f->fd;
 }
 
 enum err os_file_read_at(struct call *call, struct os_file *f, void *buf, size_t cap,
@@ -100,7 +127,12 @@ enum err os_file_read_at(struct call *call, struct os_file *f, void *buf, size_t
 	if (offset > INT64_MAX || cap > INT64_MAX - offset)
 		return call_fail(call, ERR_OUT_OF_RANGE, "read %s: offset too large", f->path);
 	while (done < cap) {
-		ssize_t n = pread(f->fd, (uint8_t *)buf + done, cap - done, (off_t)(offset + done));
+		uint8_t *at = (uint8_t *)buf + done;
+		int fd = fd_for(f, at, cap - done, offset + done);
+		ssize_t n = pread(fd, at, cap - done, (off_t)(offset + done));
+		/* A disk with larger blocks than ours. */
+		if (n < 0 && errno == EINVAL && fd != f->fd)
+			n = pread(f->fd, at, cap - done, (off_t)(offset + done));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -126,7 +158,10 @@ enum err os_file_write_at(struct call *call, struct os_file *f, const struct byt
 			iov[n_iov++] = (struct iovec){ (void *)(uintptr_t)(parts[j].data + from),
 						       parts[j].len - from };
 		}
-		ssize_t n = pwritev(f->fd, iov, n_iov, (off_t)offset);
+		int fd = n_iov == 1 ? fd_for(f, iov[0].iov_base, iov[0].iov_len, offset) : f->fd;
+		ssize_t n = pwritev(fd, iov, n_iov, (off_t)offset);
+		if (n < 0 && errno == EINVAL && fd != f->fd)
+			n = pwritev(f->fd, iov, n_iov, (off_t)offset);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -208,9 +243,9 @@ enum err os_file_lock(struct call *call, struct os_file *f)
 }
 
 static struct os_file standard[3] = {
-	{ 0, (char *)(uintptr_t) "standard input" },
-	{ 1, (char *)(uintptr_t) "standard output" },
-	{ 2, (char *)(uintptr_t) "standard error" },
+	{ 0, -1, (char *)(uintptr_t) "standard input" },
+	{ 1, -1, (char *)(uintptr_t) "standard output" },
+	{ 2, -1, (char *)(uintptr_t) "standard error" },
 };
 
 struct os_file *os_stdin(void)

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "os/file.h"
@@ -66,12 +67,59 @@ static void full_disk(void **state)
 	os_file_close(f);
 }
 
+/* What runs write, in pieces and from offsets of any alignment, is what one write would have
+ * written; with whole blocks past the page cache mixed with the rest. */
+static void runs_write_all(void **state)
+{
+	enum { SIZE = 300000, CAP = 8 * OS_FILE_BLOCK };
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_FREE uint8_t *want = malloc(SIZE), *got = os_file_buffer(SIZE);
+	AUTO_FREE uint8_t *buffer = os_file_buffer(CAP);
+	const size_t offsets[] = { 0, 1, 4095, 4096, 4097, 9999 }, steps[] = { 1000, 4096, 40000 };
+	struct os_file *f;
+
+	for (size_t i = 0; i < SIZE; i++)
+		want[i] = (uint8_t)(i * 2654435761U >> 13);
+	const char *path = arena_printf(&call.scratch, "/tmp/acre-test-run-%d", os_pid());
+	for (size_t t = 0; t < 2 * 6 * 3; t++) {
+		unsigned bulk = t % 2 ? OS_FILE_BULK : 0;
+		size_t start = offsets[t / 2 % 6], step = steps[t / 12];
+		struct os_run run;
+		size_t n;
+		assert_int_equal(
+			os_file_open(&call, path,
+				     OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_TRUNCATE | bulk, &f),
+			OK);
+		struct bytes front = BYTES(want, start);
+		assert_int_equal(os_file_write_at(&call, f, &front, 1, 0), OK);
+		os_run_begin(&run, f, start, buffer, CAP);
+		for (size_t at = start; at < SIZE; at += step) {
+			size_t len = at + step < SIZE ? step : SIZE - at;
+			struct bytes parts[2] = { BYTES(want + at, len / 3),
+						  BYTES(want + at + len / 3, len - len / 3) };
+			assert_int_equal(os_run_add(&call, &run, parts, 2), OK);
+			if (at % 7 == 0)
+				assert_int_equal(os_run_flush(&call, &run), OK);
+		}
+		assert_int_equal(os_run_flush(&call, &run), OK);
+		memset(got, 0, SIZE);
+		assert_int_equal(
+			os_file_read_at(&call, f, got, SIZE / OS_FILE_BLOCK * OS_FILE_BLOCK, 0, &n),
+			OK);
+		assert_int_equal(os_file_read_at(&call, f, got + n, SIZE - n, n, &n), OK);
+		assert_memory_equal(got, want, SIZE);
+		os_file_close(f);
+	}
+	assert_int_equal(os_unlink(&call, path), OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_files),
 		cmocka_unit_test(locks_exclude),
 		cmocka_unit_test(full_disk),
+		cmocka_unit_test(runs_write_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
