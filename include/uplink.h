@@ -541,6 +541,9 @@ UPLINK_API UplinkStringResult edge_join_share_url(uplink_const_char *base_url,
 UPLINK_API void uplink_free_error(UplinkError *err);
 /* Whether no handle is left open, for tests of programs.  Not zero = empty. */
 UPLINK_API uint8_t uplink_internal_UniverseIsEmpty(void);
+/* For programs linked to a coverage build of uplink-c, which writes Go's counters.  Does nothing.
+ */
+UPLINK_API void uplinkFlushCoverage(void);
 
 #ifdef __cplusplus
 }

@@ -1,10 +1,38 @@
-"""A foreign C program over libacre.so and the installed headers (library.c)."""
+"""Foreign C programs over the installed headers, linked to libacre.so and to libacre.a."""
 import os
 import subprocess
 
 import pytest
 
 from conftest import BIN, ROOT, SLOW, Network
+
+LIB = next((d for d in (BIN.parent / "lib", ROOT / "dist" / "lib") if (d / "libacre.so").exists()), BIN)
+SANITIZE = [f"-fsanitize={kind}" for word, kind in (("asan", "address,undefined"), ("tsan", "thread"))
+            if word in str(BIN)]
+
+
+def pkg_config(*args):
+    out = subprocess.run(["pkg-config", *args], check=True, capture_output=True, text=True,
+                         env=dict(os.environ, PKG_CONFIG_PATH=str(LIB / "pkgconfig"))).stdout
+    return out.split()
+
+
+def compile_program(source, program, how):
+    """As a developer would: with the flags of pkg-config."""
+    if how == "static":
+        libs = [f"-L{LIB}", "-Wl,-Bstatic", "-lacre", "-Wl,-Bdynamic"]
+        libs += [flag for flag in pkg_config("--static", "--libs", "acre") if flag != "-lacre"]
+    else:
+        libs = pkg_config("--libs", how) + [f"-Wl,-rpath,{LIB}"]
+    subprocess.run(["cc", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", *SANITIZE, *pkg_config("--cflags", "acre"),
+                    ROOT / "tests" / "scenario" / source, "-o", program, *libs, "-pthread"], check=True)
+    return program
+
+
+def run_program(program, env):
+    run = subprocess.run([program], env=dict(env, **{k: v for k, v in os.environ.items() if "SAN" in k}),
+                         capture_output=True, timeout=120 * SLOW, check=False)
+    assert run.returncode == 0 and run.stdout == b"ok\n", (run.stdout + run.stderr).decode()
 
 
 @pytest.fixture(scope="module")
@@ -16,14 +44,9 @@ def net(tmp_path_factory):
         network.down()
 
 
-def test_library(net, tmp_path):
-    lib = next(d for d in (BIN.parent / "lib", ROOT / "dist" / "lib") if (d / "libacre.so").exists())
-    headers = lib.parent / "include"
-    sanitize = [f"-fsanitize={kind}" for word, kind in (("asan", "address,undefined"), ("tsan", "thread"))
-                if word in str(BIN)]
-    program = tmp_path / "library"
-    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-g", *sanitize, f"-I{headers}", ROOT / "tests/scenario/library.c",
-                    "-o", program, f"-L{lib}", "-lacre", f"-Wl,-rpath,{lib}"], check=True)
-    run = subprocess.run([program], env=dict(net.env, **{k: v for k, v in os.environ.items() if "SAN" in k}),
-                         capture_output=True, timeout=120 * SLOW, check=False)
-    assert run.returncode == 0 and run.stdout == b"ok\n", (run.stdout + run.stderr).decode()
+@pytest.mark.parametrize("how", ["acre", "libuplink", "static"])
+def test_library(net, tmp_path, how):
+    program = compile_program("library.c", tmp_path / "library", how)
+    needed = subprocess.run(["readelf", "-d", program], check=True, capture_output=True, text=True).stdout
+    assert ("libacre.so.0" in needed) == (how != "static")
+    run_program(program, net.env)
