@@ -18,8 +18,9 @@ struct buffer {
 struct fanout {
 	struct rpc_pool *connections;
 	struct os_pool *threads;
-	struct os_mutex lock; /* guards free_buffers */
+	struct os_mutex lock; /* guards what follows */
 	struct buffer free_buffers[FANOUT_BUFFERS_MAX];
+	struct os_file *free_files[FANOUT_FILES_MAX];
 };
 
 DEFINE_AUTO_PTR(struct fanout, fanout_auto, fanout_free)
@@ -54,6 +55,8 @@ void fanout_free(struct fanout *f)
 		rpc_pool_free(f->connections);
 	for (size_t i = 0; i < FANOUT_BUFFERS_MAX; i++)
 		free(f->free_buffers[i].data);
+	for (size_t i = 0; i < FANOUT_FILES_MAX; i++)
+		os_file_close(f->free_files[i]);
 	os_mutex_fini(&f->lock);
 	free(f);
 }
@@ -95,4 +98,24 @@ void fanout_buffer_put(struct fanout *f, void *buffer, size_t size)
 	*to = (struct buffer){ buffer, size };
 	os_mutex_unlock(&f->lock);
 	free(old.data);
+}
+
+struct os_file *fanout_file(struct fanout *f)
+{
+	OS_LOCKED(&f->lock);
+
+	for (size_t i = 0; i < FANOUT_FILES_MAX; i++)
+		if (f->free_files[i])
+			return take(&f->free_files[i]);
+	return NULL;
+}
+
+void fanout_file_put(struct fanout *f, struct os_file *file)
+{
+	os_mutex_lock(&f->lock);
+	for (size_t i = 0; i < FANOUT_FILES_MAX && file; i++)
+		if (!f->free_files[i])
+			f->free_files[i] = take(&file);
+	os_mutex_unlock(&f->lock);
+	os_file_close(file);
 }

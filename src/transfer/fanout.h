@@ -7,6 +7,7 @@
 
 #include "base/call.h"
 #include "net/net.h"
+#include "os/file.h"
 #include "rpc/rpc.h"
 
 struct fanout;
@@ -15,6 +16,7 @@ enum {
 	FANOUT_THREADS_MAX = 4096,
 	FANOUT_CONNECTIONS_DEFAULT = 200,
 	FANOUT_BUFFERS_MAX = 8, /* kept for the next transfer */
+	FANOUT_FILES_MAX = 4,	/* the same of spools' files */
 };
 
 struct fanout_limits {
@@ -38,5 +40,8 @@ enum err fanout_start(struct call *call, struct fanout *f, void (*fn)(void *arg)
  * memory. */
 void *fanout_buffer(struct fanout *f, size_t size);
 void fanout_buffer_put(struct fanout *f, void *buffer, size_t size);
+/* The same for temporary files without a name: NULL when there is none, and nothing to put. */
+struct os_file *fanout_file(struct fanout *f);
+void fanout_file_put(struct fanout *f, struct os_file *file);
 
 #endif

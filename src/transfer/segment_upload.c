@@ -710,7 +710,8 @@ static enum err prepare(struct upload *up)
 	TRY_PLAIN(ed25519_signer_new(up->call, &p->piece_key, &up->signer));
 	/* The spool has the erasure padding, too. */
 	TRY_PLAIN(spool_new(up->call, p->temp_dir, SPOOL_MEMORY_DEFAULT,
-			    p->size_max + 2 * (uint64_t)up->k * up->e + 4, &up->spool));
+			    p->size_max + 2 * (uint64_t)up->k * up->e + 4, fanout_file(up->fanout),
+			    &up->spool));
 	for (unsigned i = 0; i < up->n; i++)
 		up->pieces[i] = (struct piece){ .up = up, .number = i, .joined = true };
 	return OK;
@@ -758,6 +759,8 @@ static void upload_free(struct upload *up)
 	rs_free(up->rs);
 	cohort_free(up->cohort);
 	ed25519_signer_free(up->signer);
+	if (up->spool)
+		fanout_file_put(up->fanout, spool_take_file(up->spool));
 	spool_free(up->spool);
 	fanout_buffer_put(up->fanout, up->ring, up->memory_size);
 	os_mutex_fini(&up->lock);

@@ -21,18 +21,22 @@ struct spool {
 	uint64_t in_memory; /* bytes at the front that are in chunks, the rest is in the file */
 	uint8_t **chunks;
 	size_t chunks_max;
-	struct os_file *file;
+	struct os_file *file;  /* in use */
+	struct os_file *spare; /* the same, before it is needed */
 };
 
 DEFINE_AUTO_PTR(struct spool, spool_auto, spool_free)
 
 enum err spool_new(struct call *call, const char *dir, uint64_t memory_max, uint64_t size_max,
-		   struct spool **ret)
+		   struct os_file *file, struct spool **ret)
 {
 	struct spool *s AUTO(spool_auto) = calloc(1, sizeof(*s));
 
-	if (!s)
+	if (!s) {
+		os_file_close(file);
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	}
+	s->spare = file;
 	if (!dir || !dir[0])
 		dir = os_getenv("TMPDIR");
 	if (!dir || !dir[0])
@@ -57,16 +61,33 @@ void spool_free(struct spool *s)
 	free(s->chunks);
 	free(s->dir);
 	os_file_close(s->file);
+	os_file_close(s->spare);
 	os_mutex_fini(&s->lock);
 	free(s);
+}
+
+struct os_file *spool_take_file(struct spool *s)
+{
+	return s->file ? take(&s->file) : take(&s->spare);
+}
+
+static void use_file(struct spool *s, struct os_file *file)
+{
+	OS_LOCKED(&s->lock);
+	s->file = file;
 }
 
 /* A file that is gone from its directory before anything is in it. */
 static enum err make_file(struct call *call, struct spool *s)
 {
-	struct os_file *file = NULL;
+	struct os_file *file = take(&s->spare);
 	uint64_t random[2];
 	char name[64];
+
+	if (file) {
+		use_file(s, file);
+		return OK;
+	}
 
 	os_random(random, sizeof(random));
 	snprintf(name, sizeof(name), "acre-%016llx%016llx", (unsigned long long)random[0],
@@ -81,9 +102,7 @@ static enum err make_file(struct call *call, struct spool *s)
 		os_file_close(file);
 		return e;
 	}
-	os_mutex_lock(&s->lock);
-	s->file = file;
-	os_mutex_unlock(&s->lock);
+	use_file(s, file);
 	return OK;
 }
 
@@ -155,8 +174,9 @@ enum err spool_read(struct call *call, struct spool *s, uint64_t offset, void *b
 		return OK;
 	os_mutex_lock(&s->lock);
 	struct os_file *file = s->file;
+	bool there = offset <= s->size && len <= s->size - offset;
 	os_mutex_unlock(&s->lock);
-	if (!file)
+	if (!file || !there)
 		return call_fail(call, ERR_INTERNAL, "spool read beyond its end");
 	TRY(os_file_read_at(call, file, out + done, len - done, offset + done - s->in_memory, &got),
 	    "temporary file of an upload");

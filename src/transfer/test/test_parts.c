@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "proto/proto.h"
 #include "transfer/cohort.h"
+#include "os/file.h"
 #include "transfer/spool.h"
 
 typedef Metainfo__CohortRequirements requirement;
@@ -119,7 +120,9 @@ static void too_many_requirements(void **state)
 	assert_int_equal(cohort_new(&call, &many, 2, &c), ERR_PROTOCOL);
 }
 
-static void check_spool(const char *dir, uint64_t memory_max)
+/* Returns the spool's file; takes the one of another spool. */
+static struct os_file *check_spool(const char *dir, uint64_t memory_max, struct os_file *file,
+				   unsigned seed)
 {
 	enum { SIZE = 1200000 };
 	struct call call AUTO_CALL = CALL_INIT;
@@ -128,8 +131,8 @@ static void check_spool(const char *dir, uint64_t memory_max)
 	struct spool *s;
 
 	for (size_t i = 0; i < SIZE; i++)
-		in[i] = (uint8_t)(i * 7 + i / 251);
-	assert_int_equal(spool_new(&call, dir, memory_max, SIZE, &s), OK);
+		in[i] = (uint8_t)(i * 7 + i / 251 + seed);
+	assert_int_equal(spool_new(&call, dir, memory_max, SIZE, file, &s), OK);
 	for (size_t at = 0; at < SIZE; at += 40000)
 		assert_int_equal(spool_append(&call, s, BYTES(in + at, 40000)), OK);
 	assert_int_equal(spool_append(&call, s, BYTES(in, 1)), ERR_OUT_OF_RANGE);
@@ -139,17 +142,25 @@ static void check_spool(const char *dir, uint64_t memory_max)
 		assert_memory_equal(out, in + at, n);
 	}
 	assert_int_not_equal(spool_read(&call, s, SIZE - 1, out, 2), OK);
+	file = spool_take_file(s);
 	spool_free(s);
+	return file;
 }
 
 static void spools(void **state)
 {
-	check_spool(NULL, 1 << 20);
-	check_spool(NULL, 0);
-	check_spool("inmemory", 0);
-	check_spool(NULL, 300000);
+	struct os_file *file = check_spool(NULL, 1 << 20, NULL, 0);
+
+	assert_non_null(file);
+	/* What the file held before is not seen. */
+	file = check_spool(NULL, 0, file, 1);
+	file = check_spool(NULL, 300000, file, 2);
+	file = check_spool("inmemory", 0, file, 3);
+	assert_non_null(file);
+	os_file_close(file);
+	assert_null(check_spool("inmemory", 0, NULL, 4));
 	/* A place that is not there: memory instead. */
-	check_spool("/nonexistent/place", 1000);
+	assert_null(check_spool("/nonexistent/place", 1000, NULL, 5));
 }
 
 int main(void)
