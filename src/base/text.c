@@ -514,8 +514,7 @@ void text_add_size(struct buf *b, uint64_t bytes)
 		buf_printf(b, "%.1f %s", v, units[u]);
 }
 
-/* Length of the valid UTF-8 sequence at p, 0 if there is none (RFC 3629). */
-static size_t utf8_len(const uint8_t *p, size_t left)
+size_t text_utf8_len(const uint8_t *p, size_t left)
 {
 	if (p[0] < 0x80)
 		return 1;
@@ -536,7 +535,7 @@ void text_add_json(struct buf *b, struct bytes v)
 	buf_add_byte(b, '"');
 	for (size_t i = 0; i < v.len;) {
 		uint8_t c = v.data[i];
-		size_t n = utf8_len(v.data + i, v.len - i);
+		size_t n = text_utf8_len(v.data + i, v.len - i);
 		if (n == 0) {
 			buf_add_str(b, "\\ufffd");
 			n = 1;

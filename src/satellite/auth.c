@@ -8,6 +8,10 @@
 #include "satellite/keys.h"
 #include "satellite/ratelimit.h"
 
+/* What a name's tokens are counted for. */
+enum { SUFFIX_PROJECT, SUFFIX_KEY, SUFFIX_KIND };
+#define TOKEN_NEVER_NS (INT64_C(365) * 24 * 3600 * NS_PER_SEC)
+
 static enum err unauthorized(struct call *call)
 {
 	return call_fail(call, ERR_PERMISSION, "Unauthorized API credentials");
@@ -21,44 +25,60 @@ static enum err own_trouble(struct call *call, enum err e)
 			 "the satellite cannot check API keys now");
 }
 
-static enum err check_rate(struct call *call, struct satellite *sat, const struct project *p,
-			   enum rate_kind kind)
+/* A token of the bucket named so; one that can never have any closes the door (metainfo.md 3.4). */
+static enum err take_token(struct call *call, struct satellite *sat, const struct rate *r,
+			   struct bytes owner, uint8_t suffix, bool must)
 {
-	if (p->rate < 0)
+	uint8_t name[MACAROON_HEAD_BYTES + 1]; /* a project's ID is shorter */
+
+	if (!r->limited)
+		return OK;
+	if (r->rate <= 0 && r->burst <= 0)
 		return call_fail(call, ERR_PERMISSION, "All access disabled");
-	if (p->rate == 0)
-		return OK;
-	int64_t interval = NS_PER_SEC / MAX(p->rate, 1);
-	bool ok = rate_limiter_take(sat->project_rates, BYTES_OF(p->id.b), MAX(interval, 1),
-				    (uint64_t)MAX(p->rate_burst, 1), os_clock_mono_ns());
+	memcpy(name, owner.data, owner.len);
+	name[owner.len] = suffix;
+	int64_t interval = r->rate > 0 ? MAX(NS_PER_SEC / r->rate, 1) : TOKEN_NEVER_NS;
+	bool ok = r->burst > 0 &&
+		  rate_limiter_take(sat->project_rates, BYTES(name, owner.len + 1U), interval,
+				    (uint64_t)r->burst, os_clock_mono_ns());
 	/* Failing in the midst of an upload would only break it (metainfo.md 3.4). */
-	if (ok || kind == RATE_PUT_NO_ERROR)
-		return OK;
-	return call_fail(call, ERR_EXHAUSTED, "Too Many Requests");
+	return ok || !must ? OK : call_fail(call, ERR_EXHAUSTED, "Too Many Requests");
+}
+
+static enum err check_rate(struct call *call, struct satellite *sat, struct bytes head,
+			   const struct key_info *info, enum rate_kind kind)
+{
+	bool must = kind != RATE_PUT_NO_ERROR;
+	enum rate_kind counted = must ? kind : RATE_PUT;
+	const struct rate *r = &info->project.rates[counted];
+
+	TRY_PLAIN(take_token(call, sat, &info->rate, head, SUFFIX_KEY, must));
+	return take_token(call, sat, r, BYTES_OF(info->project.id.b),
+			  r->own ? (uint8_t)(SUFFIX_KIND + counted) : SUFFIX_PROJECT, must);
 }
 
 static enum err check_chain(struct call *call, struct satellite *sat, struct arena *a,
 			    const struct macaroon *m, const struct key_info *info)
 {
-	bool revoked = false;
+	enum tails_state state = TAILS_REVOKED;
 
 	if (!macaroon_valid(m, &info->secret))
 		return unauthorized(call);
-	/* Keys whose every tail must be registered first are not made here (access.md 1.3). */
-	if ((info->version & KEY_VERSION_AUDITABLE) && m->caveats_count > 0)
-		return call_fail(call, ERR_PERMISSION,
-				 "unregistered tail not allowed for auditable API key");
 	uint8_t(*tails)[MACAROON_TAIL_BYTES] = arena_array(a, m->caveats_count + 1,
 							   MACAROON_TAIL_BYTES);
 	if (!tails)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	macaroon_tails(m, &info->secret, tails);
-	enum err e = key_is_revoked(call, sat, (const uint8_t(*)[MACAROON_TAIL_BYTES])tails,
-				    m->caveats_count + 1, &revoked);
+	enum err e = key_check_tails(call, sat, (const uint8_t(*)[MACAROON_TAIL_BYTES])tails,
+				     m->caveats_count + 1, info->version & KEY_VERSION_AUDITABLE,
+				     &state);
 	secret_wipe(tails, (m->caveats_count + 1) * MACAROON_TAIL_BYTES);
 	if (e)
 		return own_trouble(call, e);
-	return revoked ? unauthorized(call) : OK;
+	if (state == TAILS_UNREGISTERED)
+		return call_fail(call, ERR_PERMISSION,
+				 "unregistered tail not allowed for auditable API key");
+	return state == TAILS_REVOKED ? unauthorized(call) : OK;
 }
 
 static enum err find(struct call *call, struct satellite *sat, struct bytes head,
@@ -80,7 +100,7 @@ enum err satellite_authenticate(struct call *call, struct satellite *sat, struct
 	if (macaroon_parse(call, a, api_key, &auth.key))
 		return call_fail(call, ERR_INVALID, "Invalid API credentials");
 	TRY_PLAIN(find(call, sat, auth.key.head, &info));
-	TRY_PLAIN(check_rate(call, sat, &info.project, kind));
+	TRY_PLAIN(check_rate(call, sat, auth.key.head, &info, kind));
 	TRY_PLAIN(check_chain(call, sat, a, &auth.key, &info));
 	auth.project = info.project;
 	auth.key_version = info.version;

@@ -15,17 +15,28 @@ struct project_id {
 	uint8_t b[PROJECT_ID_BYTES];
 };
 
+/* Kinds of request, for rates: those of the last kind count as PUT but never fail. */
+enum rate_kind { RATE_HEAD, RATE_GET, RATE_PUT, RATE_LIST, RATE_DELETE, RATE_PUT_NO_ERROR };
+enum { RATE_KINDS = RATE_PUT_NO_ERROR, PROJECT_VERSIONING_ON = 2 };
+
+/* Requests per second and at once. */
+struct rate {
+	bool limited; /* false: as many as come */
+	int64_t rate, burst;
+	bool own; /* a kind's own rate is counted for itself */
+};
+
 struct project {
 	struct project_id id;
 	struct project_id public_id;
 	uint8_t salt[PROJECT_SALT_BYTES];
 	int64_t created_unix_ns;
 	int64_t max_buckets, max_storage, max_bandwidth, max_segments; /* 0 = no limit */
-	int64_t rate, rate_burst; /* per second; 0 = no limit, -1 = all access disabled */
+	struct rate rates[RATE_KINDS];
+	bool disabled;		/* makes no new buckets */
+	bool versioned_buckets; /* new buckets keep versions */
+	bool has_bucket_limits; /* some bucket has limits of its own (limit.h) */
 };
-
-/* Kinds of request, for rates: those of the last kind count as PUT but never fail. */
-enum rate_kind { RATE_HEAD, RATE_GET, RATE_PUT, RATE_LIST, RATE_DELETE, RATE_PUT_NO_ERROR };
 
 struct auth {
 	struct project project;

@@ -59,6 +59,7 @@ struct satellite_config {
 	uint64_t max_storage;	/* per project unless its row says otherwise; 0 = no limit */
 	uint64_t max_bandwidth; /* per month */
 	uint64_t max_segments;
+	bool checksums, bucket_tagging; /* false: answered as unsupported */
 
 	/* nodes */
 	uint64_t min_difficulty;

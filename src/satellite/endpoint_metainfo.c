@@ -21,6 +21,12 @@
 	  get_bucket_object_lock_configuration, 33, GetBucketObjectLockConfiguration)              \
 	X("SetBucketObjectLockConfiguration", set_bucket_lock,                                     \
 	  set_bucket_object_lock_configuration, 38, SetBucketObjectLockConfiguration)              \
+	X("GetBucketTagging", get_bucket_tagging, get_bucket_tagging, 0, GetBucketTagging)         \
+	X("SetBucketTagging", set_bucket_tagging, set_bucket_tagging, 0, SetBucketTagging)         \
+	X("GetBucketNotificationConfiguration", get_bucket_notification,                           \
+	  get_bucket_notification_configuration, 0, GetBucketNotificationConfiguration)            \
+	X("SetBucketNotificationConfiguration", set_bucket_notification,                           \
+	  set_bucket_notification_configuration, 0, SetBucketNotificationConfiguration)            \
 	X("DeleteBucket", delete_bucket, delete_bucket, 3, DeleteBucket)                           \
 	X("ListBuckets", list_buckets, list_buckets, 4, ListBuckets)                               \
 	X("BeginObject", begin_object, begin_object, 6, BeginObject)                               \
@@ -64,10 +70,6 @@
 
 /* Requests without a header of their own, and names that are answered "not implemented". */
 #define METHODS_MISSING(X)                                                                         \
-	X("GetBucketTagging", get_bucket_tagging)                                                  \
-	X("SetBucketTagging", set_bucket_tagging)                                                  \
-	X("GetBucketNotificationConfiguration", get_bucket_notification)                           \
-	X("SetBucketNotificationConfiguration", set_bucket_notification)                           \
 	X("FinishDeleteObject", finish_delete_object)                                              \
 	X("BeginDeleteSegment", begin_delete_segment)                                              \
 	X("FinishDeleteSegment", finish_delete_segment)
@@ -289,12 +291,43 @@ enum err check_user_data_size(struct call *call, const struct user_data *d)
 	return OK;
 }
 
-enum err check_no_checksum(struct call *call, int32_t algorithm, bool composite,
-			   ProtobufCBinaryData value)
+enum err read_checksum(struct call *call, const struct mcall *mc, bool begin,
+		       struct checksum_fields f, struct user_data *d)
 {
-	if (algorithm || composite || value.len)
+	if (!f.algorithm && !f.composite && !f.value.len)
+		return OK;
+	if (!mc->sat->config.checksums)
 		return call_fail_status(call, ERR_UNIMPLEMENTED, STATUS_CHECKSUMS_UNSUPPORTED,
 					"Checksums are not supported by this satellite");
+	if (f.algorithm < 0 || f.algorithm > METAINFO__OBJECT_CHECKSUM_ALGORITHM__SHA256)
+		return call_fail_status(call, ERR_INVALID, STATUS_CHECKSUM_ALGORITHM,
+					"The checksum algorithm is invalid");
+	if (!f.algorithm && f.composite)
+		return call_fail_status(call, ERR_INVALID, STATUS_CHECKSUM_TYPE,
+					"A checksum type must not be provided if a checksum "
+					"algorithm is not provided");
+	if (!f.algorithm)
+		return call_fail_status(call, ERR_INVALID, STATUS_CHECKSUM_UNEXPECTED,
+					"A checksum must not be provided if a checksum algorithm "
+					"is not provided");
+	if (!begin && !f.value.len)
+		return call_fail_status(
+			call, ERR_INVALID, STATUS_CHECKSUM_MISSING,
+			"A checksum must be provided if a checksum algorithm is provided");
+	d->checksum_algorithm = f.algorithm;
+	d->checksum_composite = f.composite;
+	d->checksum = proto_bytes(f.value);
+	return OK;
+}
+
+enum err check_segment_checksum(struct call *call, const struct mcall *mc,
+				ProtobufCBinaryData value)
+{
+	if (value.len && !mc->sat->config.checksums)
+		return call_fail_status(call, ERR_UNIMPLEMENTED, STATUS_CHECKSUMS_UNSUPPORTED,
+					"Checksums are not supported by this satellite");
+	if (value.len > LIMIT_METADATA_BYTES)
+		return call_fail(call, ERR_INVALID, "EncryptedChecksum is too large");
 	return OK;
 }
 

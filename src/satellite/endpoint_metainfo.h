@@ -83,13 +83,26 @@ enum err metainfo_flush(struct call *call, struct mcall *mc) MUST_USE;
 
 /* Requests that name a bucket: its length (metainfo.md 4). */
 enum err check_bucket_length(struct call *call, struct bytes name) MUST_USE;
+/* The same with status codes of their own, 10014 and 10015. */
+enum err check_bucket_named(struct call *call, struct bytes name) MUST_USE;
 /* 0 or 16 bytes. */
 enum err check_version_length(struct call *call, ProtobufCBinaryData version) MUST_USE;
 enum err check_limit(struct call *call, int32_t limit, size_t max, size_t *ret) MUST_USE;
 /* Sizes of what the client keeps with an object (metainfo.md 3.4). */
 enum err check_user_data_size(struct call *call, const struct user_data *d) MUST_USE;
-enum err check_no_checksum(struct call *call, int32_t algorithm, bool composite,
-			   ProtobufCBinaryData value) MUST_USE;
+/* The three fields an object's checksum comes in; begin: the value may follow with the commit. */
+struct checksum_fields {
+	int32_t algorithm;
+	bool composite;
+	ProtobufCBinaryData value;
+};
+#define CHECKSUM_OF(req)                                                                           \
+	((struct checksum_fields){ (int32_t)(req)->checksum_algorithm,                             \
+				   (req)->is_checksum_composite, (req)->encrypted_checksum })
+enum err read_checksum(struct call *call, const struct mcall *mc, bool begin,
+		       struct checksum_fields f, struct user_data *d) MUST_USE;
+enum err check_segment_checksum(struct call *call, const struct mcall *mc,
+				ProtobufCBinaryData value) MUST_USE;
 /* Absent: none. */
 enum err read_retention(struct call *call, const Metainfo__Retention *m, int64_t now_ns,
 			struct retention *ret) MUST_USE;
@@ -135,6 +148,10 @@ METAINFO_METHOD(get_bucket_versioning, GetBucketVersioning) MUST_USE;
 METAINFO_METHOD(set_bucket_versioning, SetBucketVersioning) MUST_USE;
 METAINFO_METHOD(get_bucket_lock, GetBucketObjectLockConfiguration) MUST_USE;
 METAINFO_METHOD(set_bucket_lock, SetBucketObjectLockConfiguration) MUST_USE;
+METAINFO_METHOD(get_bucket_tagging, GetBucketTagging) MUST_USE;
+METAINFO_METHOD(set_bucket_tagging, SetBucketTagging) MUST_USE;
+METAINFO_METHOD(get_bucket_notification, GetBucketNotificationConfiguration) MUST_USE;
+METAINFO_METHOD(set_bucket_notification, SetBucketNotificationConfiguration) MUST_USE;
 METAINFO_METHOD(delete_bucket, DeleteBucket) MUST_USE;
 METAINFO_METHOD(list_buckets, ListBuckets) MUST_USE;
 METAINFO_METHOD(begin_object, BeginObject) MUST_USE;

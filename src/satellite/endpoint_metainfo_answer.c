@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/wire.h"
 #include "satellite/endpoint_metainfo.h"
+#include "satellite/endpoint_metainfo_upload.h"
 
 const struct include include_all = {
 	.system = true,
@@ -44,6 +45,27 @@ static struct stream_meta meta_parse(struct bytes v)
 			m.number_of_segments = f.value;
 	}
 	return wire_ok(&w) ? m : (struct stream_meta){ 0 };
+}
+
+void metadata_key(const struct user_data *d, struct bytes *ret_key, struct bytes *ret_nonce)
+{
+	struct wire w = wire_read(d->metadata);
+	struct wire_field f, g;
+
+	*ret_key = d->key;
+	*ret_nonce = d->nonce;
+	while (!d->key.len && wire_field(&w, &f)) {
+		if (f.number != 4 || f.type != WIRE_BYTES)
+			continue;
+		struct wire inner = wire_read(f.bytes);
+		while (wire_field(&inner, &g)) {
+			if (g.number == 1 && g.type == WIRE_BYTES)
+				*ret_key = g.bytes;
+			if (g.number == 2 && g.type == WIRE_BYTES &&
+			    g.bytes.len == METAINFO_NONCE_BYTES)
+				*ret_nonce = g.bytes;
+		}
+	}
 }
 
 enum { META_EXTRA_MAX = 512 };

@@ -64,12 +64,16 @@ METAINFO_METHOD(create_bucket, CreateBucket)
 				     BYTES_NONE));
 	TRY_PLAIN(bucket_name_check(call, name));
 	q.project = mc->auth.project;
-	q.max_buckets = mc->auth.project.max_buckets;
+	q.max_buckets = q.project.max_buckets;
+	if (q.project.disabled)
+		return call_fail(call, ERR_NOT_FOUND, "no such project");
 	q.bucket = (struct bucket){
 		.id = 1 + (int64_t)os_random_below(INT64_MAX),
 		.name = name,
 		.created_ns = time_us(mc->now_ns),
-		.versioning = req->object_lock_enabled ? VERSIONING_ON : VERSIONING_OFF,
+		.versioning = req->object_lock_enabled || q.project.versioned_buckets
+				      ? VERSIONING_ON
+				      : VERSIONING_OFF,
 		.lock_enabled = req->object_lock_enabled,
 		.user_agent = BYTES(mc->user_agent.data,
 				    MIN(mc->user_agent.len, (size_t)LIMIT_USER_AGENT_BYTES)),
@@ -182,8 +186,8 @@ static enum err change(struct call *call, struct db_tx *tx, void *arg)
 	} else {
 		if (b.versioning != VERSIONING_ON)
 			return call_fail_status(call, ERR_PRECONDITION, STATUS_LOCK_BUCKET_STATE,
-						"Object Lock may only be enabled for versioned "
-						"buckets");
+						"cannot specify Object Lock configuration for a "
+						"bucket without Versioning enabled");
 		b.lock_enabled = true;
 		b.lock_mode = q->mode;
 		b.lock_days = q->days;

@@ -30,28 +30,6 @@ static enum err answer_keys(struct call *call, struct arena *a, const struct beg
 	return OK;
 }
 
-/* Very old clients kept key and nonce inside the metadata (field 4 of StreamMeta). */
-static void metadata_key(const struct user_data *d, struct bytes *ret_key, struct bytes *ret_nonce)
-{
-	struct wire w = wire_read(d->metadata);
-	struct wire_field f, g;
-
-	*ret_key = d->key;
-	*ret_nonce = d->nonce;
-	while (!d->key.len && wire_field(&w, &f)) {
-		if (f.number != 4 || f.type != WIRE_BYTES)
-			continue;
-		struct wire inner = wire_read(f.bytes);
-		while (wire_field(&inner, &g)) {
-			if (g.number == 1 && g.type == WIRE_BYTES)
-				*ret_key = g.bytes;
-			if (g.number == 2 && g.type == WIRE_BYTES &&
-			    g.bytes.len == METAINFO_NONCE_BYTES)
-				*ret_nonce = g.bytes;
-		}
-	}
-}
-
 /* The source as Finish will ask for it. */
 static enum err source_id(struct call *call, struct mcall *mc, const struct begin_copy *b,
 			  ProtobufCBinaryData *ret)
@@ -195,8 +173,11 @@ METAINFO_METHOD(finish_copy_object, FinishCopyObject)
 
 	TRY_PLAIN(read_retention(call, req->retention, mc->now_ns, &f.retention));
 	TRY_PLAIN(allow_finish(call, mc, &f));
-	TRY_PLAIN(check_no_checksum(call, (int32_t)req->new_checksum_algorithm,
-				    req->new_is_checksum_composite, req->new_encrypted_checksum));
+	TRY_PLAIN(read_checksum(call, mc, false,
+				(struct checksum_fields){ (int32_t)req->new_checksum_algorithm,
+							  req->new_is_checksum_composite,
+							  req->new_encrypted_checksum },
+				&f.data));
 	TRY_PLAIN(check_user_data_size(call, &f.data));
 	TRY_PLAIN(read_if_none_match(call, req->if_none_match, req->n_if_none_match,
 				     &f.if_none_match));
@@ -266,8 +247,7 @@ METAINFO_METHOD(update_object_metadata, UpdateObjectMetadata)
 	TRY_PLAIN(check_bucket_length(call, u.bucket));
 	TRY_PLAIN(check_version_length(call, req->object_version));
 	TRY_PLAIN(metainfo_allow(call, mc, RATE_PUT, ACTION_WRITE, u.bucket, u.key));
-	TRY_PLAIN(check_no_checksum(call, (int32_t)req->checksum_algorithm,
-				    req->is_checksum_composite, req->encrypted_checksum));
+	TRY_PLAIN(read_checksum(call, mc, false, CHECKSUM_OF(req), &u.data));
 	if (req->includes) {
 		u.set_metadata = req->includes->custom;
 		u.set_etag = req->includes->etag;

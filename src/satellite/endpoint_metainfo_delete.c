@@ -223,13 +223,7 @@ static enum err run_many(struct call *call, struct db_tx *tx, void *arg)
 static enum err check_many(struct call *call, const struct mcall *mc,
 			   const Metainfo__DeleteObjectsRequest *req)
 {
-	if (!req->bucket.len)
-		return call_fail_status(call, ERR_INVALID, STATUS_BUCKET_NAME_MISSING,
-					"A bucket name is required");
-	if (check_bucket_length(call, proto_bytes(req->bucket))) {
-		call->status = STATUS_BUCKET_NAME_INVALID;
-		return ERR_INVALID;
-	}
+	TRY_PLAIN(check_bucket_named(call, proto_bytes(req->bucket)));
 	if (!req->n_items)
 		return call_fail_status(call, ERR_INVALID, STATUS_DELETE_NO_ITEMS,
 					"The list of objects must contain at least one item");
@@ -240,15 +234,14 @@ static enum err check_many(struct call *call, const struct mcall *mc,
 		const Metainfo__DeleteObjectsRequestItem *m = req->items[i];
 		if (!m->encrypted_object_key.len)
 			return call_fail_status(call, ERR_INVALID, STATUS_KEY_MISSING,
-						"An object key is required");
+						"An object key was not provided");
 		if (m->encrypted_object_key.len > mc->sat->config.max_key_length)
 			return call_fail_status(call, ERR_INVALID, STATUS_KEY_TOO_LONG,
-						"The object key is too long");
+						"A provided object key is too long");
 		struct bytes v = proto_bytes(m->object_version);
-		static const uint8_t zero[OBJECT_VERSION_BYTES];
-		if (v.len && (v.len != OBJECT_VERSION_BYTES || !memcmp(v.data, zero, v.len)))
+		if (v.len && (v.len != OBJECT_VERSION_BYTES || !object_version_get(v)))
 			return call_fail_status(call, ERR_INVALID, STATUS_VERSION_INVALID,
-						"The object version is invalid");
+						"A provided object version is invalid");
 	}
 	return OK;
 }

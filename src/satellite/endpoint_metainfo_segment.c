@@ -232,7 +232,7 @@ METAINFO_METHOD(commit_segment, CommitSegment)
 	if (!s || !t)
 		return call_fail(call, ERR_NO_MEMORY, "no room for a segment");
 	TRY_PLAIN(open_ticket(call, mc, req->segment_id, t));
-	TRY_PLAIN(check_no_checksum(call, 0, false, req->encrypted_checksum));
+	TRY_PLAIN(check_segment_checksum(call, mc, req->encrypted_checksum));
 	TRY_PLAIN(check_pieces(call, mc, req, t, s));
 	TRY_PLAIN(metainfo_check_upload(call, mc, 1, 1));
 	TRY_PLAIN(check_segment_key(call, req->encrypted_key, req->encrypted_key_nonce,
@@ -249,6 +249,7 @@ METAINFO_METHOD(commit_segment, CommitSegment)
 		.plain_size = req->plain_size,
 		.plain_offset = likely_offset(mc, segment_position(t->part, t->index)),
 		.etag = proto_bytes(req->encrypted_e_tag),
+		.checksum = proto_bytes(req->encrypted_checksum),
 		.root = t->orders.root,
 		.redundancy = t->redundancy,
 	};

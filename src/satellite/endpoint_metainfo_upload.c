@@ -186,8 +186,8 @@ static enum err allow_begin(struct call *call, struct mcall *mc,
 	return OK;
 }
 
-static enum err read_begin_data(struct call *call, const Metainfo__BeginObjectRequest *req,
-				struct user_data *ret)
+static enum err read_begin_data(struct call *call, const struct mcall *mc,
+				const Metainfo__BeginObjectRequest *req, struct user_data *ret)
 {
 	struct user_data d = {
 		.metadata = proto_bytes(req->encrypted_metadata),
@@ -196,8 +196,7 @@ static enum err read_begin_data(struct call *call, const Metainfo__BeginObjectRe
 		.etag = proto_bytes(req->encrypted_etag),
 	};
 
-	TRY_PLAIN(check_no_checksum(call, (int32_t)req->checksum_algorithm,
-				    req->is_checksum_composite, req->encrypted_checksum));
+	TRY_PLAIN(read_checksum(call, mc, true, CHECKSUM_OF(req), &d));
 	TRY_PLAIN(check_user_data_size(call, &d));
 	TRY_PLAIN(user_data_check(call, &d));
 	*ret = d;
@@ -231,7 +230,7 @@ METAINFO_METHOD(begin_object, BeginObject)
 	TRY_PLAIN(allow_begin(call, mc, req, b));
 	TRY_PLAIN(read_expiry(call, mc, req, b));
 	TRY_PLAIN(check_object_key(call, mc, key));
-	TRY_PLAIN(read_begin_data(call, req, &b->data));
+	TRY_PLAIN(read_begin_data(call, mc, req, &b->data));
 	TRY_PLAIN(metainfo_check_upload(call, mc, 1, 1));
 	TRY_PLAIN(object_rate_check(call, mc->m->upload_rate, &mc->auth.project.id, bucket, key,
 				    mc->now_ns));
@@ -284,7 +283,7 @@ METAINFO_METHOD(make_inline_segment, MakeInlineSegment)
 	TRY_PLAIN(metainfo_stream(call, mc, RATE_PUT, req->stream_id, &s->stream));
 	TRY_PLAIN(metainfo_allow(call, mc, RATE_PUT, ACTION_WRITE, s->stream->bucket,
 				 s->stream->key));
-	TRY_PLAIN(check_no_checksum(call, 0, false, req->encrypted_checksum));
+	TRY_PLAIN(check_segment_checksum(call, mc, req->encrypted_checksum));
 	int32_t part = req->position ? req->position->part_number : 0;
 	int32_t index = req->position ? req->position->index : 0;
 	if (index < 0 || part < 0)
@@ -307,6 +306,7 @@ METAINFO_METHOD(make_inline_segment, MakeInlineSegment)
 		.plain_size = req->plain_size,
 		.plain_offset = likely_offset(mc, segment_position(part, index)),
 		.etag = proto_bytes(req->encrypted_e_tag),
+		.checksum = proto_bytes(req->encrypted_checksum),
 		.is_inline = true,
 		.inline_data = data,
 	};
@@ -340,6 +340,30 @@ static void old_encryption(const struct commit_object *c, int32_t *cipher, int32
 	}
 }
 
+/* What the commit says about the object's data.  Nonce and key without data are what old clients
+ * send for no metadata: dropped.  Still older ones keep both inside the metadata. */
+static enum err read_commit_data(struct call *call, const struct mcall *mc,
+				 const Metainfo__CommitObjectRequest *req, struct commit_object *c)
+{
+	struct user_data d = {
+		.metadata = proto_bytes(req->encrypted_metadata),
+		.etag = proto_bytes(req->encrypted_etag),
+	};
+
+	TRY_PLAIN(read_checksum(call, mc, false, CHECKSUM_OF(req), &d));
+	c->set_data = d.metadata.len || d.etag.len || d.checksum.len;
+	if (c->set_data) {
+		d.nonce = nonce_or_none(req->encrypted_metadata_nonce);
+		d.key = proto_bytes(req->encrypted_metadata_encrypted_key);
+		if (!d.nonce.len && !d.key.len)
+			metadata_key(&d, &d.key, &d.nonce);
+		TRY_PLAIN(check_user_data_size(call, &d));
+		TRY_PLAIN(user_data_check(call, &d));
+	}
+	c->data = d;
+	return OK;
+}
+
 METAINFO_METHOD(commit_object, CommitObject)
 {
 	struct commit_object *c = arena_alloc(mc->a, sizeof(*c));
@@ -349,22 +373,9 @@ METAINFO_METHOD(commit_object, CommitObject)
 	TRY_PLAIN(metainfo_stream(call, mc, RATE_PUT_NO_ERROR, req->stream_id, &c->stream));
 	struct bytes bucket = c->stream->bucket, key = c->stream->key;
 	TRY_PLAIN(metainfo_allow(call, mc, RATE_PUT_NO_ERROR, ACTION_WRITE, bucket, key));
-	TRY_PLAIN(check_no_checksum(call, (int32_t)req->checksum_algorithm,
-				    req->is_checksum_composite, req->encrypted_checksum));
+	TRY_PLAIN(read_commit_data(call, mc, req, c));
 	TRY_PLAIN(read_if_none_match(call, req->if_none_match, req->n_if_none_match,
 				     &c->if_none_match));
-	c->data = (struct user_data){
-		.metadata = proto_bytes(req->encrypted_metadata),
-		.etag = proto_bytes(req->encrypted_etag),
-	};
-	/* Nonce and key without data are what old clients send for no metadata: dropped. */
-	c->set_data = c->data.metadata.len || c->data.etag.len;
-	if (c->set_data) {
-		c->data.nonce = nonce_or_none(req->encrypted_metadata_nonce);
-		c->data.key = proto_bytes(req->encrypted_metadata_encrypted_key);
-		TRY_PLAIN(check_user_data_size(call, &c->data));
-		TRY_PLAIN(user_data_check(call, &c->data));
-	}
 	old_encryption(c, &c->cipher, &c->block_size);
 	c->may_delete = auth_allows(&mc->auth, ACTION_DELETE, bucket, key);
 	c->min_part_size = mc->sat->config.min_part_size;

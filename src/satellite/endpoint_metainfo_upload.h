@@ -14,6 +14,9 @@ enum err check_object_key(struct call *call, const struct mcall *mc, struct byte
 enum err check_segment_key(struct call *call, ProtobufCBinaryData key, ProtobufCBinaryData nonce,
 			   ProtobufCBinaryData etag) MUST_USE;
 int64_t likely_offset(const struct mcall *mc, int64_t position);
+/* Key and nonce of an object's data; very old clients kept them inside the metadata (field 4 of
+ * StreamMeta). */
+void metadata_key(const struct user_data *d, struct bytes *ret_key, struct bytes *ret_nonce);
 enum err read_if_none_match(struct call *call, char *const *list, size_t count, bool *ret) MUST_USE;
 
 #endif

@@ -164,7 +164,28 @@ static bool copy_fixed(void *out, size_t len, struct bytes v)
 	return true;
 }
 
-/* Columns 2 and up: those of a project, as project_columns lists them. */
+/* A rate of a row over the one that holds otherwise; a rate alone is its burst, too. */
+static void read_rate(const struct db_rows *rows, unsigned at, bool own, struct rate *r)
+{
+	bool rate = !db_is_null(rows, at), burst = !db_is_null(rows, at + 1);
+
+	if (rate)
+		r->rate = r->burst = db_int(rows, at);
+	if (burst)
+		r->burst = db_int(rows, at + 1);
+	if (rate || burst) {
+		r->limited = true;
+		r->own = own;
+	}
+}
+
+#define PROJECT_COLUMNS                                                                            \
+	"p.id, p.public_id, p.salt, p.created_at, p.max_buckets, p.max_storage, p.max_bandwidth, " \
+	"p.max_segments, p.disabled_at, p.default_versioning, p.has_bucket_limits, p.rate, "       \
+	"p.rate_burst, p.rate_head, p.rate_head_burst, p.rate_get, p.rate_get_burst, p.rate_put, " \
+	"p.rate_put_burst, p.rate_list, p.rate_list_burst, p.rate_delete, p.rate_delete_burst"
+
+/* PROJECT_COLUMNS from column `at` on. */
 static enum err read_project(struct call *call, const struct satellite_config *config,
 			     const struct db_rows *rows, unsigned at, struct project *p)
 {
@@ -177,13 +198,19 @@ static enum err read_project(struct call *call, const struct satellite_config *c
 	p->max_storage = limit_or(rows, at + 5, config->max_storage);
 	p->max_bandwidth = limit_or(rows, at + 6, config->max_bandwidth);
 	p->max_segments = limit_or(rows, at + 7, config->max_segments);
-	p->rate = limit_or(rows, at + 8, config->rate);
-	/* A project's own rate is its burst, too, unless it has one of its own. */
-	p->rate_burst = limit_or(rows, at + 9,
-				 db_is_null(rows, at + 8) ? config->rate_burst : (uint64_t)p->rate);
-	/* A rate of nothing in the row closes the project (metainfo.md 3.4). */
-	if (!db_is_null(rows, at + 8) && p->rate <= 0)
-		p->rate = -1;
+	p->disabled = !db_is_null(rows, at + 8);
+	p->versioned_buckets = db_int(rows, at + 9) == PROJECT_VERSIONING_ON;
+	p->has_bucket_limits = db_int(rows, at + 10) != 0;
+	struct rate all = {
+		.limited = config->rate != 0,
+		.rate = (int64_t)MIN(config->rate, (uint64_t)INT64_MAX),
+		.burst = (int64_t)MIN(MAX(config->rate_burst, 1u), (uint64_t)INT64_MAX),
+	};
+	read_rate(rows, at + 11, false, &all);
+	for (unsigned kind = 0; kind < RATE_KINDS; kind++) {
+		p->rates[kind] = all;
+		read_rate(rows, at + 13 + 2 * kind, true, &p->rates[kind]);
+	}
 	return OK;
 }
 
@@ -193,9 +220,9 @@ static enum err find_key(struct call *call, struct db_tx *tx, void *arg)
 	struct db_rows *rows = NULL;
 
 	TRY_PLAIN(DB_QUERY(call, tx,
-			   "SELECT k.secret, k.version, p.id, p.public_id, p.salt, p.created_at,"
-			   " p.max_buckets, p.max_storage, p.max_bandwidth, p.max_segments, p.rate,"
-			   " p.rate_burst FROM api_keys k JOIN projects p ON p.id = k.project_id"
+			   "SELECT k.secret, k.version, k.rate, k.rate_burst, "
+			   "k.has_limit, " PROJECT_COLUMNS
+			   " FROM api_keys k JOIN projects p ON p.id = k.project_id"
 			   " WHERE k.head = $1",
 			   &rows, DB_V_BLOB(f->head)));
 	enum err e = db_rows_next(call, rows);
@@ -203,7 +230,10 @@ static enum err find_key(struct call *call, struct db_tx *tx, void *arg)
 		e = call_fail(call, ERR_DATA_LOSS, "an API key's row is damaged");
 	if (!e) {
 		f->info.version = (unsigned)db_int(rows, 1);
-		e = read_project(call, &f->sat->config, rows, 2, &f->info.project);
+		f->info.rate = (struct rate){ 0 };
+		read_rate(rows, 2, true, &f->info.rate);
+		f->info.has_limit = db_int(rows, 4) != 0;
+		e = read_project(call, &f->sat->config, rows, 5, &f->info.project);
 	}
 	db_rows_free(rows);
 	return e;
@@ -227,46 +257,67 @@ enum err key_find(struct call *call, struct satellite *sat, struct bytes head, s
 	return e;
 }
 
-struct revoked_arg {
+struct tails_arg {
 	const uint8_t (*tails)[MACAROON_TAIL_BYTES];
 	size_t count;
-	bool revoked;
+	bool auditable;
+	enum tails_state state;
 };
 
-static enum err find_revoked(struct call *call, struct db_tx *tx, void *arg)
+static enum err has_tail(struct call *call, struct db_tx *tx, const char *sql, const uint8_t *tail,
+			 bool *ret)
 {
-	struct revoked_arg *r = arg;
+	struct db_rows *rows = NULL;
 
-	r->revoked = false;
-	for (size_t i = 0; i < r->count && !r->revoked; i++) {
-		struct db_rows *rows = NULL;
-		TRY_PLAIN(DB_QUERY(call, tx, "SELECT 1 FROM revocations WHERE tail = $1", &rows,
-				   DB_V_BLOB(BYTES(r->tails[i], MACAROON_TAIL_BYTES))));
-		enum err e = db_rows_next(call, rows);
-		db_rows_free(rows);
-		if (e && e != ERR_NOT_FOUND)
-			return e;
-		r->revoked = e == OK;
+	TRY_PLAIN(DB_QUERY(call, tx, sql, &rows, DB_V_BLOB(BYTES(tail, MACAROON_TAIL_BYTES))));
+	enum err e = db_rows_next(call, rows);
+	db_rows_free(rows);
+	*ret = e == OK;
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static enum err look_up_tails(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct tails_arg *t = arg;
+	bool there = false;
+
+	t->state = TAILS_GOOD;
+	for (size_t i = 1; i < t->count && t->auditable; i++) {
+		TRY_PLAIN(has_tail(call, tx, "SELECT 1 FROM api_key_tails WHERE tail = $1",
+				   t->tails[i], &there));
+		if (!there) {
+			t->state = TAILS_UNREGISTERED;
+			return OK;
+		}
+	}
+	for (size_t i = 0; i < t->count; i++) {
+		TRY_PLAIN(has_tail(call, tx, "SELECT 1 FROM revocations WHERE tail = $1",
+				   t->tails[i], &there));
+		if (there) {
+			t->state = TAILS_REVOKED;
+			return OK;
+		}
 	}
 	return OK;
 }
 
-enum err key_is_revoked(struct call *call, struct satellite *sat,
-			const uint8_t (*tails)[MACAROON_TAIL_BYTES], size_t count, bool *ret)
+enum err key_check_tails(struct call *call, struct satellite *sat,
+			 const uint8_t (*tails)[MACAROON_TAIL_BYTES], size_t count, bool auditable,
+			 enum tails_state *ret)
 {
-	struct revoked_arg r = { .tails = tails, .count = count };
+	struct tails_arg t = { .tails = tails, .count = count, .auditable = auditable };
 	const uint8_t *last = tails[count - 1];
 	/* Before the look, so that a revocation in between is not overlooked for longer. */
 	int64_t now = os_clock_mono_ns();
 
 	if (cached_tail(sat->keys, last)) {
-		*ret = false;
+		*ret = TAILS_GOOD;
 		return OK;
 	}
-	TRY_PLAIN(db_read(call, sat->db, find_revoked, &r));
-	if (!r.revoked)
+	TRY_PLAIN(db_read(call, sat->db, look_up_tails, &t));
+	if (t.state == TAILS_GOOD)
 		remember_tail(sat->keys, last, MAX(now, 1));
-	*ret = r.revoked;
+	*ret = t.state;
 	return OK;
 }
 

@@ -10,6 +10,8 @@ struct key_info {
 	struct project project;
 	struct secret_key secret;
 	unsigned version;
+	struct rate rate; /* of this key, besides its project's */
+	bool has_limit;	  /* a row of its own in limits */
 };
 
 static inline void key_info_wipe(struct key_info *k)
@@ -20,10 +22,12 @@ static inline void key_info_wipe(struct key_info *k)
 /* ERR_NOT_FOUND: no such head.  Others: the database's. */
 enum err key_find(struct call *call, struct satellite *sat, struct bytes head,
 		  struct key_info *ret) MUST_USE;
-/* Whether any of the tails is revoked; remembered for a while by the last one. */
-enum err key_is_revoked(struct call *call, struct satellite *sat,
-			const uint8_t (*tails)[MACAROON_TAIL_BYTES], size_t count,
-			bool *ret) MUST_USE;
+/* What is known of a key's tails; good ones are remembered for a while by the last one. */
+enum tails_state { TAILS_GOOD, TAILS_REVOKED, TAILS_UNREGISTERED };
+/* auditable: every tail but the first must have been registered (access.md 1.3). */
+enum err key_check_tails(struct call *call, struct satellite *sat,
+			 const uint8_t (*tails)[MACAROON_TAIL_BYTES], size_t count, bool auditable,
+			 enum tails_state *ret) MUST_USE;
 /* Stores a tail as revoked, durably. */
 enum err key_revoke(struct call *call, struct satellite *sat, struct bytes head,
 		    const uint8_t tail[MACAROON_TAIL_BYTES]) MUST_USE;

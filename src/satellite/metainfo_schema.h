@@ -8,6 +8,8 @@
  * segments: position = part << 32 | index.  Nothing refers to a row from outside: a copied object
  * has segment rows of its own with the same root piece ID and pieces; garbage collection keeps a
  * piece while any row names it.
+ * limits: counters finer than a project's (limit.h); objects.charged names those that an object's
+ * size was counted in.
  */
 #ifndef ACRE_SATELLITE_METAINFO_SCHEMA_H
 #define ACRE_SATELLITE_METAINFO_SCHEMA_H
@@ -78,5 +80,47 @@
 	" node_id BLOB NOT NULL PRIMARY KEY,"                                                      \
 	" alias INTEGER NOT NULL);"                                                                \
 	"CREATE UNIQUE INDEX node_aliases_alias ON node_aliases (alias)"
+
+#define METAINFO_SCHEMA_2                                                                          \
+	"ALTER TABLE projects ADD COLUMN disabled_at INTEGER;"                                     \
+	"ALTER TABLE projects ADD COLUMN default_versioning INTEGER;"                              \
+	"ALTER TABLE projects ADD COLUMN has_bucket_limits INTEGER;"                               \
+	"ALTER TABLE projects ADD COLUMN rate_head INTEGER;"                                       \
+	"ALTER TABLE projects ADD COLUMN rate_head_burst INTEGER;"                                 \
+	"ALTER TABLE projects ADD COLUMN rate_get INTEGER;"                                        \
+	"ALTER TABLE projects ADD COLUMN rate_get_burst INTEGER;"                                  \
+	"ALTER TABLE projects ADD COLUMN rate_put INTEGER;"                                        \
+	"ALTER TABLE projects ADD COLUMN rate_put_burst INTEGER;"                                  \
+	"ALTER TABLE projects ADD COLUMN rate_list INTEGER;"                                       \
+	"ALTER TABLE projects ADD COLUMN rate_list_burst INTEGER;"                                 \
+	"ALTER TABLE projects ADD COLUMN rate_delete INTEGER;"                                     \
+	"ALTER TABLE projects ADD COLUMN rate_delete_burst INTEGER;"                               \
+	"ALTER TABLE api_keys ADD COLUMN rate INTEGER;"                                            \
+	"ALTER TABLE api_keys ADD COLUMN rate_burst INTEGER;"                                      \
+	"ALTER TABLE api_keys ADD COLUMN has_limit INTEGER;"                                       \
+	"ALTER TABLE buckets ADD COLUMN tags BLOB;"                                                \
+	"ALTER TABLE objects ADD COLUMN charged BLOB;"                                             \
+	"CREATE TABLE api_key_tails ("                                                             \
+	" tail BLOB NOT NULL PRIMARY KEY,"                                                         \
+	" head BLOB NOT NULL,"                                                                     \
+	" caveat BLOB NOT NULL,"                                                                   \
+	" registered_at INTEGER NOT NULL);"                                                        \
+	"CREATE TABLE limits ("                                                                    \
+	" id BLOB NOT NULL PRIMARY KEY,"                                                           \
+	" project_id BLOB NOT NULL,"                                                               \
+	" kind INTEGER NOT NULL,"                                                                  \
+	" subject BLOB NOT NULL,"                                                                  \
+	" max_storage INTEGER,"                                                                    \
+	" max_egress INTEGER,"                                                                     \
+	" max_downloads INTEGER,"                                                                  \
+	" max_spend INTEGER,"                                                                      \
+	" monthly INTEGER NOT NULL,"                                                               \
+	" stored INTEGER NOT NULL,"                                                                \
+	" egress INTEGER NOT NULL,"                                                                \
+	" downloads INTEGER NOT NULL,"                                                             \
+	" spent INTEGER NOT NULL,"                                                                 \
+	" month INTEGER NOT NULL,"                                                                 \
+	" updated_at INTEGER NOT NULL);"                                                           \
+	"CREATE INDEX limits_project ON limits (project_id, kind)"
 
 #endif

@@ -83,5 +83,6 @@ const struct db_migration satellite_migrations[] = {
 			" dead INTEGER NOT NULL,"
 			" PRIMARY KEY (project_id, bucket_name, interval_start, action))" },
 	{ "metainfo", METAINFO_SCHEMA_1 },
+	{ "metainfo limits", METAINFO_SCHEMA_2 },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

@@ -333,7 +333,7 @@ static void to_committed(struct object *o, const struct commit_object *c, int64_
 static enum err check_checksum(struct call *call, const struct object *o)
 {
 	if (o->data.checksum_algorithm && !o->data.checksum.len)
-		return call_fail_status(call, ERR_INVALID, 10032,
+		return call_fail_status(call, ERR_INVALID, STATUS_METADATA_MISSING,
 					"checksum missing: a checksum value is required");
 	return OK;
 }

@@ -18,6 +18,13 @@ enum err store_bucket_put(struct call *call, struct db_tx *tx, const struct proj
 			  const struct bucket *b) MUST_USE;
 /* Versioning and lock settings of b, by id. */
 enum err store_bucket_update(struct call *call, struct db_tx *tx, const struct bucket *b) MUST_USE;
+/* The tags as SetBucketTagging stored them; empty when there are none.  ERR_NOT_FOUND. */
+enum err store_bucket_tags(struct call *call, struct db_tx *tx, const struct project_id *project,
+			   struct bytes name, struct bytes *ret) MUST_USE;
+/* ERR_NOT_FOUND. */
+enum err store_bucket_set_tags(struct call *call, struct db_tx *tx,
+			       const struct project_id *project, struct bytes name,
+			       struct bytes tags) MUST_USE;
 enum err store_bucket_delete(struct call *call, struct db_tx *tx, int64_t id) MUST_USE;
 enum err store_bucket_count(struct call *call, struct db_tx *tx, const struct project_id *project,
 			    int64_t *ret) MUST_USE;

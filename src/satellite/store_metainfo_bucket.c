@@ -64,6 +64,39 @@ enum err store_bucket_update(struct call *call, struct db_tx *tx, const struct b
 		       DB_V_INT(b->lock_mode), DB_V_INT(b->lock_days), DB_V_INT(b->lock_years));
 }
 
+enum err store_bucket_tags(struct call *call, struct db_tx *tx, const struct project_id *project,
+			   struct bytes name, struct bytes *ret)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(DB_QUERY(call, tx, "SELECT tags FROM buckets WHERE project_id = $1 AND name = $2",
+			   &rows, DB_V_BLOB(BYTES_OF(project->b)), DB_V_BLOB(name)));
+	enum err e = db_rows_next(call, rows);
+	struct bytes tags = BYTES_NONE;
+	if (e == OK && db_bytes(rows, 0).len) {
+		tags = arena_bytes(&call->scratch, db_bytes(rows, 0));
+		if (!tags.data)
+			e = call_fail(call, ERR_NO_MEMORY, "no room for a bucket's tags");
+	}
+	db_rows_free(rows);
+	if (e == OK)
+		*ret = tags;
+	return e;
+}
+
+enum err store_bucket_set_tags(struct call *call, struct db_tx *tx,
+			       const struct project_id *project, struct bytes name,
+			       struct bytes tags)
+{
+	int64_t changed = 0;
+
+	TRY_PLAIN(DB_EXEC(call, tx,
+			  "UPDATE buckets SET tags = $3 WHERE project_id = $1 AND name = $2",
+			  &changed, DB_V_BLOB(BYTES_OF(project->b)), DB_V_BLOB(name),
+			  DB_V_BLOB_OR_NULL(tags)));
+	return changed ? OK : ERR_NOT_FOUND;
+}
+
 enum err store_bucket_delete(struct call *call, struct db_tx *tx, int64_t id)
 {
 	return DB_EXEC(call, tx, "DELETE FROM buckets WHERE id = $1", NULL, DB_V_INT(id));

@@ -1,146 +1,5 @@
 /* Metainfo as a client sees it: `test_metainfo_rpc sqlite|postgres`. */
-#include "satellite/test/metainfo_world.h"
-
-static const uint8_t nonce_bytes[24] = { 1, 2, 3 };
-static const uint8_t wrapped_key[48] = { 9 };
-
-static ProtobufCBinaryData nonce(void)
-{
-	return proto_view(BYTES_OF(nonce_bytes));
-}
-
-static ProtobufCBinaryData key48(void)
-{
-	return proto_view(BYTES_OF(wrapped_key));
-}
-
-/* ---- requests ---- */
-
-static enum err create_bucket(struct world *w, const char *name)
-{
-	Metainfo__CreateBucketRequest req = METAINFO__CREATE_BUCKET_REQUEST__INIT;
-
-	req.name = VIEW(name);
-	return ask(w, "CreateBucket", &req, NULL);
-}
-
-static Metainfo__BeginObjectRequest *begin_request(struct world *w, const char *bucket,
-						   const char *key)
-{
-	Metainfo__BeginObjectRequest *req = MESSAGE(w, BeginObjectRequest, begin_object_request);
-
-	req->bucket = VIEW(bucket);
-	req->encrypted_object_key = VIEW(key);
-	req->encryption_parameters = answer_encryption(&w->call.scratch, 2, 7424);
-	return req;
-}
-
-static Metainfo__MakeInlineSegmentRequest *inline_request(struct world *w, const char *data)
-{
-	Metainfo__MakeInlineSegmentRequest *req = MESSAGE(w, MakeInlineSegmentRequest,
-							  make_inline_segment_request);
-
-	req->position = answer_position(&w->call.scratch, 0);
-	req->encrypted_key_nonce = nonce();
-	req->encrypted_key = key48();
-	req->encrypted_inline_data = VIEW(data);
-	req->plain_size = (int64_t)strlen(data);
-	return req;
-}
-
-/* A StreamMeta with only the stream info, as clients store it. */
-static Metainfo__CommitObjectRequest *commit_request(struct world *w)
-{
-	Metainfo__CommitObjectRequest *req = MESSAGE(w, CommitObjectRequest, commit_object_request);
-
-	req->encrypted_metadata = VIEW("\x0a\x04info");
-	req->encrypted_metadata_nonce = nonce();
-	req->encrypted_metadata_encrypted_key = key48();
-	return req;
-}
-
-static Metainfo__BatchRequestItem *item(struct world *w, unsigned number, void *request)
-{
-	Metainfo__BatchRequestItem *m = MESSAGE(w, BatchRequestItem, batch_request_item);
-
-	m->request_case = (Metainfo__BatchRequestItem__RequestCase)number;
-	m->object_begin = request;
-	return m;
-}
-
-enum {
-	I_GET_BUCKET = 2,
-	I_BEGIN = 6,
-	I_COMMIT = 7,
-	I_GET = 8,
-	I_LIST = 9,
-	I_SEGMENT_BEGIN = 12,
-	I_SEGMENT_COMMIT = 13,
-	I_INLINE = 14,
-	I_SEGMENT_DOWNLOAD = 18,
-	I_DOWNLOAD = 23
-};
-
-/* A small object in one batch. */
-static enum err put(struct world *w, enum form form, const char *bucket, const char *key,
-		    const char *data, Metainfo__BatchResponse **ret)
-{
-	Metainfo__BatchRequestItem *items[] = {
-		item(w, I_BEGIN, begin_request(w, bucket, key)),
-		item(w, I_INLINE, inline_request(w, data)),
-		item(w, I_COMMIT, commit_request(w)),
-	};
-
-	return ask_batch(w, form, items, 3, ret);
-}
-
-static enum err get(struct world *w, const char *bucket, const char *key, Metainfo__Object **ret)
-{
-	Metainfo__GetObjectRequest req = METAINFO__GET_OBJECT_REQUEST__INIT;
-	Metainfo__GetObjectResponse *resp = NULL;
-
-	req.bucket = VIEW(bucket);
-	req.encrypted_object_key = VIEW(key);
-	enum err e = ask(w, "GetObject", &req, &resp);
-	if (!e && ret)
-		*ret = resp->object;
-	return e;
-}
-
-static enum err download(struct world *w, const char *bucket, const char *key,
-			 Metainfo__DownloadObjectResponse **ret)
-{
-	Metainfo__DownloadObjectRequest req = METAINFO__DOWNLOAD_OBJECT_REQUEST__INIT;
-
-	req.bucket = VIEW(bucket);
-	req.encrypted_object_key = VIEW(key);
-	return ask(w, "DownloadObject", &req, ret);
-}
-
-static enum err list(struct world *w, const char *bucket, Metainfo__ListObjectsRequest *req,
-		     Metainfo__ListObjectsResponse **ret)
-{
-	req->bucket = VIEW(bucket);
-	return ask(w, "ListObjects", req, ret);
-}
-
-static enum err delete (struct world *w, const char *bucket, const char *key,
-			Metainfo__BeginDeleteObjectResponse **ret) {
-	Metainfo__BeginDeleteObjectRequest req = METAINFO__BEGIN_DELETE_OBJECT_REQUEST__INIT;
-
-	req.bucket = VIEW(bucket);
-	req.encrypted_object_key = VIEW(key);
-	return ask(w, "BeginDeleteObject", &req, ret);
-}
-
-static void set_versioning(struct world *w, const char *bucket, bool on)
-{
-	Metainfo__SetBucketVersioningRequest req = METAINFO__SET_BUCKET_VERSIONING_REQUEST__INIT;
-
-	req.name = VIEW(bucket);
-	req.versioning = on;
-	must(w, ask(w, "SetBucketVersioning", &req, NULL));
-}
+#include "satellite/test/metainfo_requests.h"
 
 /* ---- buckets ---- */
 
@@ -188,8 +47,8 @@ static void test_buckets(void **state)
 	must(w, ask(w, "GetBucketVersioning", &ask_state, &versioning));
 	assert_int_equal(versioning->versioning, 2);
 	for (int i = 0; i < 5; i++)
-		must(w,
-		     put(w, FORM_ZSTD, "bbb", arena_printf(&w->call.scratch, "k%d", i), "x", NULL));
+		must(w, put_object(w, FORM_ZSTD, "bbb", arena_printf(&w->call.scratch, "k%d", i),
+				   "x", NULL));
 	rm.name = VIEW("bbb");
 	refused(w, ask(w, "DeleteBucket", &rm, &gone), 9, "bucket not empty");
 	rm.delete_all = true;
@@ -211,7 +70,7 @@ static void check_small(struct world *w, const char *key, const Metainfo__Object
 
 	assert_true(committed->bucket.len > 0);
 	assert_int_equal(committed->object_version.len, 16);
-	must(w, get(w, "bucket", key, &o));
+	must(w, get_object(w, "bucket", key, &o));
 	assert_int_equal(o->status, METAINFO__OBJECT__STATUS__COMMITTED_UNVERSIONED);
 	assert_int_equal(o->plain_size, 5);
 	assert_null(o->expires_at);
@@ -220,7 +79,7 @@ static void check_small(struct world *w, const char *key, const Metainfo__Object
 	assert_true(bytes_has_prefix(meta, BYTES_OF(meta_start)));
 	assert_memory_equal(meta.data + meta.len - 2, meta_end, 2);
 	assert_non_null(o->legal_hold);
-	must(w, download(w, "bucket", key, &d));
+	must(w, download_object(w, "bucket", key, &d));
 	assert_int_equal(d->n_segment_download, 1);
 	assert_int_equal(d->segment_list->n_items, 1);
 	assert_true(bytes_equal(proto_bytes(d->segment_download[0]->encrypted_inline_data),
@@ -247,19 +106,19 @@ static void test_small_objects(void **state)
 	refused(w, ask(w, "MakeInlineSegment", segment, NULL), 5, "pending object missing");
 	for (enum form f = 0; f < FORMS; f++) {
 		const char *key = arena_printf(&w->call.scratch, "form%d", f);
-		must(w, put(w, f, "bucket", key, "hello", &batch));
+		must(w, put_object(w, f, "bucket", key, "hello", &batch));
 		assert_int_equal(batch->n_responses, 3);
 		assert_true(batch->responses[0]->object_begin->stream_id.len > 0);
 		check_small(w, key, batch->responses[2]->object_commit->object);
 	}
-	refused(w, put(w, FORM_ZSTD, "none", "k", "x", NULL), 5, "bucket not found: none");
+	refused(w, put_object(w, FORM_ZSTD, "none", "k", "x", NULL), 5, "bucket not found: none");
 	/* Same key again: the number is kept, the old row is gone. */
-	must(w, put(w, FORM_ZSTD, "bucket", "direct", "again", &batch));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "direct", "again", &batch));
 	Metainfo__Object *o = NULL;
-	must(w, get(w, "bucket", "direct", &o));
+	must(w, get_object(w, "bucket", "direct", &o));
 	assert_int_equal(get_be64(o->object_version.data), 1);
-	refused(w, get(w, "bucket", "nothing", NULL), 5, "object not found: ");
-	refused(w, get(w, "ab", "nothing", NULL), 3, "bucket name must be");
+	refused(w, get_object(w, "bucket", "nothing", NULL), 5, "object not found: ");
+	refused(w, get_object(w, "ab", "nothing", NULL), 3, "bucket name must be");
 }
 
 static void test_batch_rules(void **state)
@@ -270,15 +129,15 @@ static void test_batch_rules(void **state)
 
 	must(w, create_bucket(w, "bucket"));
 	/* A commit without any stream before it; and nothing of a failed group stays. */
-	Metainfo__BatchRequestItem *lone[] = { item(w, I_COMMIT, commit_request(w)) };
+	Metainfo__BatchRequestItem *lone[] = { batch_item(w, I_COMMIT, commit_request(w)) };
 	refused(w, ask_batch(w, FORM_ZSTD, lone, 1, NULL), 3, "invalid stream ID");
 	Metainfo__MakeInlineSegmentRequest *big = inline_request(w, "x");
 	uint8_t *much = arena_alloc(&w->call.scratch, LIMIT_INLINE_CIPHER_BYTES + 1);
 	big->encrypted_inline_data = proto_view(BYTES(much, LIMIT_INLINE_CIPHER_BYTES + 1));
 	Metainfo__BatchRequestItem *late[] = {
-		item(w, I_BEGIN, begin_request(w, "bucket", "late")),
-		item(w, I_INLINE, big),
-		item(w, I_COMMIT, commit_request(w)),
+		batch_item(w, I_BEGIN, begin_request(w, "bucket", "late")),
+		batch_item(w, I_INLINE, big),
+		batch_item(w, I_COMMIT, commit_request(w)),
 	};
 	refused(w, ask_batch(w, FORM_PLAIN, late, 3, NULL), 3,
 		"inline segment size cannot be larger");
@@ -286,7 +145,7 @@ static void test_batch_rules(void **state)
 	Metainfo__ListObjectsResponse *page = NULL;
 	pending.status = METAINFO__OBJECT__STATUS__UPLOADING;
 	pending.recursive = true;
-	must(w, list(w, "bucket", &pending, &page));
+	must(w, list_objects(w, "bucket", &pending, &page));
 	assert_int_equal(page->n_items, 0);
 	/* Headers of items are ignored: this one's key is nonsense. */
 	Metainfo__RequestHeader bad = METAINFO__REQUEST_HEADER__INIT;
@@ -294,23 +153,23 @@ static void test_batch_rules(void **state)
 	Metainfo__GetBucketRequest *look = MESSAGE(w, GetBucketRequest, get_bucket_request);
 	look->name = VIEW("bucket");
 	look->header = &bad;
-	Metainfo__BatchRequestItem *one[] = { item(w, I_GET_BUCKET, look) };
+	Metainfo__BatchRequestItem *one[] = { batch_item(w, I_GET_BUCKET, look) };
 	must(w, ask_batch(w, FORM_BATCH, one, 1, &batch));
 	assert_int_equal(batch->responses[0]->response_case, I_GET_BUCKET);
 	/* Items that clients send alone. */
-	Metainfo__BatchRequestItem *copy[] = { item(
+	Metainfo__BatchRequestItem *copy[] = { batch_item(
 		w, 28, MESSAGE(w, BeginCopyObjectRequest, begin_copy_object_request)) };
 	refused(w, ask_batch(w, FORM_ZSTD, copy, 1, NULL), 0, "unsupported request type");
 	/* Found objects are remembered: the segment needs no id. */
-	must(w, put(w, FORM_ZSTD, "bucket", "found", "hello", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "found", "hello", NULL));
 	Metainfo__GetObjectRequest *find = MESSAGE(w, GetObjectRequest, get_object_request);
 	find->bucket = VIEW("bucket");
 	find->encrypted_object_key = VIEW("found");
 	Metainfo__DownloadSegmentRequest *first = MESSAGE(w, DownloadSegmentRequest,
 							  download_segment_request);
 	first->cursor_position = answer_position(&w->call.scratch, 0);
-	Metainfo__BatchRequestItem *read[] = { item(w, I_GET, find),
-					       item(w, I_SEGMENT_DOWNLOAD, first) };
+	Metainfo__BatchRequestItem *read[] = { batch_item(w, I_GET, find),
+					       batch_item(w, I_SEGMENT_DOWNLOAD, first) };
 	must(w, ask_batch(w, FORM_ZSTD, read, 2, &batch));
 	assert_true(bytes_equal(
 		proto_bytes(batch->responses[1]->segment_download->encrypted_inline_data),
@@ -321,7 +180,7 @@ static void test_batch_rules(void **state)
 	first->cursor_position = answer_position(&w->call.scratch, segment_position(0, -1));
 	must(w, ask_batch(w, FORM_ZSTD, read, 2, &batch));
 	must(w, ask_batch(w, FORM_ZSTD, NULL, 0, &batch));
-	must(w, get(w, "bucket", "found", &o));
+	must(w, get_object(w, "bucket", "found", &o));
 }
 
 static void test_compressed_garbage(void **state)
@@ -342,71 +201,6 @@ static void test_compressed_garbage(void **state)
 }
 
 /* ---- remote segments ---- */
-
-struct remote {
-	Metainfo__BeginObjectResponse *object;
-	Metainfo__BeginSegmentResponse *segment;
-};
-
-static struct remote begin_remote(struct world *w, const char *key)
-{
-	Metainfo__BeginSegmentRequest *req = MESSAGE(w, BeginSegmentRequest, begin_segment_request);
-	Metainfo__BatchResponse *batch = NULL;
-
-	req->position = answer_position(&w->call.scratch, 0);
-	req->max_order_limit = 67254016;
-	Metainfo__BatchRequestItem *items[] = { item(w, I_BEGIN, begin_request(w, "bucket", key)),
-						item(w, I_SEGMENT_BEGIN, req) };
-	must(w, ask_batch(w, FORM_ZSTD, items, 2, &batch));
-	return (struct remote){ batch->responses[0]->object_begin,
-				batch->responses[1]->segment_begin };
-}
-
-static struct identity *identity_of(struct world *w, ProtobufCBinaryData id)
-{
-	for (int i = 0; i < NODES; i++) {
-		if (bytes_equal(proto_bytes(id), node_id_bytes(identity_node_id(w->nodes[i]))))
-			return w->nodes[i];
-	}
-	fail_msg("an order limit for nobody");
-	return NULL;
-}
-
-/* What the nodes of these limits answer for a segment of that size. */
-static Metainfo__CommitSegmentRequest *commit_remote(struct world *w, ProtobufCBinaryData id,
-						     Metainfo__AddressedOrderLimit **limits,
-						     size_t count, int64_t size)
-{
-	struct call *call = &w->call;
-	Metainfo__CommitSegmentRequest *req = MESSAGE(w, CommitSegmentRequest,
-						      commit_segment_request);
-
-	req->segment_id = id;
-	req->encrypted_key_nonce = nonce();
-	req->encrypted_key = key48();
-	req->size_encrypted_data = size;
-	req->plain_size = size - 100;
-	req->n_upload_result = count;
-	req->upload_result = arena_array(&call->scratch, count, sizeof(*req->upload_result));
-	for (size_t i = 0; i < count; i++) {
-		const Orders__OrderLimit *l = limits[i]->limit;
-		Metainfo__SegmentPieceUploadResult *r = MESSAGE(w, SegmentPieceUploadResult,
-								segment_piece_upload_result);
-		Orders__PieceHash *h = message_new(&call->scratch, &orders__piece_hash__descriptor);
-		h->piece_id = l->piece_id;
-		h->hash = VIEW("01234567890123456789012345678901");
-		h->piece_size = redundancy_piece_size(&w->sat.config.redundancy, size);
-		h->timestamp = proto_time_new(&call->scratch, os_clock_unix_ns());
-		h->hash_algorithm = ORDERS__PIECE_HASH_ALGORITHM__BLAKE3;
-		must(w, piece_hash_sign_node(call, &call->scratch, h,
-					     identity_key(identity_of(w, l->storage_node_id))));
-		r->piece_num = (int32_t)i;
-		r->node_id = l->storage_node_id;
-		r->hash = h;
-		req->upload_result[i] = r;
-	}
-	return req;
-}
 
 static void check_limits(struct world *w, Metainfo__AddressedOrderLimit **limits, size_t count)
 {
@@ -512,8 +306,8 @@ static void test_remote(void **state)
 		commit_remote(w, r.segment->segment_id, r.segment->addressed_limits, 5, 20000);
 	Metainfo__CommitObjectRequest *object = commit_request(w);
 	object->stream_id = r.object->stream_id;
-	Metainfo__BatchRequestItem *items[] = { item(w, I_SEGMENT_COMMIT, commit),
-						item(w, I_COMMIT, object) };
+	Metainfo__BatchRequestItem *items[] = { batch_item(w, I_SEGMENT_COMMIT, commit),
+						batch_item(w, I_COMMIT, object) };
 	must(w, ask_batch(w, FORM_ZSTD, items, 2, &batch));
 	assert_int_equal(batch->responses[0]->segment_commit->successful_pieces, 5);
 	assert_int_equal(batch->responses[1]->object_commit->object->plain_size, 19900);
@@ -539,17 +333,6 @@ static void test_remote(void **state)
 }
 
 /* ---- pending uploads ---- */
-
-static enum err abort_upload(struct world *w, const char *key, ProtobufCBinaryData id)
-{
-	Metainfo__BeginDeleteObjectRequest req = METAINFO__BEGIN_DELETE_OBJECT_REQUEST__INIT;
-
-	req.bucket = VIEW("bucket");
-	req.encrypted_object_key = VIEW(key);
-	req.status = 1;
-	req.stream_id = id;
-	return ask(w, "BeginDeleteObject", &req, NULL);
-}
 
 static void test_pending(void **state)
 {
@@ -577,7 +360,7 @@ static void test_pending(void **state)
 	/* The id is the same however it is come by (metainfo.md 1.2). */
 	req.status = METAINFO__OBJECT__STATUS__UPLOADING;
 	req.encrypted_prefix = VIEW("dir");
-	must(w, list(w, "bucket", &req, &page));
+	must(w, list_objects(w, "bucket", &req, &page));
 	assert_int_equal(page->n_items, 1);
 	assert_true(
 		bytes_equal(proto_bytes(page->items[0]->encrypted_object_key), bytes_str("multi")));
@@ -638,9 +421,9 @@ static void test_list_fields(void **state)
 	Metainfo__ListObjectsResponse *page = NULL;
 
 	must(w, create_bucket(w, "bucket"));
-	must(w, put(w, FORM_ZSTD, "bucket", "a", "x", NULL));
-	must(w, put(w, FORM_ZSTD, "bucket", "dir/b", "x", NULL));
-	must(w, list(w, "bucket", &req, &page));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "a", "x", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "dir/b", "x", NULL));
+	must(w, list_objects(w, "bucket", &req, &page));
 	assert_int_equal(page->n_items, 2);
 	const Metainfo__ObjectListItem *m = page->items[0];
 	assert_true(m->encrypted_metadata.len > 60 && m->created_at && m->plain_size == 1);
@@ -652,23 +435,23 @@ static void test_list_fields(void **state)
 	req.object_includes = &includes;
 	includes.exclude_system_metadata = true;
 	req.recursive = true;
-	must(w, list(w, "bucket", &req, &page));
+	must(w, list_objects(w, "bucket", &req, &page));
 	m = page->items[0];
 	assert_true(!m->encrypted_metadata.len && !m->created_at && !m->plain_size);
 	includes.include_etag_or_custom_metadata = true;
-	must(w, list(w, "bucket", &req, &page));
+	must(w, list_objects(w, "bucket", &req, &page));
 	assert_true(page->items[1]->encrypted_metadata.len > 0);
 	assert_int_equal(page->items[1]->encrypted_metadata_encrypted_key.len, 48);
 	req.limit = 1;
-	must(w, list(w, "bucket", &req, &page));
+	must(w, list_objects(w, "bucket", &req, &page));
 	assert_true(page->more && page->n_items == 1);
 	req.encrypted_cursor = page->items[0]->encrypted_object_key;
-	must(w, list(w, "bucket", &req, &page));
+	must(w, list_objects(w, "bucket", &req, &page));
 	assert_true(!page->more && page->n_items == 1);
 	req.limit = -1;
-	refused(w, list(w, "bucket", &req, &page), 3, "limit is negative");
+	refused(w, list_objects(w, "bucket", &req, &page), 3, "limit is negative");
 	req.limit = 0;
-	refused(w, list(w, "none", &req, &page), 5, "bucket not found: none");
+	refused(w, list_objects(w, "none", &req, &page), 5, "bucket not found: none");
 }
 
 /* ---- versions and deletes ---- */
@@ -685,11 +468,11 @@ static void test_versioned(void **state)
 
 	must(w, create_bucket(w, "bucket"));
 	set_versioning(w, "bucket", true);
-	must(w, put(w, FORM_ZSTD, "bucket", "k", "one", &first));
-	must(w, put(w, FORM_ZSTD, "bucket", "k", "two", &second));
-	must(w, delete (w, "bucket", "k", &gone));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "one", &first));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "two", &second));
+	must(w, delete_object(w, "bucket", "k", &gone));
 	assert_int_equal(gone->object->status, METAINFO__OBJECT__STATUS__DELETE_MARKER_VERSIONED);
-	refused(w, get(w, "bucket", "k", NULL), 5, "object not found: ");
+	refused(w, get_object(w, "bucket", "k", NULL), 5, "object not found: ");
 	req.bucket = VIEW("bucket");
 	req.encrypted_object_key = VIEW("k");
 	req.object_version = first->responses[2]->object_commit->object->object_version;
@@ -699,16 +482,16 @@ static void test_versioned(void **state)
 	refused(w, ask(w, "GetObject", &req, &got), 17, "method not allowed");
 	req.object_version = VIEW("short");
 	refused(w, ask(w, "GetObject", &req, &got), 3, "invalid object version length");
-	must(w, list(w, "bucket", &all, &page));
+	must(w, list_objects(w, "bucket", &all, &page));
 	assert_int_equal(page->n_items, 0);
 	all.include_all_versions = true;
-	must(w, list(w, "bucket", &all, &page));
+	must(w, list_objects(w, "bucket", &all, &page));
 	assert_int_equal(page->n_items, 3);
 	assert_true(page->items[0]->is_latest && !page->items[1]->is_latest);
 	/* By page, one at a time. */
 	all.limit = 1;
 	for (int i = 0; i < 3; i++) {
-		must(w, list(w, "bucket", &all, &page));
+		must(w, list_objects(w, "bucket", &all, &page));
 		assert_int_equal(page->n_items, 1);
 		assert_int_equal(page->more, i < 2);
 		assert_int_equal(page->items[0]->is_latest, i == 0);
@@ -717,14 +500,14 @@ static void test_versioned(void **state)
 	}
 	/* Suspended: a new object without a version takes the place of a marker without one. */
 	set_versioning(w, "bucket", false);
-	must(w, delete (w, "bucket", "k", &gone));
+	must(w, delete_object(w, "bucket", "k", &gone));
 	assert_int_equal(gone->object->status, METAINFO__OBJECT__STATUS__DELETE_MARKER_UNVERSIONED);
-	must(w, put(w, FORM_ZSTD, "bucket", "k", "three", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "three", NULL));
 	all = (Metainfo__ListObjectsRequest)METAINFO__LIST_OBJECTS_REQUEST__INIT;
 	all.include_all_versions = true;
-	must(w, list(w, "bucket", &all, &page));
+	must(w, list_objects(w, "bucket", &all, &page));
 	assert_int_equal(page->n_items, 4);
-	refused(w, delete (w, "bucket", "never", &gone), 5, "object not found: ");
+	refused(w, delete_object(w, "bucket", "never", &gone), 5, "object not found: ");
 }
 
 static void test_delete_objects(void **state)
@@ -736,8 +519,8 @@ static void test_delete_objects(void **state)
 	static const char *const keys[] = { "b", "aa", "none", "b" };
 
 	must(w, create_bucket(w, "bucket"));
-	must(w, put(w, FORM_ZSTD, "bucket", "aa", "x", NULL));
-	must(w, put(w, FORM_ZSTD, "bucket", "b", "x", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "aa", "x", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "b", "x", NULL));
 	for (int i = 0; i < 4; i++) {
 		metainfo__delete_objects_request_item__init(&items[i]);
 		items[i].encrypted_object_key = VIEW(keys[i]);
@@ -778,7 +561,7 @@ static void test_copy(void **state)
 
 	must(w, create_bucket(w, "bucket"));
 	must(w, create_bucket(w, "other"));
-	must(w, put(w, FORM_ZSTD, "bucket", "from", "hello", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "from", "hello", NULL));
 	begin.bucket = VIEW("bucket");
 	begin.encrypted_object_key = VIEW("from");
 	begin.new_bucket = VIEW("nowhere");
@@ -815,11 +598,11 @@ static void test_copy(void **state)
 	moved.new_encrypted_metadata_key = key48();
 	moved.new_encrypted_metadata_key_nonce = nonce();
 	must(w, ask(w, "FinishMoveObject", &moved, NULL));
-	refused(w, get(w, "other", "to", NULL), 5, "object not found: ");
-	must(w, get(w, "bucket", "moved", NULL));
+	refused(w, get_object(w, "other", "to", NULL), 5, "object not found: ");
+	must(w, get_object(w, "bucket", "moved", NULL));
 	refused(w, ask(w, "FinishMoveObject", &moved, NULL), 5, "object not found: ");
 	must(w, ask(w, "BeginCopyObject", &begin, &begun));
-	must(w, put(w, FORM_ZSTD, "bucket", "from", "newer", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "from", "newer", NULL));
 	finish.stream_id = begun->stream_id;
 	finish.n_if_none_match = 0;
 	refused(w, ask(w, "FinishCopyObject", &finish, &copied), 5,
@@ -847,37 +630,39 @@ static void test_keys(void **state)
 
 	must(w, create_bucket(w, "bucket"));
 	must(w, create_bucket(w, "other"));
-	must(w, put(w, FORM_ZSTD, "bucket", "k", "x", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
 	must(w, ask(w, "ProjectInfo", &info, &salt));
 	assert_int_equal(salt->project_salt.len, 32);
 	must(w, ask(w, "AccountLicenses", &licenses, NULL));
 	/* Neither Read nor List: deletes say nothing. */
 	m = restricted(w, &no_read);
 	use_key(w, &m);
-	must(w, delete (w, "bucket", "k", &gone));
+	must(w, delete_object(w, "bucket", "k", &gone));
 	assert_null(gone->object);
-	refused(w, get(w, "bucket", "k", NULL), 7, "Unauthorized API credentials");
+	refused(w, get_object(w, "bucket", "k", NULL), 7, "Unauthorized API credentials");
 	/* No Delete: what is there cannot be overwritten; new keys can be written. */
 	m = restricted(w, &no_delete);
 	use_key(w, &m);
-	must(w, put(w, FORM_ZSTD, "bucket", "k", "x", NULL));
-	refused(w, put(w, FORM_ZSTD, "bucket", "k", "y", NULL), 7, "no permissions to delete");
-	refused(w, delete (w, "bucket", "k", &gone), 7, "Unauthorized API credentials");
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
+	refused(w, put_object(w, FORM_ZSTD, "bucket", "k", "y", NULL), 7,
+		"no permissions to delete");
+	refused(w, delete_object(w, "bucket", "k", &gone), 7, "Unauthorized API credentials");
 	/* One prefix of one bucket. */
 	m = restricted(w, &mine);
 	use_key(w, &m);
-	must(w, put(w, FORM_ZSTD, "bucket", "mine/k", "x", NULL));
-	refused(w, put(w, FORM_ZSTD, "bucket", "k", "x", NULL), 7, "Unauthorized API credentials");
-	refused(w, get(w, "other", "mine/k", NULL), 7, "Unauthorized API credentials");
+	must(w, put_object(w, FORM_ZSTD, "bucket", "mine/k", "x", NULL));
+	refused(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL), 7,
+		"Unauthorized API credentials");
+	refused(w, get_object(w, "other", "mine/k", NULL), 7, "Unauthorized API credentials");
 	buckets.direction = METAINFO__LIST_DIRECTION__AFTER;
 	must(w, ask(w, "ListBuckets", &buckets, &page));
 	assert_true(page->n_items == 1 && !page->more);
 	/* The key's time to live is the default and the most. */
 	m = restricted(w, &ttl);
 	use_key(w, &m);
-	must(w, put(w, FORM_ZSTD, "bucket", "short", "x", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "short", "x", NULL));
 	Metainfo__Object *o = NULL;
-	must(w, get(w, "bucket", "short", &o));
+	must(w, get_object(w, "bucket", "short", &o));
 	assert_true(proto_time(o->expires_at) > os_clock_unix_ns());
 	Metainfo__BeginObjectRequest *begin = begin_request(w, "bucket", "long");
 	begin->expires_at = proto_time_new(&w->call.scratch,
@@ -893,9 +678,9 @@ static void test_keys(void **state)
 	revoke.api_key = proto_view(child);
 	must(w, ask(w, "RevokeAPIKey", &revoke, NULL));
 	use_key(w, &m);
-	refused(w, get(w, "bucket", "short", NULL), 7, "Unauthorized API credentials");
+	refused(w, get_object(w, "bucket", "short", NULL), 7, "Unauthorized API credentials");
 	w->header.api_key = VIEW("nonsense");
-	refused(w, get(w, "bucket", "short", NULL), 3, "Invalid API credentials");
+	refused(w, get_object(w, "bucket", "short", NULL), 3, "Invalid API credentials");
 }
 
 static void test_other_project(void **state)
@@ -916,7 +701,8 @@ static void test_other_project(void **state)
 	Metainfo__CommitObjectRequest *commit = commit_request(w);
 	commit->stream_id = begun->stream_id;
 	refused(w, ask(w, "CommitObject", commit, NULL), 7, "Unauthorized API credentials");
-	refused(w, put(w, FORM_ZSTD, "bucket", "k", "x", NULL), 5, "bucket not found: bucket");
+	refused(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL), 5,
+		"bucket not found: bucket");
 }
 
 /* ---- expiry ---- */
@@ -930,21 +716,21 @@ static void test_expiry(void **state)
 	must(w, create_bucket(w, "bucket"));
 	Metainfo__BeginObjectRequest *begin = begin_request(w, "bucket", "soon");
 	begin->expires_at = proto_time_new(&w->call.scratch, now + 600 * NS_PER_SEC);
-	Metainfo__BatchRequestItem *items[] = { item(w, I_BEGIN, begin),
-						item(w, I_INLINE, inline_request(w, "x")),
-						item(w, I_COMMIT, commit_request(w)) };
+	Metainfo__BatchRequestItem *items[] = { batch_item(w, I_BEGIN, begin),
+						batch_item(w, I_INLINE, inline_request(w, "x")),
+						batch_item(w, I_COMMIT, commit_request(w)) };
 	must(w, ask_batch(w, FORM_ZSTD, items, 3, NULL));
-	must(w, put(w, FORM_ZSTD, "bucket", "stays", "x", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "stays", "x", NULL));
 	must(w, ask(w, "BeginObject", begin_request(w, "bucket", "given up"), NULL));
 	must(w, metainfo_delete_expired(&w->call, &w->sat, now, &deleted));
 	assert_int_equal(deleted, 0);
 	must(w, metainfo_delete_expired(&w->call, &w->sat, now + 601 * NS_PER_SEC, &deleted));
 	assert_int_equal(deleted, 1);
-	refused(w, get(w, "bucket", "soon", NULL), 5, "object not found: ");
+	refused(w, get_object(w, "bucket", "soon", NULL), 5, "object not found: ");
 	must(w, metainfo_delete_expired(&w->call, &w->sat,
 					now + ZOMBIE_DEADLINE_NS + 60 * NS_PER_SEC, &deleted));
 	assert_int_equal(deleted, 1);
-	must(w, get(w, "bucket", "stays", NULL));
+	must(w, get_object(w, "bucket", "stays", NULL));
 }
 
 /* ---- locks ---- */
@@ -977,8 +763,8 @@ static void test_locks(void **state)
 	days.duration_case = METAINFO__DEFAULT_RETENTION__DURATION_DAYS;
 	days.days = 1;
 	must(w, ask(w, "SetBucketObjectLockConfiguration", &set, NULL));
-	must(w, put(w, FORM_ZSTD, "locked", "k", "x", &batch));
-	must(w, get(w, "locked", "k", &o));
+	must(w, put_object(w, FORM_ZSTD, "locked", "k", "x", &batch));
+	must(w, get_object(w, "locked", "k", &o));
 	assert_int_equal(o->retention->mode, METAINFO__RETENTION__MODE__GOVERNANCE);
 	rm.bucket = VIEW("locked");
 	rm.encrypted_object_key = VIEW("k");
@@ -1031,13 +817,62 @@ static void test_limits(void **state)
 	refused(w, ask(w, "BeginObject", begin, NULL), 3, "EncryptedMetadataNonce and");
 	begin->encrypted_metadata = (ProtobufCBinaryData){ 0, NULL };
 	begin->encrypted_metadata_nonce = begin->encrypted_metadata;
-	begin->checksum_algorithm = METAINFO__OBJECT_CHECKSUM_ALGORITHM__CRC32;
-	refused(w, ask(w, "BeginObject", begin, NULL), STATUS_CHECKSUMS_UNSUPPORTED, "");
 	/* The one after the last bucket, segment, byte. */
 	enum err missing = rpc_invoke(
-		&w->call, w->conn, "/metainfo.Metainfo/SetBucketTagging", NULL, &w->call.scratch,
-		&metainfo__set_bucket_tagging_response__descriptor, &(void *){ NULL });
-	refused(w, missing, 12, "SetBucketTagging is not implemented");
+		&w->call, w->conn, "/metainfo.Metainfo/FinishDeleteObject", NULL, &w->call.scratch,
+		&metainfo__finish_delete_object_response__descriptor, &(void *){ NULL });
+	refused(w, missing, 12, "FinishDeleteObject is not implemented");
+}
+
+/* metainfo.md 3.3: 10027 to 10032. */
+static void test_checksums(void **state)
+{
+	struct world *w = *state;
+	Metainfo__BeginObjectResponse *begun = NULL;
+	Metainfo__Object *o = NULL;
+	Metainfo__ListSegmentsRequest parts = METAINFO__LIST_SEGMENTS_REQUEST__INIT;
+	Metainfo__ListSegmentsResponse *segments = NULL;
+
+	must(w, create_bucket(w, "bucket"));
+	Metainfo__BeginObjectRequest *begin = begin_request(w, "bucket", "k");
+	begin->checksum_algorithm = (Metainfo__ObjectChecksumAlgorithm)99;
+	refused(w, ask(w, "BeginObject", begin, NULL), STATUS_CHECKSUM_ALGORITHM, "");
+	begin->checksum_algorithm = METAINFO__OBJECT_CHECKSUM_ALGORITHM__NONE;
+	begin->is_checksum_composite = true;
+	refused(w, ask(w, "BeginObject", begin, NULL), STATUS_CHECKSUM_TYPE, "");
+	begin->is_checksum_composite = false;
+	begin->encrypted_checksum = VIEW("sum");
+	refused(w, ask(w, "BeginObject", begin, NULL), STATUS_CHECKSUM_UNEXPECTED, "");
+	/* What BeginObject promises the commit must keep. */
+	begin->checksum_algorithm = METAINFO__OBJECT_CHECKSUM_ALGORITHM__SHA256;
+	begin->encrypted_checksum = VIEW("");
+	must(w, ask(w, "BeginObject", begin, &begun));
+	Metainfo__MakeInlineSegmentRequest *segment = inline_request(w, "hello");
+	segment->encrypted_checksum = VIEW("segment sum");
+	Metainfo__CommitObjectRequest *commit = commit_request(w);
+	segment->stream_id = commit->stream_id = begun->stream_id;
+	must(w, ask(w, "MakeInlineSegment", segment, NULL));
+	Metainfo__CommitObjectRequest empty = METAINFO__COMMIT_OBJECT_REQUEST__INIT;
+	empty.stream_id = begun->stream_id;
+	refused(w, ask(w, "CommitObject", &empty, NULL), STATUS_METADATA_MISSING, "");
+	commit->checksum_algorithm = METAINFO__OBJECT_CHECKSUM_ALGORITHM__SHA256;
+	refused(w, ask(w, "CommitObject", commit, NULL), STATUS_CHECKSUM_MISSING, "");
+	commit->encrypted_checksum = VIEW("sum");
+	commit->is_checksum_composite = true;
+	must(w, ask(w, "CommitObject", commit, NULL));
+	must(w, get_object(w, "bucket", "k", &o));
+	assert_int_equal(o->checksum_algorithm, METAINFO__OBJECT_CHECKSUM_ALGORITHM__SHA256);
+	assert_true(o->is_checksum_composite);
+	assert_true(bytes_equal(proto_bytes(o->encrypted_checksum), bytes_str("sum")));
+	parts.stream_id = o->stream_id;
+	must(w, ask(w, "ListSegments", &parts, &segments));
+	assert_true(bytes_equal(proto_bytes(segments->items[0]->encrypted_checksum),
+				bytes_str("segment sum")));
+	w->sat.config.checksums = false;
+	refused(w, ask(w, "BeginObject", begin, NULL), STATUS_CHECKSUMS_UNSUPPORTED, "");
+	refused(w, ask(w, "MakeInlineSegment", segment, NULL), STATUS_CHECKSUMS_UNSUPPORTED, "");
+	begin = begin_request(w, "bucket", "plain");
+	must(w, ask(w, "BeginObject", begin, NULL));
 }
 
 static void test_project_limits(void **state)
@@ -1047,15 +882,16 @@ static void test_project_limits(void **state)
 	w->sat.config.max_segments = 2;
 	key_cache_clear(w->sat.keys);
 	must(w, create_bucket(w, "bucket"));
-	must(w, put(w, FORM_ZSTD, "bucket", "a", "x", NULL));
-	must(w, put(w, FORM_ZSTD, "bucket", "b", "x", NULL));
-	refused(w, put(w, FORM_ZSTD, "bucket", "c", "x", NULL), 8, "Exceeded Segments Limit");
-	must(w, delete (w, "bucket", "a", NULL));
-	must(w, put(w, FORM_ZSTD, "bucket", "c", "x", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "a", "x", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "b", "x", NULL));
+	refused(w, put_object(w, FORM_ZSTD, "bucket", "c", "x", NULL), 8,
+		"Exceeded Segments Limit");
+	must(w, delete_object(w, "bucket", "a", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "c", "x", NULL));
 	w->sat.config.max_segments = 0;
 	w->sat.config.max_storage = 1;
 	key_cache_clear(w->sat.keys);
-	refused(w, put(w, FORM_ZSTD, "bucket", "d", "x", NULL), 8, "Exceeded Storage Limit");
+	refused(w, put_object(w, FORM_ZSTD, "bucket", "d", "x", NULL), 8, "Exceeded Storage Limit");
 }
 
 int main(int argc, char **argv)
@@ -1070,6 +906,7 @@ int main(int argc, char **argv)
 		TEST(test_keys),	   TEST(test_other_project),
 		TEST(test_expiry),	   TEST(test_locks),
 		TEST(test_limits),	   TEST(test_project_limits),
+		TEST(test_checksums),
 	};
 
 	if (argc > 1)
