@@ -20,8 +20,8 @@ BIN = Path(os.environ.get("ACRE_BIN", ROOT / "dist" / "bin"))
 SLOW = 10 if "tsan" in str(BIN) or "asan" in str(BIN) or os.environ.get("ACRE_VALGRIND") else 1
 
 
-def program(name):
-    path = BIN / name
+def program(name, directory=BIN):
+    path = Path(directory) / name
     assert path.exists(), f"{path} is missing: run scripts/build"
     return str(path)
 
@@ -49,10 +49,10 @@ class Result:
 
 
 class Network:
-    """A satellite and nodes in one directory, driven by `acre dev`."""
+    """A satellite and nodes in one directory, driven by `acre dev`; `bin` holds their programs."""
 
-    def __init__(self, directory, nodes=10, rs="4/6/8/10", database=None):
-        self.dir = Path(directory)
+    def __init__(self, directory, nodes=10, rs="4/6/8/10", database=None, bin=BIN):
+        self.dir, self.bin = Path(directory), bin
         self.nodes = nodes
         self.config = self.dir / "config"
         self.env = dict(os.environ, ACRE_CONFIG_DIR=str(self.config), HOME=str(self.dir))
@@ -90,7 +90,7 @@ class Network:
         raise KeyError(name)
 
     def acre(self, *args, check=True, timeout=60, env=None, **kwargs):
-        process = subprocess.run([program("acre"), *map(str, args)], capture_output=True, check=False,
+        process = subprocess.run([program("acre", self.bin), *map(str, args)], capture_output=True, check=False,
                                  timeout=timeout * SLOW, env=dict(self.env, **(env or {})), **kwargs)
         result = Result(process)
         if check:
