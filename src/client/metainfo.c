@@ -29,7 +29,7 @@ static enum err ask_once(struct call *call, struct satellite *s, const char *pat
 
 	/* A question that needs no wait would not notice. */
 	TRY_PLAIN(os_call_check(call));
-	TRY_PLAIN(rpc_pool_get(call, pool, &s->id, s->address, &conn));
+	TRY_PLAIN(rpc_pool_get(call, pool, &s->id, s->address, NULL, &conn));
 	enum err e = rpc_invoke(call, conn, path, request, a, type, ret_reply);
 	rpc_pool_put(pool, conn);
 	return e;

@@ -1,4 +1,5 @@
-/* AES-256-GCM over EVP with the key schedule kept, SecretBox over libsodium. */
+/* AES-256-GCM and ChaCha20-Poly1305 over EVP with the key schedule kept, SecretBox over libsodium.
+ */
 #include "crypto/aead.h"
 
 #include <limits.h>
@@ -6,6 +7,10 @@
 #include <openssl/evp.h>
 #include <sodium.h>
 #include <stdlib.h>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 #include "crypto/algorithms.h"
 
@@ -14,21 +19,40 @@ struct aead {
 	bool seal;
 };
 
-struct aead *aead_new(const struct secret_key *key, bool seal)
+bool aead_aes_is_fast(void)
+{
+#if defined(__x86_64__)
+	return __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+#elif defined(__aarch64__)
+	unsigned long has = getauxval(AT_HWCAP);
+
+	return (has & HWCAP_AES) && (has & HWCAP_PMULL);
+#else
+	return false;
+#endif
+}
+
+struct aead *aead_new_with(enum aead_algorithm algorithm, const struct secret_key *key, bool seal)
 {
 	const struct algorithms *alg = algorithms();
 	struct aead *a = alg ? calloc(1, sizeof(*a)) : NULL;
 
 	if (!a)
 		return NULL;
+	const EVP_CIPHER *cipher = algorithm == AEAD_AES_256_GCM ? alg->aes_256_gcm
+								 : alg->chacha20_poly1305;
 	a->seal = seal;
 	a->ctx = EVP_CIPHER_CTX_new();
-	if (!a->ctx ||
-	    EVP_CipherInit_ex2(a->ctx, alg->aes_256_gcm, key->b, NULL, seal, NULL) != 1) {
+	if (!a->ctx || EVP_CipherInit_ex2(a->ctx, cipher, key->b, NULL, seal, NULL) != 1) {
 		aead_free(a);
 		return NULL;
 	}
 	return a;
+}
+
+struct aead *aead_new(const struct secret_key *key, bool seal)
+{
+	return aead_new_with(AEAD_AES_256_GCM, key, seal);
 }
 
 void aead_free(struct aead *a)
@@ -42,11 +66,19 @@ void aead_free(struct aead *a)
 enum err aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], struct bytes plain,
 		   uint8_t *out)
 {
+	return aead_seal_ad(a, nonce, BYTES_NONE, plain, out);
+}
+
+enum err aead_seal_ad(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], struct bytes ad,
+		      struct bytes plain, uint8_t *out)
+{
 	int n = 0;
 
-	if (!a->seal || plain.len > INT_MAX - AEAD_TAG_BYTES)
+	if (!a->seal || plain.len > INT_MAX - AEAD_TAG_BYTES || ad.len > INT_MAX)
 		return ERR_INVALID;
 	if (EVP_EncryptInit_ex2(a->ctx, NULL, NULL, nonce, NULL) != 1)
+		return ERR_INTERNAL;
+	if (ad.len && EVP_EncryptUpdate(a->ctx, NULL, &n, ad.data, (int)ad.len) != 1)
 		return ERR_INTERNAL;
 	if (plain.len && EVP_EncryptUpdate(a->ctx, out, &n, plain.data, (int)plain.len) != 1)
 		return ERR_INTERNAL;
@@ -60,10 +92,16 @@ enum err aead_seal(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], struct
 enum err aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], struct bytes sealed,
 		   uint8_t *out)
 {
+	return aead_open_ad(a, nonce, BYTES_NONE, sealed, out);
+}
+
+enum err aead_open_ad(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], struct bytes ad,
+		      struct bytes sealed, uint8_t *out)
+{
 	uint8_t tag[AEAD_TAG_BYTES];
 	int n = 0;
 
-	if (a->seal || sealed.len > INT_MAX)
+	if (a->seal || sealed.len > INT_MAX || ad.len > INT_MAX)
 		return ERR_INVALID;
 	if (sealed.len < AEAD_TAG_BYTES)
 		return ERR_CRYPTO;
@@ -71,6 +109,8 @@ enum err aead_open(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], struct
 	/* Copied first: out may be the input's place. */
 	memcpy(tag, sealed.data + len, sizeof(tag));
 	if (EVP_DecryptInit_ex2(a->ctx, NULL, NULL, nonce, NULL) != 1)
+		return ERR_INTERNAL;
+	if (ad.len && EVP_DecryptUpdate(a->ctx, NULL, &n, ad.data, (int)ad.len) != 1)
 		return ERR_INTERNAL;
 	if ((len && EVP_DecryptUpdate(a->ctx, out, &n, sealed.data, (int)len) != 1) ||
 	    EVP_CIPHER_CTX_ctrl(a->ctx, EVP_CTRL_AEAD_SET_TAG, sizeof(tag), tag) != 1 ||

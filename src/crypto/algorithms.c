@@ -12,7 +12,9 @@ static void fetch(void)
 {
 	fetched.aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	fetched.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	ready = fetched.aes_256_gcm && fetched.sha256 && sodium_init() >= 0;
+	fetched.chacha20_poly1305 = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
+	ready = fetched.aes_256_gcm && fetched.chacha20_poly1305 && fetched.sha256 &&
+		sodium_init() >= 0;
 }
 
 const struct algorithms *algorithms(void)

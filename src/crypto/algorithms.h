@@ -5,7 +5,7 @@
 #include <openssl/evp.h>
 
 struct algorithms {
-	EVP_CIPHER *aes_256_gcm;
+	EVP_CIPHER *aes_256_gcm, *chacha20_poly1305;
 	EVP_MD *sha256;
 };
 

@@ -1,12 +1,13 @@
 /*
  * SHA-2 through OpenSSL's own state structures: declared deprecated in favour of EVP, but they need
  * no allocation, so that hashing cannot fail, and short messages (keys of paths, macaroons, orders)
- * cost a third.  The block functions underneath are the same.
+ * cost a third.  The block functions underneath are the same.  BLAKE2b is libsodium's.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto/hash.h"
 
 #include <openssl/sha.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "crypto/blake3.h"
@@ -83,6 +84,7 @@ void hash_blake3(struct bytes data, uint8_t out[HASH_BYTES])
 enum {
 	SHA256_BLOCK = SHA256_CBLOCK,
 	SHA512_BLOCK = SHA512_CBLOCK,
+	BLAKE2B_BLOCK = 128,
 	INNER_PAD = 0x36,
 	OUTER_PAD = 0x5c
 };
@@ -149,4 +151,56 @@ void hmac_sha512_parts(struct bytes key, const struct bytes *parts, size_t count
 void hmac_sha512(struct bytes key, struct bytes data, uint8_t out[64])
 {
 	hmac_sha512_parts(key, &data, 1, out);
+}
+
+/* Its functions fail only for lengths out of range. */
+static void blake2b_start(crypto_generichash_blake2b_state *s)
+{
+	(void)crypto_generichash_blake2b_init(s, NULL, 0, BLAKE2B_BYTES);
+}
+
+static void blake2b_add(crypto_generichash_blake2b_state *s, const void *data, size_t len)
+{
+	if (len)
+		(void)crypto_generichash_blake2b_update(s, data, len);
+}
+
+static void blake2b_end(crypto_generichash_blake2b_state *s, uint8_t out[BLAKE2B_BYTES])
+{
+	(void)crypto_generichash_blake2b_final(s, out, BLAKE2B_BYTES);
+}
+
+void hash_blake2b(const struct bytes *parts, size_t count, uint8_t out[BLAKE2B_BYTES])
+{
+	crypto_generichash_blake2b_state s;
+
+	blake2b_start(&s);
+	for (size_t i = 0; i < count; i++)
+		blake2b_add(&s, parts[i].data, parts[i].len);
+	blake2b_end(&s, out);
+}
+
+void hmac_blake2b(struct bytes key, const struct bytes *parts, size_t count,
+		  uint8_t out[BLAKE2B_BYTES])
+{
+	uint8_t block[BLAKE2B_BLOCK] = { 0 };
+	crypto_generichash_blake2b_state s;
+
+	if (key.len > sizeof(block))
+		hash_blake2b(&key, 1, block);
+	else if (key.len)
+		memcpy(block, key.data, key.len);
+	pad_key(block, sizeof(block), INNER_PAD);
+	blake2b_start(&s);
+	blake2b_add(&s, block, sizeof(block));
+	for (size_t i = 0; i < count; i++)
+		blake2b_add(&s, parts[i].data, parts[i].len);
+	blake2b_end(&s, out);
+	pad_key(block, sizeof(block), INNER_PAD ^ OUTER_PAD);
+	blake2b_start(&s);
+	blake2b_add(&s, block, sizeof(block));
+	blake2b_add(&s, out, BLAKE2B_BYTES);
+	blake2b_end(&s, out);
+	secret_wipe(block, sizeof(block));
+	secret_wipe(&s, sizeof(s));
 }

@@ -23,6 +23,12 @@ void hasher_sum(const struct hasher *h, uint8_t out[HASH_BYTES]);
 
 void hash_sha256(struct bytes data, uint8_t out[HASH_BYTES]);
 void hash_blake3(struct bytes data, uint8_t out[HASH_BYTES]);
+
+/* BLAKE2b with 64 bytes of output, of several parts as if concatenated, and HMAC over it. */
+enum { BLAKE2B_BYTES = 64 };
+void hash_blake2b(const struct bytes *parts, size_t count, uint8_t out[BLAKE2B_BYTES]);
+void hmac_blake2b(struct bytes key, const struct bytes *parts, size_t count,
+		  uint8_t out[BLAKE2B_BYTES]);
 /* HMAC of data under key. */
 void hmac_sha256(struct bytes key, struct bytes data, uint8_t out[32]);
 void hmac_sha512(struct bytes key, struct bytes data, uint8_t out[64]);

@@ -133,6 +133,19 @@ enum err private_key_to_pem(struct call *call, const struct private_key *k, stru
 	return buf_status(out);
 }
 
+enum err private_key_to_der(struct call *call, const struct private_key *k, struct buf *out)
+{
+	AUTO(pkcs8_auto) PKCS8_PRIV_KEY_INFO *p8 = EVP_PKEY2PKCS8(k->pkey);
+	unsigned char *data = NULL;
+	int len = p8 ? i2d_PKCS8_PRIV_KEY_INFO(p8, &data) : -1;
+
+	if (len <= 0)
+		return openssl_fail(call, ERR_INTERNAL, "cannot write the private key");
+	buf_add(out, data, (size_t)len);
+	OPENSSL_clear_free(data, (size_t)len);
+	return buf_status(out);
+}
+
 void private_key_free(struct private_key *k)
 {
 	if (!k)

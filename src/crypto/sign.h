@@ -26,6 +26,9 @@ enum err private_key_from_pem(struct call *call, struct bytes pem,
 /* PKCS#8 PEM; `out` should be a buffer freed with buf_free_secret. */
 enum err private_key_to_pem(struct call *call, const struct private_key *k,
 			    struct buf *out) MUST_USE;
+/* PKCS#8 DER, as to_pem's content: the same bytes Go writes. */
+enum err private_key_to_der(struct call *call, const struct private_key *k,
+			    struct buf *out) MUST_USE;
 void private_key_free(struct private_key *k);
 /* SubjectPublicKeyInfo DER of the public half. */
 enum err private_key_public_der(struct call *call, const struct private_key *k,

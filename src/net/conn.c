@@ -5,22 +5,42 @@
 #include "base/num.h"
 #include "net/internal.h"
 
-static const char tls_magic[NET_MAGIC_BYTES + 1] = "DRPC!!!1"; /* transport.md 2 */
+const char net_tls_magic[NET_MAGIC_BYTES + 1] = "DRPC!!!1";   /* transport.md 2 */
+const char net_noise_magic[NET_MAGIC_BYTES + 1] = "DRPC!N!1"; /* noise.md 2 */
 
 DEFINE_AUTO_PTR(struct net_conn, net_conn_auto, net_close)
 
 /* ---- socket side ---- */
 
+/* The node ended a connection by Noise without a word: the next net_wait tries TLS. */
+static bool redial_instead(struct net_conn *c)
+{
+	if (!c->redial || net_buffer_len(&c->in))
+		return false;
+	c->redial->due = true;
+	return true;
+}
+
+static bool redial_is_due(const struct net_conn *c)
+{
+	return c->redial && c->redial->due;
+}
+
 /* Takes what the socket has, when all earlier bytes are used up. */
 static enum err fill(struct call *call, struct net_conn *c)
 {
+	size_t max = c->transport ? c->transport->in_max : NET_IN_MAX;
 	size_t n;
 
+	if (redial_is_due(c))
+		return ERR_WOULD_BLOCK;
 	if (c->in_eof)
 		return call_fail(call, ERR_EOF, "connection closed by %s", os_sock_remote(c->sock));
-	if (!net_buffer_reserve(&c->in, NET_IN_MAX - net_buffer_len(&c->in), NET_IN_MAX))
+	if (!net_buffer_reserve(&c->in, max - net_buffer_len(&c->in), max))
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a connection");
 	enum err e = os_sock_read(call, c->sock, c->in.data + c->in.end, c->in.cap - c->in.end, &n);
+	if (e && e != ERR_WOULD_BLOCK && redial_instead(c))
+		return ERR_WOULD_BLOCK;
 	if (e == ERR_EOF)
 		c->in_eof = true;
 	TRY_PLAIN(e);
@@ -30,10 +50,16 @@ static enum err fill(struct call *call, struct net_conn *c)
 
 enum err net_try_flush(struct call *call, struct net_conn *c)
 {
+	if (redial_is_due(c))
+		return OK;
+	if (c->transport->before_flush && !c->failed)
+		TRY_PLAIN(c->transport->before_flush(call, c));
 	while (net_buffer_len(&c->out)) {
 		struct bytes all = BYTES(c->out.data + c->out.at, net_buffer_len(&c->out));
 		size_t n;
 		enum err e = os_sock_write(call, c->sock, &all, 1, &n);
+		if (e && e != ERR_WOULD_BLOCK && redial_instead(c))
+			break;
 		if (e && e != ERR_WOULD_BLOCK) {
 			c->failed = true;
 			c->out.at = c->out.end = 0;
@@ -45,10 +71,27 @@ enum err net_try_flush(struct call *call, struct net_conn *c)
 	return OK;
 }
 
+/* What must be said before the peer can be expected to say something. */
+static enum err settle(struct call *call, struct net_conn *c)
+{
+	TRY_PLAIN(c->transport->before_wait(call, c));
+	return net_try_flush(call, c);
+}
+
+static enum err redial(struct call *call, struct net_conn *c);
+
 enum err net_wait(struct call *call, struct net_conn *c, bool want_read, bool want_write)
 {
 	unsigned ready;
 
+	if (redial_is_due(c))
+		return redial(call, c);
+	if (want_read && c->transport && c->transport->before_wait) {
+		enum err e = settle(call, c);
+		if (e && e != ERR_WOULD_BLOCK)
+			return e;
+		want_write |= e == ERR_WOULD_BLOCK;
+	}
 	return os_sock_wait(call, c->sock,
 			    (want_read ? OS_WANT_READ : 0) | (want_write ? OS_WANT_WRITE : 0),
 			    &ready);
@@ -89,6 +132,7 @@ void net_close(struct net_conn *c)
 	net_buffer_free(&c->in);
 	net_buffer_free(&c->out);
 	os_sock_close(c->sock);
+	free(c->redial);
 	free(c);
 }
 
@@ -132,6 +176,18 @@ static enum err handshake(struct call *call, struct net_conn *c)
 	}
 }
 
+static enum err shake_tls(struct call *call, struct net_conn *c, const struct node_id *expected)
+{
+	TRY_PLAIN(net_tls_attach(call, c));
+	if (!net_buffer_reserve(&c->out, NET_MAGIC_BYTES, NET_OUT_MAX))
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for a connection");
+	/* Goes out in one write with the ClientHello that TLS puts behind it. */
+	memcpy(c->out.data, net_tls_magic, NET_MAGIC_BYTES);
+	c->out.end = NET_MAGIC_BYTES;
+	TRY_PLAIN(handshake(call, c));
+	return cert_chain_check_dialed(call, c->peer, expected);
+}
+
 enum err net_dial(struct call *call, const struct net_tls *tls, const char *address,
 		  const struct node_id *expected, struct net_conn **ret)
 {
@@ -140,42 +196,111 @@ enum err net_dial(struct call *call, const struct net_tls *tls, const char *addr
 
 	TRY(os_sock_dial(call, address, &sock), "dial %s", address);
 	TRY_PLAIN(new_conn(call, tls, sock, false, &c));
-	TRY_PLAIN(net_tls_attach(call, c));
-	if (!net_buffer_reserve(&c->out, NET_MAGIC_BYTES, NET_OUT_MAX))
-		return call_fail(call, ERR_NO_MEMORY, "out of memory for a connection");
-	/* Goes out in one write with the ClientHello that TLS puts behind it. */
-	memcpy(c->out.data, tls_magic, NET_MAGIC_BYTES);
-	c->out.end = NET_MAGIC_BYTES;
-	TRY(handshake(call, c), "dial %s", address);
-	TRY(cert_chain_check_dialed(call, c->peer, expected), "dial %s", address);
+	TRY(shake_tls(call, c, expected), "dial %s", address);
 	*ret = take(&c);
+	return OK;
+}
+
+static enum err remember_address(struct call *call, struct net_conn *c, const char *address,
+				 const struct node_id *expected)
+{
+	size_t len = strlen(address);
+
+	c->redial = calloc(1, sizeof(*c->redial));
+	if (!c->redial || len >= sizeof(c->redial->address))
+		return call_fail(call, c->redial ? ERR_INVALID : ERR_NO_MEMORY, "cannot dial %s",
+				 address);
+	memcpy(c->redial->address, address, len + 1);
+	c->redial->expected = *expected;
+	return OK;
+}
+
+enum err net_dial_noise(struct call *call, const struct net_tls *tls, const char *address,
+			const struct node_id *expected, const struct noise_peer *node,
+			struct net_conn **ret)
+{
+	AUTO(net_conn_auto) struct net_conn *c = NULL;
+	struct os_sock *sock;
+
+	TRY(os_sock_dial(call, address, &sock), "dial %s", address);
+	TRY_PLAIN(new_conn(call, tls, sock, false, &c));
+	TRY_PLAIN(remember_address(call, c, address, expected));
+	TRY_PLAIN(net_noise_attach(call, c, node));
+	TRY_PLAIN(c->transport->handshake(call, c));
+	*ret = take(&c);
+	return OK;
+}
+
+/* From here on c is a connection by TLS, with what Noise did not bring over in front. */
+static enum err redial(struct call *call, struct net_conn *c)
+{
+	AUTO_FREE struct net_redial *r = take(&c->redial);
+	AUTO_FREE uint8_t *data = NULL;
+	size_t len = 0, done = 0;
+	struct os_sock *sock;
+
+	c->failed = true; /* until it is not */
+	TRY_PLAIN(net_noise_unsent(call, c, &data, &len));
+	TRY(os_sock_dial(call, r->address, &sock), "dial %s again", r->address);
+	os_sock_close(c->sock);
+	c->sock = sock;
+	c->transport->free(c);
+	c->in.at = c->in.end = c->out.at = c->out.end = 0;
+	c->established = c->failed = false;
+	enum err e = shake_tls(call, c, &r->expected);
+	while (!e && done < len) {
+		size_t n = 0;
+		e = net_try_write(call, c, BYTES(data + done, len - done), &n);
+		done += n;
+	}
+	if (!e)
+		e = net_try_flush(call, c);
+	if (e == ERR_WOULD_BLOCK)
+		return OK;
+	if (e)
+		c->failed = true;
+	TRY(e, "dial %s again, by TLS", r->address);
 	return OK;
 }
 
 /* ---- server ---- */
 
-enum err net_accept_start(struct call *call, const struct net_tls *tls, struct os_sock *sock,
-			  struct net_conn **ret)
+enum err net_accept_start(struct call *call, const struct net_tls *tls, struct net_noise *noise,
+			  struct os_sock *sock, struct net_conn **ret)
 {
-	return new_conn(call, tls, sock, true, ret);
+	TRY_PLAIN(new_conn(call, tls, sock, true, ret));
+	(*ret)->noise_server = noise;
+	return OK;
+}
+
+static bool begins(struct bytes v, const char *magic)
+{
+	return memcmp(v.data, magic, v.len) == 0;
 }
 
 static enum err read_magic(struct call *call, struct net_conn *c)
 {
 	while (!c->transport) {
-		size_t n = MIN(net_buffer_len(&c->in), (size_t)NET_MAGIC_BYTES);
-		/* A wrong start is refused without waiting for its end. */
-		if (n && memcmp(c->in.data + c->in.at, tls_magic, n) != 0)
-			return call_fail(call, ERR_PROTOCOL, "%s does not speak DRPC over TLS",
-					 os_sock_remote(c->sock));
-		if (n == NET_MAGIC_BYTES) {
-			c->in.at += NET_MAGIC_BYTES;
-			if (c->in.at == c->in.end)
-				c->in.at = c->in.end = 0;
-			TRY_PLAIN(net_tls_attach(call, c));
-		} else {
+		struct bytes v = BYTES(c->in.data + c->in.at,
+				       MIN(net_buffer_len(&c->in), (size_t)NET_MAGIC_BYTES));
+		if (!v.len) {
 			TRY_PLAIN(fill(call, c));
+			continue;
 		}
+		bool tls = begins(v, net_tls_magic);
+		/* A wrong start is refused without waiting for its end. */
+		if (!tls && !(c->noise_server && begins(v, net_noise_magic)))
+			return call_fail(call, ERR_PROTOCOL, "%s does not speak DRPC over TLS%s",
+					 os_sock_remote(c->sock),
+					 c->noise_server ? " or Noise" : "");
+		if (v.len < NET_MAGIC_BYTES) {
+			TRY_PLAIN(fill(call, c));
+			continue;
+		}
+		c->in.at += NET_MAGIC_BYTES;
+		if (c->in.at == c->in.end)
+			c->in.at = c->in.end = 0;
+		TRY_PLAIN(tls ? net_tls_attach(call, c) : net_noise_attach(call, c, NULL));
 	}
 	return OK;
 }
@@ -186,12 +311,12 @@ enum err net_accept_step(struct call *call, struct net_conn *c)
 	return handshake_step(call, c);
 }
 
-enum err net_accept_tls(struct call *call, const struct net_tls *tls, struct os_sock *sock,
-			struct net_conn **ret)
+enum err net_accept(struct call *call, const struct net_tls *tls, struct net_noise *noise,
+		    struct os_sock *sock, struct net_conn **ret)
 {
 	AUTO(net_conn_auto) struct net_conn *c = NULL;
 
-	TRY_PLAIN(net_accept_start(call, tls, sock, &c));
+	TRY_PLAIN(net_accept_start(call, tls, noise, sock, &c));
 	TRY(handshake(call, c), "accept");
 	*ret = take(&c);
 	return OK;
@@ -211,6 +336,8 @@ enum err net_try_read(struct call *call, struct net_conn *c, void *buf, size_t c
 
 	while (got < cap) {
 		size_t n;
+		if (got && c->transport->read_size && c->transport->read_size(c) > cap - got)
+			break;
 		enum err e = c->failed ? broken(call, c)
 				       : c->transport->read(call, c, at + got, cap - got, &n);
 		if (!e) {
@@ -298,8 +425,33 @@ bool net_has_input(const struct net_conn *c)
 	return net_buffer_len(&c->in) > 0 || c->transport->has_plain(c);
 }
 
+bool net_is_noise(const struct net_conn *c)
+{
+	return c->noise != NULL;
+}
+
+bool net_must_read(const struct net_conn *c)
+{
+	return net_noise_must_read(c) || redial_is_due(c);
+}
+
+size_t net_read_size(const struct net_conn *c)
+{
+	return c->transport->read_size ? c->transport->read_size(c) : 0;
+}
+
 void net_idle(struct net_conn *c)
 {
+	AUTO_CALL struct call call = CALL_INIT;
+
+	call_init(&call);
+	if (c->transport->before_wait && !c->failed) {
+		enum err e = settle(&call, c);
+		if (e && e != ERR_WOULD_BLOCK)
+			c->failed = true;
+	}
+	if (c->redial)
+		return; /* its first bytes are in there */
 	if (!net_buffer_len(&c->in))
 		net_buffer_free(&c->in);
 	if (!net_buffer_len(&c->out))

@@ -4,6 +4,7 @@
 
 #include <openssl/ssl.h>
 
+#include "crypto/hash.h"
 #include "net/net.h"
 
 /* Bytes from the socket that are not yet decrypted, or records for it; flat, used from `at`. */
@@ -26,18 +27,34 @@ struct net_transport {
 			 size_t *ret_n);
 	/* The front of data as one record: OK, ERR_WOULD_BLOCK while there is no room for it. */
 	enum err (*write)(struct call *call, struct net_conn *c, struct bytes data, size_t *ret_n);
+	/* NULL, or: before c->out goes to the socket, before c waits for its peer. */
+	enum err (*before_flush)(struct call *call, struct net_conn *c);
+	enum err (*before_wait)(struct call *call, struct net_conn *c);
+	/* NULL, or: plain bytes of the next record if they are better taken in one go, else 0. */
+	size_t (*read_size)(const struct net_conn *c);
 	/* Whether plain bytes are held that are not in c->in. */
 	bool (*has_plain)(const struct net_conn *c);
 	/* The last words of an established connection, if there are any. */
 	void (*shut)(struct net_conn *c);
 	void (*free)(struct net_conn *c);
+	size_t in_max; /* bytes of c->in */
+};
+
+/* Where a connection by Noise is dialed again by TLS. */
+struct net_redial {
+	char address[OS_ADDRESS_MAX];
+	struct node_id expected;
+	bool due; /* the node hung up: net_wait dials */
 };
 
 struct net_conn {
 	const struct net_transport *transport; /* server: NULL until the magic was seen */
 	const struct net_tls *tls;
 	struct os_sock *sock;
-	SSL *ssl; /* of TLS */
+	SSL *ssl;		  /* of TLS */
+	struct noise_conn *noise; /* of Noise */
+	struct net_noise *noise_server;
+	struct net_redial *redial; /* NULL once the node has answered, and for all others */
 	struct net_buffer in, out;
 	struct cert_chain *peer;
 	bool server;
@@ -47,8 +64,22 @@ struct net_conn {
 	bool out_of_memory; /* seen inside the BIO, told outside */
 };
 
-/* Puts TLS (tls.c) on the connection. */
+/* Puts TLS (tls.c) or Noise (noise_conn.c) on the connection; node is the client's alone. */
 enum err net_tls_attach(struct call *call, struct net_conn *c) MUST_USE;
+enum err net_noise_attach(struct call *call, struct net_conn *c,
+			  const struct noise_peer *node) MUST_USE;
+/* The plain bytes of the first message, for sending them by other means.  A copy; the caller frees
+ * *ret_data. */
+enum err net_noise_unsent(struct call *call, struct net_conn *c, uint8_t **ret_data,
+			  size_t *ret_len) MUST_USE;
+/* Of noise_node.c: what a handshake begins with; whether this first message came before. */
+struct noise_handshake;
+enum err net_noise_server_start(const struct net_noise *n, struct noise_handshake *hs) MUST_USE;
+bool net_noise_seen(struct net_noise *n, const uint8_t digest[HASH_BYTES]);
+bool net_noise_must_read(const struct net_conn *c);
+
+extern const char net_tls_magic[NET_MAGIC_BYTES + 1];
+extern const char net_noise_magic[NET_MAGIC_BYTES + 1];
 
 static inline size_t net_buffer_len(const struct net_buffer *b)
 {

@@ -310,6 +310,7 @@ static void tls_shut(struct net_conn *c)
 static void tls_free(struct net_conn *c)
 {
 	SSL_free(c->ssl);
+	c->ssl = NULL;
 }
 
 static const struct net_transport tls_transport = {
@@ -319,6 +320,7 @@ static const struct net_transport tls_transport = {
 	.has_plain = tls_has_plain,
 	.shut = tls_shut,
 	.free = tls_free,
+	.in_max = NET_IN_MAX,
 };
 
 enum err net_tls_attach(struct call *call, struct net_conn *c)

@@ -4,22 +4,36 @@
 #include "base/cleanup.h"
 #include "rpc/internal.h"
 
-enum err rpc_dial(struct call *call, const struct net_tls *tls, const char *address,
-		  const struct node_id *expected, struct rpc_conn **ret)
+static enum err new_conn(struct call *call, struct net_conn *net, struct rpc_conn **ret)
 {
 	struct rpc_conn *c = calloc(1, sizeof(*c));
-	struct net_conn *net;
 
-	if (!c)
+	if (!c) {
+		net_close(net);
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a connection");
-	enum err e = net_dial(call, tls, address, expected, &net);
-	if (e) {
-		free(c);
-		return e;
 	}
 	conn_init(c, net, false);
 	*ret = c;
 	return OK;
+}
+
+enum err rpc_dial(struct call *call, const struct net_tls *tls, const char *address,
+		  const struct node_id *expected, struct rpc_conn **ret)
+{
+	struct net_conn *net;
+
+	TRY_PLAIN(net_dial(call, tls, address, expected, &net));
+	return new_conn(call, net, ret);
+}
+
+enum err rpc_dial_noise(struct call *call, const struct net_tls *tls, const char *address,
+			const struct node_id *expected, const struct noise_peer *node,
+			struct rpc_conn **ret)
+{
+	struct net_conn *net;
+
+	TRY_PLAIN(net_dial_noise(call, tls, address, expected, node, &net));
+	return new_conn(call, net, ret);
 }
 
 void rpc_conn_close(struct rpc_conn *c)
@@ -103,7 +117,7 @@ static void send_end(struct rpc_conn *c)
 
 	call_init(&call);
 	/* A record fits in any case, so this does not wait. */
-	if (conn_try_flush(&call, c) == OK)
+	if (conn_try_flush(&call, c) == OK && !net_must_read(c->net))
 		e = conn_packet(&call, c, cancel ? PACKET_CANCEL : PACKET_CLOSE, cancel, NULL, 0);
 	if (!e)
 		e = conn_try_flush(&call, c);

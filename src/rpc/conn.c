@@ -240,7 +240,8 @@ enum err conn_fill(struct call *call, struct rpc_conn *c)
 
 	if (c->broken)
 		return conn_broken(call, c);
-	enum err e = packet_reader_space(&c->reader, READ_WANT, &p, &room);
+	size_t want = MAX((size_t)READ_WANT, net_read_size(c->net));
+	enum err e = packet_reader_space(&c->reader, want, &p, &room);
 	if (e)
 		return conn_break(call, c, call_fail(call, e, "out of memory for a connection"));
 	e = net_try_read(call, c->net, p, room, &n);
@@ -317,10 +318,10 @@ static enum err wait_writable(struct call *call, struct rpc_conn *c)
 
 	if (e && e != ERR_WOULD_BLOCK)
 		return conn_break(call, c, e);
-	if (!e)
+	if (!e && !net_must_read(c->net))
 		return OK;
 	bool read = inbox_has_room(c);
-	TRY_PLAIN(wait_socket(call, c, read, true));
+	TRY_PLAIN(wait_socket(call, c, read, e == ERR_WOULD_BLOCK));
 	return read ? conn_take(call, c) : OK;
 }
 

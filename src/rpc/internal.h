@@ -52,6 +52,7 @@ struct rpc_conn {
 
 	struct { /* of pool.c */
 		struct node_id id;
+		struct noise_peer noise;
 		char *address;
 		int64_t since_ns; /* idle since */
 		struct rpc_conn *next;

@@ -62,9 +62,17 @@ void rpc_pool_free(struct rpc_pool *p)
 	free(p);
 }
 
-static bool same_peer(const struct rpc_conn *c, const struct node_id *id, const char *address)
+/* Whom a connection is to, and how. */
+struct pool_key {
+	const struct node_id *id;
+	const char *address;
+	struct noise_peer noise;
+};
+
+static bool same_peer(const struct rpc_conn *c, const struct pool_key *key)
 {
-	return node_id_equal(&c->pool.id, id) && strcmp(c->pool.address, address) == 0;
+	return node_id_equal(&c->pool.id, key->id) && strcmp(c->pool.address, key->address) == 0 &&
+	       noise_peer_equal(&c->pool.noise, &key->noise);
 }
 
 /* Moves *at from its list to another. */
@@ -94,7 +102,7 @@ static void expire(struct rpc_pool *p, struct rpc_conn **closing)
 	}
 }
 
-static struct rpc_conn *take_idle(struct rpc_pool *p, const struct node_id *id, const char *address,
+static struct rpc_conn *take_idle(struct rpc_pool *p, const struct pool_key *key,
 				  struct rpc_conn **closing)
 {
 	struct rpc_conn *found = NULL;
@@ -102,45 +110,51 @@ static struct rpc_conn *take_idle(struct rpc_pool *p, const struct node_id *id, 
 	OS_LOCKED(&p->lock);
 	expire(p, closing);
 	for (struct rpc_conn **at = &p->idle; *at; at = &(*at)->pool.next)
-		if (same_peer(*at, id, address)) {
+		if (same_peer(*at, key)) {
 			move(at, &found);
 			return found;
 		}
 	return NULL;
 }
 
-static enum err dial(struct call *call, struct rpc_pool *p, const struct node_id *id,
-		     const char *address, struct rpc_conn **ret)
+static enum err dial(struct call *call, struct rpc_pool *p, const struct pool_key *key,
+		     struct rpc_conn **ret)
 {
 	AUTO_CALL struct call limited = CALL_INIT;
-	AUTO_FREE char *copy = strdup(address);
+	AUTO_FREE char *copy = strdup(key->address);
 
 	if (!copy)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a connection");
 	call_init_child(&limited, call);
 	os_call_limit(&limited, p->limits.dial_ns_max);
-	enum err e = rpc_dial(&limited, p->tls, address, id, ret);
+	enum err e = key->noise.suite
+			     ? rpc_dial_noise(&limited, p->tls, copy, key->id, &key->noise, ret)
+			     : rpc_dial(&limited, p->tls, copy, key->id, ret);
 	if (e) {
 		call_copy_error(call, &limited);
 		return e;
 	}
-	(*ret)->pool.id = *id;
+	(*ret)->pool.id = *key->id;
+	(*ret)->pool.noise = key->noise;
 	(*ret)->pool.address = take(&copy);
 	return OK;
 }
 
 enum err rpc_pool_get(struct call *call, struct rpc_pool *p, const struct node_id *id,
-		      const char *address, struct rpc_conn **ret)
+		      const char *address, const struct noise_peer *noise, struct rpc_conn **ret)
 {
+	struct pool_key key = { .id = id, .address = address };
 	struct rpc_conn *closing = NULL, *c;
 
-	while ((c = take_idle(p, id, address, &closing)) && !conn_is_idle(c)) {
+	if (noise)
+		key.noise = *noise;
+	while ((c = take_idle(p, &key, &closing)) && !conn_is_idle(c)) {
 		c->pool.next = closing;
 		closing = c;
 	}
 	close_all(closing);
 	if (!c)
-		TRY_PLAIN(dial(call, p, id, address, &c));
+		TRY_PLAIN(dial(call, p, &key, &c));
 	OS_LOCKED(&p->lock);
 	p->out++;
 	*ret = c;
@@ -150,11 +164,11 @@ enum err rpc_pool_get(struct call *call, struct rpc_pool *p, const struct node_i
 /* Under the lock: leaves room for one more idle connection to this peer. */
 static void limit_peer(struct rpc_pool *p, const struct rpc_conn *c, struct rpc_conn **closing)
 {
+	const struct pool_key key = { &c->pool.id, c->pool.address, c->pool.noise };
 	unsigned kept = 1;
 
 	for (struct rpc_conn **at = &p->idle; *at;) {
-		if (same_peer(*at, &c->pool.id, c->pool.address) &&
-		    kept++ >= p->limits.idle_per_key)
+		if (same_peer(*at, &key) && kept++ >= p->limits.idle_per_key)
 			move(at, closing);
 		else
 			at = &(*at)->pool.next;

@@ -47,6 +47,11 @@ const struct net_conn *rpc_stream_net(const struct rpc_stream *s);
 
 enum err rpc_dial(struct call *call, const struct net_tls *tls, const char *address,
 		  const struct node_id *expected, struct rpc_conn **ret) MUST_USE;
+/* By Noise (net_dial_noise); for calls that may be made by anybody and be seen twice (noise.md 9).
+ */
+enum err rpc_dial_noise(struct call *call, const struct net_tls *tls, const char *address,
+			const struct node_id *expected, const struct noise_peer *node,
+			struct rpc_conn **ret) MUST_USE;
 /* Closes; a live stream is thereby cancelled. */
 void rpc_conn_close(struct rpc_conn *c);
 /* No live stream, nothing unread, not closed by the peer: may be used again. */
@@ -64,7 +69,7 @@ enum err rpc_open(struct call *call, struct rpc_conn *c, const char *method,
  * cancelled (Cancel packet if it can be written at once, otherwise the connection is spoilt). */
 void rpc_stream_end(struct rpc_stream *s);
 
-/* Pool of client connections, keyed by node ID and address (transport.md 7.6). */
+/* Pool of client connections, keyed by node ID, address and Noise key (transport.md 7.6). */
 struct rpc_pool;
 struct rpc_pool_limits {
 	unsigned total_max;    /* open connections, idle ones are closed first; 0 = 100 */
@@ -76,9 +81,10 @@ struct rpc_pool_limits {
 enum err rpc_pool_new(struct call *call, const struct net_tls *tls, struct rpc_pool_limits limits,
 		      struct rpc_pool **ret) MUST_USE;
 void rpc_pool_free(struct rpc_pool *p);
-/* An idle connection to that peer, or a new one. */
+/* An idle connection to that peer, or a new one: by Noise where noise is not NULL and set. */
 enum err rpc_pool_get(struct call *call, struct rpc_pool *p, const struct node_id *id,
-		      const char *address, struct rpc_conn **ret) MUST_USE;
+		      const char *address, const struct noise_peer *noise,
+		      struct rpc_conn **ret) MUST_USE;
 /* Gives a connection back; closed unless reusable.  NULL is fine. */
 void rpc_pool_put(struct rpc_pool *p, struct rpc_conn *c);
 
@@ -95,18 +101,20 @@ typedef enum err rpc_handler(struct call *call, void *service, struct rpc_stream
 struct rpc_method {
 	const char *name; /* "/metainfo.Metainfo/BeginObject" */
 	rpc_handler *handle;
+	bool anonymous; /* served by Noise, too, where the client has no identity */
 };
 
 struct rpc_server;
 struct rpc_server_config {
 	const struct net_tls *tls;	  /* borrowed */
+	struct net_noise *noise;	  /* NULL = TLS only; borrowed */
 	const char *address;		  /* listens here */
 	const struct rpc_method *methods; /* borrowed */
 	size_t methods_count;
 	void *service;		  /* handed to handlers */
 	unsigned connections_max; /* 0 = 5000; further ones are closed at once */
 	unsigned active_max;	  /* calls at a time; 0 = 512; beyond: Unavailable "overloaded" */
-	int64_t handshake_ns_max; /* magic + TLS; 0 = 15 s */
+	int64_t handshake_ns_max; /* magic + TLS or Noise; 0 = 15 s */
 };
 enum err rpc_server_start(struct call *call, const struct rpc_server_config *config,
 			  struct rpc_server **ret) MUST_USE;

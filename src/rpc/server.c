@@ -230,7 +230,8 @@ static bool serve_call(struct server_conn *sc)
 	call_init(&call);
 	take_invoke(c, name);
 	const struct rpc_method *m = find_method(server, bytes_str(name));
-	if (!m) {
+	/* Who comes by Noise is nobody in particular (noise.md 8). */
+	if (!m || (net_is_noise(c->net) && !m->anonymous)) {
 		e = unknown_method(&call, name);
 	} else if ((e = os_cancel_init(&call, &sc->cancel, &server->cancel)) == OK) {
 		call.cancel = c->cancel = &sc->cancel;
@@ -270,7 +271,8 @@ static enum err shake(struct call *call, struct server_conn *sc)
 
 	if (!sc->rpc.net) {
 		struct net_conn *net;
-		TRY_PLAIN(net_accept_start(call, s->config.tls, take(&sc->sock), &net));
+		TRY_PLAIN(net_accept_start(call, s->config.tls, s->config.noise, take(&sc->sock),
+					   &net));
 		conn_init(&sc->rpc, net, true);
 	}
 	TRY_PLAIN(net_accept_step(call, sc->rpc.net));

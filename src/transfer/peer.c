@@ -14,7 +14,7 @@ enum err peer_open(struct call *call, struct fanout *f, const struct addressed_l
 	if (!limit->address[0])
 		return call_fail(call, ERR_PROTOCOL,
 				 "the satellite named a node without an address");
-	TRY_PLAIN(rpc_pool_get(call, p.pool, &limit->ids.node, limit->address, &p.conn));
+	TRY_PLAIN(rpc_pool_get(call, p.pool, &limit->ids.node, limit->address, NULL, &p.conn));
 	int64_t deadline = peer_step(call, stall_ns);
 	enum err e = rpc_open(call, p.conn, method, &p.stream);
 	call->deadline_ns = deadline;

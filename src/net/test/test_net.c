@@ -66,7 +66,7 @@ static void accept_main(void *arg)
 	os_call_limit(&call, 10 * NS_PER_SEC);
 	w->accept_err = os_accept(&call, w->listener, &sock);
 	if (!w->accept_err)
-		w->accept_err = net_accept_tls(&call, w->server_tls, sock, &w->accepted);
+		w->accept_err = net_accept(&call, w->server_tls, NULL, sock, &w->accepted);
 	memcpy(w->accept_text, call.error, sizeof(call.error));
 	call_fini(&call);
 }

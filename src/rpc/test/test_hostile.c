@@ -355,7 +355,7 @@ static void bad_server_main(void *arg)
 		os_sock_close(sock);
 		return;
 	}
-	must(&call, net_accept_tls(&call, b->p->server_tls, sock, &net));
+	must(&call, net_accept(&call, b->p->server_tls, NULL, sock, &net));
 	raw_init(&r, net);
 	while (raw_packet(&call, &r, &got) == OK && got.kind != PACKET_CLOSE_SEND) {
 	}

@@ -523,19 +523,20 @@ static void pool_reuses(void **state)
 	const char *address = rpc_server_address(p.server);
 	must(&p.call, rpc_pool_new(&p.call, p.client_tls,
 				   (struct rpc_pool_limits){ .idle_per_key = 1 }, &pool));
-	must(&p.call, rpc_pool_get(&p.call, pool, id, address, &a));
-	must(&p.call, rpc_pool_get(&p.call, pool, id, address, &b));
+	must(&p.call, rpc_pool_get(&p.call, pool, id, address, NULL, &a));
+	must(&p.call, rpc_pool_get(&p.call, pool, id, address, NULL, &b));
 	echo_once(&p, a, 10);
 	echo_once(&p, b, 10);
 	rpc_pool_put(pool, a);
 	rpc_pool_put(pool, b);
-	must(&p.call, rpc_pool_get(&p.call, pool, id, address, &a));
+	must(&p.call, rpc_pool_get(&p.call, pool, id, address, NULL, &a));
 	assert_ptr_equal(a, b);
 	echo_once(&p, a, 10);
 	rpc_pool_put(pool, a);
 	struct node_id other = *id;
 	other.b[0] ^= 1;
-	assert_int_equal(rpc_pool_get(&p.call, pool, &other, address, &a), ERR_UNAUTHENTICATED);
+	assert_int_equal(rpc_pool_get(&p.call, pool, &other, address, NULL, &a),
+			 ERR_UNAUTHENTICATED);
 	rpc_pool_free(pool);
 	peers_stop(&p);
 }

@@ -157,7 +157,7 @@ static void play_server(void *arg)
 	call_init(&call);
 	os_call_limit(&call, 30 * NS_PER_SEC);
 	must(&call, os_accept(&call, s->listener, &sock));
-	must(&call, net_accept_tls(&call, s->p->server_tls, sock, &net));
+	must(&call, net_accept(&call, s->p->server_tls, NULL, sock, &net));
 	raw_init(&r, net);
 	while (raw_packet(&call, &r, &got) == OK) {
 		AUTO_BUF struct buf out = BUF_INIT(1 << 20);
