@@ -157,13 +157,13 @@ static enum err select_fresh(struct call *call, struct mcall *mc, const struct s
 					    t->redundancy.total, ret);
 
 	*ret_count = want;
-	while (e == ERR_PRECONDITION && *ret_count > 1) {
-		/* The text of the first failure stays, should there be none at all. */
-		AUTO_CALL struct call less = CALL_INIT;
-		call_init_child(&less, call);
-		e = satellite_select_nodes(&less, mc->sat, mc->a, --*ret_count, t->nodes,
+	while (e == ERR_PRECONDITION && --*ret_count)
+		e = satellite_select_nodes(call, mc->sat, mc->a, *ret_count, t->nodes,
 					   t->redundancy.total, ret);
-	}
+	if (e == ERR_PRECONDITION)
+		e = OK;
+	if (!e)
+		call_clear_error(call);
 	return e;
 }
 
@@ -179,7 +179,11 @@ METAINFO_METHOD(retry_begin_segment_pieces, RetryBeginSegmentPieces)
 			      t.redundancy.total));
 	TRY_PLAIN(metainfo_check_upload(call, mc, 1, 1));
 	TRY_PLAIN(select_fresh(call, mc, &t, req->n_retry_piece_numbers, &fresh, &fresh_count));
-	call_clear_error(call);
+	/* In a small network pieces may have to go to the node where they failed, which may have
+	 * seen the serial (a link that broke): there they need a new one (the reference, which has
+	 * nodes enough, refuses). */
+	if (fresh_count < req->n_retry_piece_numbers)
+		order_batch_new_serial(&t.orders);
 	for (size_t i = 0; i < fresh_count; i++)
 		t.nodes[req->retry_piece_numbers[i]] = fresh[i].id;
 	TRY_PLAIN(

@@ -36,6 +36,12 @@ Pointerdb__RedundancyScheme *redundancy_message(struct arena *a, const struct re
 	return m;
 }
 
+void order_batch_new_serial(struct order_batch *batch)
+{
+	put_be64(batch->serial.b, (uint64_t)(batch->expiration_ns / NS_PER_SEC));
+	os_random(batch->serial.b + 8, SERIAL_BYTES - 8);
+}
+
 enum err order_batch_begin(struct call *call, struct satellite *sat, struct order_batch *batch,
 			   struct ed25519_private *ret_private)
 {
@@ -44,8 +50,7 @@ enum err order_batch_begin(struct call *call, struct satellite *sat, struct orde
 
 	batch->creation_ns = now;
 	batch->expiration_ns = now + ORDER_EXPIRATION_NS;
-	put_be64(batch->serial.b, (uint64_t)(batch->expiration_ns / NS_PER_SEC));
-	os_random(batch->serial.b + 8, SERIAL_BYTES - 8);
+	order_batch_new_serial(batch);
 	return ed25519_generate(call, ret_private, batch->public_key);
 }
 

@@ -30,6 +30,8 @@ enum {
 	STALL_DEFAULT_MS = 120000,
 	SPOOL_READ_BYTES = 128 << 10,
 	REASONS_MAX = 3,
+	ROUND_PAUSE_MS = 100, /* before the second round, and twice as long before each later one */
+	ROUND_PAUSE_MS_MAX = 3000,
 };
 
 enum piece_state {
@@ -488,6 +490,16 @@ static enum err fail_segment(struct upload *up)
 			 up->p->scheme.success, buf_cstr(&text));
 }
 
+/* Nodes that fail again soon after they were asked may all be behind one link that is down: the
+ * rounds shall last longer than that. */
+static enum err pause_rounds(struct upload *up)
+{
+	if (up->rounds < 2)
+		return OK;
+	return os_sleep(up->call,
+			MIN(ROUND_PAUSE_MS << (up->rounds - 2), ROUND_PAUSE_MS_MAX) * NS_PER_MS);
+}
+
 /* Asks for other nodes and starts the failed pieces over from the spool. */
 static enum err renew_failed(struct upload *up)
 {
@@ -502,6 +514,7 @@ static enum err renew_failed(struct upload *up)
 		return OK;
 	if (++up->rounds > SEGMENT_UPLOAD_ROUNDS_MAX)
 		return fail_segment(up);
+	TRY_PLAIN(pause_rounds(up));
 	if (up->p->renew(up->call, up->p->arg, numbers, count, &limits)) {
 		struct call failed = *up->call;
 		enum err e = fail_segment(up);

@@ -173,9 +173,9 @@ class Faults:
         return self.net.dir / "net" / name
 
     def plan(self, names, *lines):
-        for name in names:
+        for i, name in enumerate(names):
             temporary = self.peer(name) / "fault.new"
-            temporary.write_text("\n".join([f"seed {self.seed}", *lines]) + "\n")
+            temporary.write_text("\n".join([f"seed {self.seed * 1000 + i}", *lines]) + "\n")
             temporary.rename(self.peer(name) / "fault")
 
     def heal(self):

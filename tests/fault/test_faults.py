@@ -50,7 +50,7 @@ class Rounds:
 
     def nodes_die(self, n):
         """Whole processes, in mid-segment; what is restarted serves what it acknowledged."""
-        self.f.plan(self.f.names, "up.exit 5", "down.exit 5")
+        self.f.plan(self.f.names, "up.exit 4", "down.exit 8")
         self.f.transfers(n, REMOTE, restarting=True)
 
     def wrong_shares(self, n):

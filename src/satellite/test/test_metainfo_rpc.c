@@ -264,6 +264,32 @@ static void check_remote_download(struct world *w, const char *key)
 	assert_non_null(d->segment_list);
 }
 
+/* No node is left that has none of the pieces: the same ones again, with a serial they have not
+ * seen, or a link that broke would be the end of an upload in a small network. */
+static void check_retry_without_nodes(struct world *w, const struct remote *r)
+{
+	Metainfo__RetryBeginSegmentPiecesRequest retry =
+		METAINFO__RETRY_BEGIN_SEGMENT_PIECES_REQUEST__INIT;
+	Metainfo__RetryBeginSegmentPiecesResponse *again = NULL;
+	Metainfo__AddressedOrderLimit **old = r->segment->addressed_limits;
+	int32_t numbers[] = { 0, 1, 2, 3, 4 };
+	unsigned same_node = 0;
+
+	retry.segment_id = r->segment->segment_id;
+	retry.retry_piece_numbers = numbers;
+	retry.n_retry_piece_numbers = 5;
+	must(w, ask(w, "RetryBeginSegmentPieces", &retry, &again));
+	check_limits(w, again->addressed_limits, 5);
+	for (int i = 0; i < 5; i++) {
+		const Orders__OrderLimit *l = again->addressed_limits[i]->limit;
+		assert_false(bytes_equal(proto_bytes(l->serial_number),
+					 proto_bytes(old[i]->limit->serial_number)));
+		same_node += bytes_equal(proto_bytes(l->piece_id),
+					 proto_bytes(old[i]->limit->piece_id));
+	}
+	assert_int_equal(same_node, 2 * 5 - NODES);
+}
+
 static void test_remote(void **state)
 {
 	struct world *w = *state;
@@ -301,6 +327,7 @@ static void test_remote(void **state)
 	numbers[1] = 2;
 	must(w,
 	     ask(w, "RetryBeginSegmentPieces", &retry, &again)); /* all nodes but the two others */
+	check_retry_without_nodes(w, &r);
 	/* Commit what the first id promised. */
 	Metainfo__CommitSegmentRequest *commit =
 		commit_remote(w, r.segment->segment_id, r.segment->addressed_limits, 5, 20000);
