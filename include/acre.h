@@ -38,8 +38,11 @@ typedef struct AcreConfig {
 	int64_t stall_timeout_ms; /* a transfer that moves nothing for so long fails; 0 = 2 min */
 	uint32_t parallelism;	  /* segments of one upload in flight, 1 to 16; 0 = 1 */
 	uint64_t segment_size;	  /* plain bytes a segment, for tests; 0 = 64 MiB */
-	uint32_t connections_max; /* open connections, 0 = 200 */
+	uint32_t connections_max; /* connections to nodes at a time, 0 = 200 */
 	bool unencrypted_object_keys; /* acre_request_access: path cipher null */
+	/* Bytes a second to and from nodes, redundancy included, of all transfers of the project
+	 * together; each direction has its own; 0 = as fast as it goes. */
+	uint64_t upload_rate_max, download_rate_max;
 } AcreConfig;
 
 UPLINK_API UplinkAccessResult acre_request_access(const AcreConfig *config,
@@ -59,11 +62,29 @@ typedef struct AcreProgress {
 } AcreProgress;
 typedef void AcreProgressFunc(void *arg, const AcreProgress *progress);
 
+/* What a user wants to know although the transfer goes on.  From any of its threads; must not call
+ * back into it. */
+typedef enum AcreNotice {
+	ACRE_NOTICE_RESUMED = 1,      /* an earlier try is continued */
+	ACRE_NOTICE_STARTED_OVER = 2, /* an earlier try cannot be continued, and why */
+	ACRE_NOTICE_NO_RESUME = 3,    /* the transfer could not be continued after a kill, and why */
+	ACRE_NOTICE_WRONG_DATA = 4,   /* a node sent wrong data: which; the transfer goes on */
+} AcreNotice;
+typedef void AcreNoticeFunc(void *arg, AcreNotice notice, const char *text);
+
 typedef struct AcreTransferOptions {
 	AcreCancel *cancel;	    /* in place of the project's; borrowed, outlives the transfer */
 	AcreProgressFunc *progress; /* NULL = none */
 	void *progress_arg;
 	uint32_t parallelism; /* 0 = the project's */
+	AcreNoticeFunc *notice; /* NULL = none */
+	void *notice_arg;
+	/* For transfers that resume (below): where their state is kept; NULL = they do not.  Copied. */
+	uplink_const_char *resume_file;
+	/* What must be as it was for an earlier try to count: of an upload the source's size and
+	 * times, say.  At most ACRE_RESUME_SOURCE_MAX bytes; copied. */
+	const void *resume_source;
+	size_t resume_source_length;
 } AcreTransferOptions;
 
 UPLINK_API UplinkUploadResult acre_upload_object(UplinkProject *project,
@@ -79,6 +100,41 @@ UPLINK_API UplinkDownloadResult acre_download_object(UplinkProject *project,
 						     uplink_const_char *object_key,
 						     const UplinkDownloadOptions *options,
 						     const AcreTransferOptions *transfer);
+
+/* ---- transfers that resume ----
+ *
+ * A transfer with a resume_file can be continued by a later one of the same object with the same
+ * file, grant and resume_source, in whatever way the first one ended.  The file is encrypted under
+ * a key of the grant and locked while in use.  What cannot be continued starts over, with a notice.
+ *
+ * Uploads (not of parts): segments that were stored stay stored, under the keys they have; the
+ * first byte to write is that at acre_upload_resumed.  Whatever is read again is encrypted under
+ * fresh keys.  A failed upload that has stored segments is not aborted, unless it is aborted
+ * explicitly; once it is committed the file is gone.  If ACRE_ERROR_RESUME_REFUSED is the outcome
+ * the satellite does not know the earlier try any more: the file is gone, begin again.
+ *
+ * Downloads (of whole objects): the caller says with acre_download_checkpoint how much is safe.
+ */
+enum { ACRE_RESUME_SOURCE_MAX = 256, ACRE_RESUME_GUARD_MAX = 64 };
+#define ACRE_ERROR_RESUME_REFUSED 0x7001
+
+/* Bytes that an earlier try has stored; 0 = none. */
+UPLINK_API uint64_t acre_upload_resumed(UplinkUpload *upload);
+
+typedef struct AcreResumed {
+	uint64_t offset; /* the first byte that is read is this one of the object; 0 = from the start */
+	/* As given to the checkpoint; lives as long as the download. */
+	const void *guard;
+	size_t guard_length;
+} AcreResumed;
+UPLINK_API AcreResumed acre_download_resumed(UplinkDownload *download);
+/* The bytes before `offset` are stored and will be there after a kill.  guard: anything by which the
+ * caller will know them again (a hash), at most ACRE_RESUME_GUARD_MAX bytes.  May run beside
+ * reads, but not beside another checkpoint. */
+UPLINK_API UplinkError *acre_download_checkpoint(UplinkDownload *download, uint64_t offset,
+						 const void *guard, size_t guard_length);
+/* The object is where it shall be: the state is removed. */
+UPLINK_API UplinkError *acre_download_done(UplinkDownload *download);
 
 /* ---- listings ---- */
 

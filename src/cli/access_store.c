@@ -14,7 +14,7 @@ static void json_auto(json_t **j)
 	json_decref(*j);
 }
 
-static enum err config_dir(struct cli *cli, const char **ret)
+enum err cli_config_dir(struct cli *cli, const char **ret)
 {
 	const char *dir = cli->o.config_dir;
 
@@ -43,7 +43,7 @@ static enum err load(struct cli *cli, json_t **ret)
 	const char *dir;
 	json_error_t problem;
 
-	TRY_PLAIN(config_dir(cli, &dir));
+	TRY_PLAIN(cli_config_dir(cli, &dir));
 	const char *path = os_path_join(&cli->call, dir, "access.json");
 	enum err e = os_file_read_all(&cli->call, path, &text);
 	if (e == ERR_NOT_FOUND) {
@@ -68,7 +68,7 @@ static enum err save(struct cli *cli, json_t *root)
 {
 	const char *dir;
 
-	TRY_PLAIN(config_dir(cli, &dir));
+	TRY_PLAIN(cli_config_dir(cli, &dir));
 	TRY_PLAIN(os_dir_make(&cli->call, dir, true));
 	char *text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
 	if (!text)

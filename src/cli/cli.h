@@ -21,6 +21,9 @@ struct cli_options {
 	/* transfers */
 	bool recursive, progress, dry_run, force, pending;
 	uint64_t parallelism, transfers, segment_size;
+	enum param_choice resume;
+	bool no_resume;
+	uint64_t limit_rate, connections;
 	const char *range, *expires, *metadata, *temp_dir;
 	/* listing */
 	bool expanded, utc;
@@ -75,6 +78,8 @@ enum err cli_error(struct cli *cli, UplinkError *error) MUST_USE;
 enum err cli_access(struct cli *cli, UplinkAccess **ret) MUST_USE;
 enum err cli_project(struct cli *cli, UplinkProject **ret) MUST_USE;
 AcreConfig cli_config(const struct cli *cli);
+/* Where stored accesses and the state of uploads are. */
+enum err cli_config_dir(struct cli *cli, const char **ret) MUST_USE;
 
 /* Standard output: append to cli->out, then flush. */
 enum err cli_flush(struct cli *cli) MUST_USE;

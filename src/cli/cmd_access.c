@@ -77,6 +77,9 @@ AcreConfig cli_config(const struct cli *cli)
 		.cancel = cli->cancel,
 		.parallelism = (uint32_t)cli->o.parallelism,
 		.segment_size = cli->o.segment_size,
+		.connections_max = (uint32_t)cli->o.connections,
+		.upload_rate_max = cli->o.limit_rate,
+		.download_rate_max = cli->o.limit_rate,
 		.unencrypted_object_keys = cli->o.unencrypted_object_keys,
 	};
 }

@@ -4,6 +4,7 @@
  * does not stop the others; the worst outcome is the command's.
  */
 #include "cli/cmd_object_internal.h"
+#include "cli/cp_file.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "os/pool.h"
 #include "os/process.h"
 
-enum { DEPTH_MAX = 64, FILES_MAX = 10000000, BLOCK_BYTES = 256 << 10 };
+enum { DEPTH_MAX = 64, FILES_MAX = 10000000 };
 
 struct copy {
 	struct copy *next;
@@ -26,14 +27,10 @@ struct copy {
 
 struct copying {
 	struct cli *cli;
-	UplinkProject *project;
+	struct cp cp;
 	struct copy *first, **last;
 	size_t count;
 	uint64_t bytes;
-	struct progress *progress;
-	UplinkUploadOptions upload;
-	UplinkDownloadOptions download;
-	UplinkCustomMetadata metadata;
 	/* Running: */
 	struct os_mutex lock; /* protects what follows, and the cli's output */
 	struct copy *todo;
@@ -119,14 +116,16 @@ static enum err parse_metadata(struct cli *cli, const char *text, UplinkCustomMe
 
 static enum err parse_options(struct cli *cli, struct copying *c)
 {
-	c->download = (UplinkDownloadOptions){ .offset = 0, .length = -1 };
+	c->cp.download = (UplinkDownloadOptions){ .offset = 0, .length = -1 };
+	c->cp.whole = !cli->o.range;
+	c->cp.expires_text = cli->o.expires;
 	if (cli->o.range)
-		TRY_PLAIN(parse_range(cli, cli->o.range, &c->download));
+		TRY_PLAIN(parse_range(cli, cli->o.range, &c->cp.download));
 	if (cli->o.metadata)
-		TRY_PLAIN(parse_metadata(cli, cli->o.metadata, &c->metadata));
+		TRY_PLAIN(parse_metadata(cli, cli->o.metadata, &c->cp.metadata));
 	if (cli->o.expires) {
-		TRY_PLAIN(cli_parse_time(cli, "expires", cli->o.expires, &c->upload.expires));
-		if (c->upload.expires && c->upload.expires <= os_clock_unix_ns() / NS_PER_SEC)
+		TRY_PLAIN(cli_parse_time(cli, "expires", cli->o.expires, &c->cp.upload.expires));
+		if (c->cp.upload.expires && c->cp.upload.expires <= os_clock_unix_ns() / NS_PER_SEC)
 			return call_fail(&cli->call, ERR_CONFIG, "expires: \"%s\" is past",
 					 cli->o.expires);
 	}
@@ -314,7 +313,7 @@ static enum err add_source(struct copying *c, const char *text, bool many,
 		if (to->kind == LOCATION_STD)
 			return call_fail(&cli->call, ERR_CONFIG,
 					 "many objects do not fit into standard output");
-		return cli_each_object(cli, c->project, &from, add_listed, &l);
+		return cli_each_object(cli, c->cp.project, &from, add_listed, &l);
 	} else if (from.kind == LOCATION_REMOTE && !from.key[0]) {
 		return call_fail(&cli->call, ERR_CONFIG, "%s is a bucket (give -r for all in it)",
 				 text);
@@ -325,144 +324,14 @@ static enum err add_source(struct copying *c, const char *text, bool many,
 
 /* ---- one copy ---- */
 
-/* Progress that the library reports as totals becomes steps of the common bar. */
-struct step {
-	struct progress *progress;
-	uint64_t seen;
-};
-
-static void on_progress(void *arg, const AcreProgress *p)
-{
-	struct step *s = arg;
-
-	progress_add(s->progress, (int64_t)(p->bytes_done - s->seen));
-	s->seen = p->bytes_done;
-}
-
-static enum err pump_up(struct cli *own, struct os_file *in, UplinkUpload *up, uint8_t *block)
-{
-	for (;;) {
-		size_t n;
-		TRY_PLAIN(os_file_read(&own->call, in, block, BLOCK_BYTES, &n));
-		if (n == 0)
-			return OK;
-		UplinkWriteResult w = uplink_upload_write(up, block, n);
-		TRY_PLAIN(cli_error(own, w.error));
-	}
-}
-
-static enum err upload(struct copying *c, struct cli *own, const struct copy *copy, uint8_t *block)
-{
-	struct step step = { c->progress, 0 };
-	AcreTransferOptions t = { .progress = on_progress, .progress_arg = &step };
-	struct os_file *in = os_stdin();
-
-	if (copy->from.kind == LOCATION_LOCAL)
-		TRY_PLAIN(os_file_open(&own->call, copy->from.path, OS_FILE_READ, &in));
-	UplinkUploadResult r = acre_upload_object(c->project, copy->to.bucket, copy->to.key,
-						  &c->upload, &t);
-	enum err e = cli_error(own, r.error);
-	if (!e) {
-		e = pump_up(own, in, r.upload, block);
-		if (!e && c->metadata.count)
-			e = cli_error(own,
-				      uplink_upload_set_custom_metadata(r.upload, c->metadata));
-		if (!e)
-			e = cli_error(own, uplink_upload_commit(r.upload));
-		else
-			uplink_free_error(uplink_upload_abort(r.upload));
-		uplink_free_upload_result((UplinkUploadResult){ .upload = r.upload });
-	}
-	if (in != os_stdin())
-		os_file_close(in);
-	return e;
-}
-
-static enum err pump_down(struct cli *own, UplinkDownload *down, struct os_file *out,
-			  uint8_t *block)
-{
-	for (;;) {
-		UplinkReadResult r = uplink_download_read(down, block, BLOCK_BYTES);
-		if (r.bytes_read)
-			TRY_PLAIN(os_file_write(&own->call, out, BYTES(block, r.bytes_read)));
-		if (r.error && r.error->code == EOF) {
-			uplink_free_error(r.error);
-			return OK;
-		}
-		TRY_PLAIN(cli_error(own, r.error));
-	}
-}
-
-/* A file appears under its name when it is whole, not before. */
-static enum err finish_file(struct cli *own, struct os_file *out, const char *partial,
-			    const char *path)
-{
-	TRY_PLAIN(os_file_sync(&own->call, out));
-	return os_rename(&own->call, partial, path);
-}
-
-static enum err open_target(struct cli *own, const struct copy *copy, struct os_file **ret,
-			    const char **ret_partial)
-{
-	struct os_stat st;
-	const char *path = copy->to.path;
-	bool exists = os_stat(&own->call, path, &st) == OK;
-
-	call_clear_error(&own->call);
-	*ret_partial = NULL;
-	if (exists && !st.is_regular) /* a device or a pipe is written as it is */
-		return os_file_open(&own->call, path, OS_FILE_WRITE, ret);
-	TRY_PLAIN(os_dir_make(&own->call, os_path_dir(&own->call, path), true));
-	*ret_partial = arena_printf(&own->call.scratch, "%s.acre-partial", path);
-	if (!*ret_partial)
-		return call_fail(&own->call, ERR_NO_MEMORY, "out of memory");
-	return os_file_open(&own->call, *ret_partial,
-			    OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_TRUNCATE, ret);
-}
-
-static enum err download(struct copying *c, struct cli *own, const struct copy *copy,
-			 uint8_t *block)
-{
-	struct step step = { c->progress, 0 };
-	AcreTransferOptions t = { .progress = on_progress, .progress_arg = &step };
-	struct os_file *out = os_stdout();
-	const char *partial = NULL;
-
-	UplinkDownloadResult r = acre_download_object(c->project, copy->from.bucket, copy->from.key,
-						      &c->download, &t);
-	enum err e = cli_error(own, r.error);
-	if (!e && copy->to.kind == LOCATION_LOCAL)
-		e = open_target(own, copy, &out, &partial);
-	if (!e) {
-		e = pump_down(own, r.download, out, block);
-		if (!e && partial)
-			e = finish_file(own, out, partial, copy->to.path);
-	}
-	if (out != os_stdout() && out)
-		os_file_close(out);
-	if (e && partial) {
-		struct call clean;
-		call_init(&clean);
-		if (os_unlink(&clean, partial))
-			call_clear_error(&clean);
-		call_fini(&clean);
-	}
-	if (r.download) {
-		enum err closed = cli_error(own, uplink_close_download(r.download));
-		e = e ? e : closed;
-		uplink_free_download_result((UplinkDownloadResult){ .download = r.download });
-	}
-	return e;
-}
-
 static enum err copy_remote(struct copying *c, struct cli *own, const struct copy *copy)
 {
-	UplinkObjectResult r = uplink_copy_object(c->project, copy->from.bucket, copy->from.key,
+	UplinkObjectResult r = uplink_copy_object(c->cp.project, copy->from.bucket, copy->from.key,
 						  copy->to.bucket, copy->to.key, NULL);
 
 	uplink_free_object(r.object);
 	TRY_PLAIN(cli_error(own, r.error));
-	progress_add(c->progress, (int64_t)copy->size);
+	progress_add(c->cp.progress, (int64_t)copy->size);
 	return OK;
 }
 
@@ -471,13 +340,13 @@ static enum err copy_one(struct copying *c, struct cli *own, const struct copy *
 {
 	const char *name = copy->from.kind == LOCATION_REMOTE ? copy->from.key : copy->from.path;
 
-	progress_name(c->progress,
+	progress_name(c->cp.progress,
 		      copy->from.kind == LOCATION_STD ? "standard input" : location_base(name));
 	if (copy->from.kind == LOCATION_REMOTE && copy->to.kind == LOCATION_REMOTE)
 		return copy_remote(c, own, copy);
 	if (copy->to.kind == LOCATION_REMOTE)
-		return upload(c, own, copy, block);
-	return download(c, own, copy, block);
+		return cp_upload(own, &c->cp, &copy->from, &copy->to, block);
+	return cp_download(own, &c->cp, &copy->from, &copy->to, block);
 }
 
 static void run_copies(void *arg)
@@ -485,7 +354,7 @@ static void run_copies(void *arg)
 	struct copying *c = arg;
 	/* A cli of its own, for the call and its error text; options are shared and constant. */
 	struct cli own = { .o = c->cli->o, .cancel = c->cli->cancel, .out = BUF_INIT(0) };
-	uint8_t *block = malloc(BLOCK_BYTES);
+	uint8_t *block = malloc(CP_BLOCK_BYTES);
 
 	for (;;) {
 		os_mutex_lock(&c->lock);
@@ -542,7 +411,7 @@ static enum err run_all(struct copying *c, const char *title)
 		return OK;
 	}
 	c->todo = c->first;
-	c->progress = progress_new(cli, title, c->bytes);
+	c->cp.progress = progress_new(cli, title, c->bytes);
 	if (workers <= 1) {
 		run_copies(c);
 	} else {
@@ -555,7 +424,7 @@ static enum err run_all(struct copying *c, const char *title)
 		if (e && !c->done && !c->failed)
 			return e;
 	}
-	progress_end(c->progress, !c->failed);
+	progress_end(c->cp.progress, !c->failed);
 	if (!c->failed)
 		return OK;
 	if (c->count > 1)
@@ -583,7 +452,8 @@ enum err cmd_cp(struct cli *cli)
 					 "here, use cp");
 	}
 	TRY_PLAIN(cli_project(cli, &project));
-	c.project = project;
+	c.cp.project = project;
+	TRY_PLAIN(cp_resume_init(cli, &c.cp));
 	for (size_t i = 0; i < sources; i++)
 		TRY_PLAIN(add_source(&c, cli->args[i], sources > 1, &to));
 	if (to.kind == LOCATION_STD)
@@ -606,6 +476,6 @@ enum err cmd_cat(struct cli *cli)
 		TRY_PLAIN(add_copy(&c, from, to, 0));
 	}
 	TRY_PLAIN(cli_project(cli, &project));
-	c.project = project;
+	c.cp.project = project;
 	return run_all(&c, "cat");
 }

@@ -485,6 +485,15 @@ static enum err cmd_mv(struct cli *cli)
 		  .min = 1,                                                                        \
 		  .max = 16,                                                                       \
 		  .doc = "segments of one file under way at a time" },                             \
+		OPTION("limit-rate", limit_rate, 0, PARAM_SIZE, NULL,                              \
+		       "bytes a second to and from nodes, redundancy included (0 = no limit)"),    \
+		{ .name = "connections",                                                           \
+		  .type = PARAM_U64,                                                               \
+		  .offset = offsetof(struct cli_options, connections),                             \
+		  .default_text = "200",                                                           \
+		  .min = 1,                                                                        \
+		  .max = 4096,                                                                     \
+		  .doc = "connections to nodes at a time (fewer for a small router)" },            \
 		OPTION("segment-size", segment_size, 0, PARAM_SIZE, NULL,                          \
 		       "cut uploads into segments of this size (for tests; 0 = 64MiB)"),           \
 		OPTION("temp-dir", temp_dir, 0, PARAM_STR, NULL,                                   \
@@ -522,6 +531,10 @@ static const struct param params_cp[] = {
 	  .min = 1,
 	  .max = 64,
 	  .doc = "files under way at a time" },
+	OPTION("resume", resume, 0, PARAM_CHOICE, NULL,
+	       "continue an interrupted transfer, and let this one be continued (else above "
+	       "64MiB)"),
+	OPTION("no-resume", no_resume, 0, PARAM_BOOL, NULL, "begin anew, keep nothing"),
 	OPTION("range", range, 0, PARAM_STR, NULL,
 	       "part of an object: bytes=0-99, bytes=100-, bytes=-50"),
 	OPTION("expires", expires, 0, PARAM_STR, NULL, "the object ends then: +24h, a date"),

@@ -106,6 +106,45 @@ UplinkObjectResult uplink_download_info(UplinkDownload *download)
 	return r;
 }
 
+AcreResumed acre_download_resumed(UplinkDownload *download)
+{
+	UplinkError *error = NULL;
+	struct download_handle *d AUTO(capi_put) = capi_use(download, HANDLE_DOWNLOAD, "download",
+							    &error);
+
+	if (!d) {
+		uplink_free_error(error);
+		return (AcreResumed){ 0 };
+	}
+	struct download_resumed r = download_resumed(d->download);
+	return (AcreResumed){ r.offset, r.guard.data, r.guard.len };
+}
+
+UplinkError *acre_download_checkpoint(UplinkDownload *download, uint64_t offset, const void *guard,
+				      size_t guard_length)
+{
+	UplinkError *error = NULL;
+	struct call call AUTO_CALL = CALL_INIT;
+	struct download_handle *d AUTO(capi_put) = capi_use(download, HANDLE_DOWNLOAD, "download",
+							    &error);
+
+	if (!d || (guard_length && !capi_given(&error, "guard", guard, NULL)))
+		return error;
+	return outcome_error(
+		&call, download_checkpoint(&call, d->download, offset, BYTES(guard, guard_length)));
+}
+
+UplinkError *acre_download_done(UplinkDownload *download)
+{
+	UplinkError *error = NULL;
+	struct download_handle *d AUTO(capi_put) = capi_use(download, HANDLE_DOWNLOAD, "download",
+							    &error);
+
+	if (d)
+		download_done(d->download);
+	return error;
+}
+
 void uplink_free_read_result(UplinkReadResult result)
 {
 	uplink_free_error(result.error);

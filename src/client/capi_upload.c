@@ -123,6 +123,15 @@ UplinkError *uplink_upload_abort(UplinkUpload *upload)
 	return end_call(upload, HANDLE_UPLOAD, "upload", upload_abort);
 }
 
+uint64_t acre_upload_resumed(UplinkUpload *upload)
+{
+	UplinkError *error = NULL;
+	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_UPLOAD, "upload", &error);
+
+	uplink_free_error(error);
+	return u ? upload_resumed(u->upload) : 0;
+}
+
 UplinkObjectResult uplink_upload_info(UplinkUpload *upload)
 {
 	UplinkObjectResult r = { NULL, NULL };

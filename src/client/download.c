@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "client/download_resume.h"
 #include "client/metainfo.h"
 #include "client/progress.h"
 #include "client/segment_get.h"
@@ -47,6 +48,7 @@ struct download {
 	size_t at;		/* extent of the position */
 	uint64_t position, end; /* plain, of the object */
 	struct progress progress;
+	struct download_resume *resume; /* NULL = it does not */
 
 	struct segment current, ahead;
 	size_t ahead_failed; /* extent that could not be begun ahead; 0 = none */
@@ -253,7 +255,6 @@ static enum err start(struct call *call, struct download *d, int64_t offset, int
 	const Metainfo__DownloadObjectResponse *answer = NULL;
 	struct project *p = d->child.project;
 
-	TRY_PLAIN(object_content_key(call, p, d->bucket, d->key, &d->object_key));
 	TRY_PLAIN(ask_object(call, d, offset, length, &answer));
 	TRY_PLAIN(object_from_answer(call, p, &d->arena, d->bucket, d->key, answer->object,
 				     &d->object));
@@ -266,28 +267,80 @@ static enum err start(struct call *call, struct download *d, int64_t offset, int
 	return OK;
 }
 
+/* From where an earlier try was, if the object is still that one, else from the beginning. */
+static enum err start_resumed(struct call *call, struct download *d,
+			      const AcreTransferOptions *transfer)
+{
+	TRY_PLAIN(
+		download_resume_open(call, d->child.project, &d->object_key, transfer, &d->resume));
+	if (!d->resume)
+		return start(call, d, 0, -1);
+	enum err e = start(call, d, (int64_t)d->resume->offset, -1);
+	/* A range behind the end of what is now a shorter object. */
+	if (d->resume->offset && (e == ERR_OUT_OF_RANGE || e == ERR_INVALID)) {
+		download_resume_start_over(d->resume, "the object has changed since");
+		call_clear_error(call);
+	} else {
+		TRY_PLAIN(e);
+		if (download_resume_check(d->resume, d->object))
+			return OK;
+	}
+	d->current.answer = NULL;
+	arena_reset(&d->current.arena);
+	TRY_PLAIN(start(call, d, 0, -1));
+	(void)download_resume_check(d->resume, d->object);
+	return OK;
+}
+
 enum err download_new(struct call *call, struct project *p, struct bytes bucket, struct bytes key,
 		      int64_t offset, int64_t length, const AcreTransferOptions *transfer,
 		      struct download **ret)
 {
 	struct download *d AUTO(download_auto) = calloc(1, sizeof(*d));
+	bool resumable = transfer && transfer->resume_file;
 
 	TRY_PLAIN(check_key(call, bucket, key));
 	if (!d)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	if (resumable && (offset || length >= 0))
+		return call_fail(call, ERR_INVALID, "only downloads of whole objects resume");
 	d->bucket = arena_bytes(&d->arena, bucket);
 	d->key = arena_bytes(&d->arena, key);
 	if (!d->bucket.data || !d->key.data)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	TRY_PLAIN(object_content_key(call, p, bucket, key, &d->object_key));
 	TRY_PLAIN(project_adopt(call, p, transfer ? transfer->cancel : NULL, &d->child));
 	struct os_cancel *cancel = call->cancel;
 	call->cancel = &d->child.cancel;
-	enum err e = start(call, d, offset, length);
+	enum err e = resumable ? start_resumed(call, d, transfer) : start(call, d, offset, length);
 	call->cancel = cancel;
 	TRY_PLAIN(e);
-	progress_init(&d->progress, transfer, (int64_t)(d->end - d->position));
+	uint64_t done = download_resumed(d).offset;
+	progress_init(&d->progress, transfer, (int64_t)(d->end - d->position + done));
+	d->progress.done = done;
 	*ret = take(&d);
 	return OK;
+}
+
+struct download_resumed download_resumed(const struct download *d)
+{
+	if (!d->resume)
+		return (struct download_resumed){ 0 };
+	return (struct download_resumed){ d->resume->offset, d->resume->guard };
+}
+
+enum err download_checkpoint(struct call *call, struct download *d, uint64_t offset,
+			     struct bytes guard)
+{
+	if (!d->resume)
+		return call_fail(call, ERR_PRECONDITION, "the download has no resume file");
+	return download_resume_checkpoint(call, d->resume, offset, guard);
+}
+
+void download_done(struct download *d)
+{
+	if (d->resume)
+		download_resume_done(d->resume);
 }
 
 void download_call(struct download *d, struct call *call)
@@ -490,6 +543,7 @@ void download_free(struct download *d)
 	if (!d)
 		return;
 	download_stop(d);
+	download_resume_close(d->resume);
 	secret_key_wipe(&d->object_key);
 	if (d->child.project)
 		project_disown(&d->child);

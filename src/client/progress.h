@@ -1,9 +1,10 @@
 /* Tells the caller of the library how far a transfer is, from any thread, one at a time, never
- * waiting. */
+ * waiting; and notices, from whichever thread finds out. */
 #ifndef ACRE_CLIENT_PROGRESS_H
 #define ACRE_CLIENT_PROGRESS_H
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #define UPLINK_DISABLE_NAMESPACE_COMPAT
 #include "acre.h"
@@ -40,5 +41,21 @@ static inline void progress_tell(struct progress *p)
 		p->busy = false;
 	}
 }
+
+/* Who wants to know what the user should. */
+struct notices {
+	AcreNoticeFunc *func; /* NULL = nobody */
+	void *arg;
+};
+
+enum { NOTICE_TEXT_MAX = 768 };
+
+#define notice_tell(n, kind, ...)                                                                  \
+	do {                                                                                       \
+		char notice_text_[NOTICE_TEXT_MAX];                                                \
+		snprintf(notice_text_, sizeof(notice_text_), __VA_ARGS__);                         \
+		if ((n)->func)                                                                     \
+			(n)->func((n)->arg, kind, notice_text_);                                   \
+	} while (0)
 
 #endif

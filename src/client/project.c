@@ -50,7 +50,11 @@ static enum err satellite_fill(struct call *call, const AcreConfig *config, cons
 			       const struct macaroon *api_key, struct satellite *s)
 {
 	struct buf binary AUTO_SECRET_BUF = BUF_INIT(API_KEY_MAX);
-	struct fanout_limits limits = { .connections_max = config->connections_max };
+	struct fanout_limits limits = {
+		.connections_max = config->connections_max,
+		.upload_rate = config->upload_rate_max,
+		.download_rate = config->download_rate_max,
+	};
 
 	if (config->uplink.dial_timeout_milliseconds > 0)
 		limits.dial_ns_max = config->uplink.dial_timeout_milliseconds * NS_PER_MS;

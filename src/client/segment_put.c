@@ -97,7 +97,8 @@ static enum err begin_segment(struct call *call, struct put *p)
 	item.segment_begin = &begin;
 	items[n++] = &item;
 	enum err e = upload_flush(call, u, false, items, n, &p->arena, &answers);
-	TRY_PLAIN(outcome_of_satellite(call, e, u->bucket, u->key));
+	e = outcome_of_satellite(call, e, u->bucket, u->key);
+	TRY_PLAIN(upload_resume_failed(call, u, e));
 	if (mine) {
 		stream_id = proto_bytes(answers[0]->object_begin->stream_id);
 		if (!stream_id.len)
@@ -113,6 +114,8 @@ static enum err begin_segment(struct call *call, struct put *p)
 	}
 	TRY_PLAIN(check_begun(call, p, answers[n - 1]->segment_begin));
 	end_begin(u, stream_id);
+	if (mine)
+		upload_resume_begun(u);
 	return OK;
 }
 
@@ -265,6 +268,17 @@ static enum err send_segment(struct call *call, struct put *p)
 
 /* ---- the thread ---- */
 
+/* What could be continued later must not wait for the next question to the satellite. */
+static enum err commit_now(struct call *call, struct upload *u)
+{
+	struct arena a AUTO(arena_free) = { 0 };
+	Metainfo__BatchResponseItem **answers;
+
+	enum err e = upload_flush(call, u, true, NULL, 0, &a, &answers);
+	e = outcome_of_satellite(call, e, u->bucket, u->key);
+	return upload_resume_failed(call, u, e);
+}
+
 static enum err put_segment(struct call *call, struct put *p)
 {
 	struct upload *u = p->upload;
@@ -275,7 +289,8 @@ static enum err put_segment(struct call *call, struct put *p)
 	TRY_PLAIN(
 		segment_source_init(call, &p->source, p->s->pipe, p->sealer, CONTENT_BLOCK_BYTES));
 	TRY_PLAIN(begin_segment(call, p));
-	return send_segment(call, p);
+	TRY_PLAIN(send_segment(call, p));
+	return u->resume ? commit_now(call, u) : OK;
 }
 
 static void put_fini(struct put *p)

@@ -40,6 +40,17 @@ static enum err fill_names(struct call *call, struct project *p, struct upload *
 	return u->stream_id.data ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
 }
 
+/* What an earlier try has stored counts as written. */
+static void skip_resumed(struct upload *u)
+{
+	u->size = upload_resume_offset(u);
+	if (!u->size)
+		return;
+	u->split.segments = u->started = (uint32_t)(u->size / u->split.segment_size);
+	u->last_segment_size = (uint32_t)u->split.segment_size;
+	u->progress.done = u->size;
+}
+
 enum err upload_new(struct call *call, struct project *p, struct bytes bucket, struct bytes key,
 		    const struct upload_options *options, struct upload **ret)
 {
@@ -56,9 +67,20 @@ enum err upload_new(struct call *call, struct project *p, struct bytes bucket, s
 				 : p->parallelism;
 	progress_init(&u->progress, t, -1);
 	TRY_PLAIN(project_adopt(call, p, t ? t->cancel : NULL, &u->child));
+	struct os_cancel *cancel = call->cancel;
+	call->cancel = &u->child.cancel;
+	enum err e = upload_resume_open(call, u, t, &u->resume);
+	call->cancel = cancel;
+	TRY_PLAIN(e);
+	skip_resumed(u);
 	u->aborted = false;
 	*ret = take(&u);
 	return OK;
+}
+
+uint64_t upload_resumed(const struct upload *u)
+{
+	return upload_resume_offset(u);
 }
 
 void upload_call(struct upload *u, struct call *call)
@@ -330,6 +352,8 @@ enum err upload_flush(struct call *call, struct upload *u, bool all,
 	if (n)
 		TRY_PLAIN(metainfo_send_batch(call, &u->child.project->satellite, batch, n,
 					      METAINFO_ONCE, a, &answers));
+	for (struct pending_commit *c = taken; c; c = c->next)
+		upload_resume_committed(u, c->index);
 	*ret_answers = answers + (n - count);
 	return OK;
 }
@@ -478,7 +502,8 @@ static enum err commit_rest(struct call *call, struct upload *u)
 				 "upload ID invalid: there is no such pending upload of "
 				 "\"%.*s\"",
 				 (int)u->key.len, (const char *)u->key.data);
-	TRY_PLAIN(outcome_of_satellite(call, e, u->bucket, u->key));
+	e = outcome_of_satellite(call, e, u->bucket, u->key);
+	TRY_PLAIN(upload_resume_failed(call, u, e));
 	if (u->is_part)
 		u->created_ns = os_clock_unix_ns();
 	else
@@ -509,12 +534,15 @@ static void join_segments(struct upload *u)
 		os_cond_wait_forever(&u->changed, &u->lock);
 }
 
-/* Ends all that runs and lets the satellite forget the pending object, if it can be told soon. */
-static enum err give_up(struct upload *u, struct call *call)
+/* Ends all that runs and lets the satellite forget the pending object, if it can be told soon and
+ * no later try shall find it. */
+static enum err give_up(struct upload *u, struct call *call, bool for_good)
 {
 	os_cancel_set(&u->child.cancel);
 	join_segments(u);
-	if (u->is_part || !u->stream_id.len)
+	bool keep = !for_good && upload_resume_keep(u);
+	upload_resume_close(take(&u->resume), keep);
+	if (keep || u->is_part || !u->stream_id.len)
 		return OK;
 	os_call_limit(call, CLEANUP_MS * NS_PER_MS);
 	return multipart_abort(call, u->child.project, u->bucket, u->key, u->stream_id);
@@ -529,12 +557,13 @@ enum err upload_commit(struct call *call, struct upload *u)
 		u->progress.total = (int64_t)u->size;
 		u->progress.done = u->size;
 		progress_tell(&u->progress);
+		upload_resume_close(take(&u->resume), false);
 		return OK;
 	}
 	struct call cleanup AUTO_CALL = CALL_INIT;
 	call_init(&cleanup);
 	/* The failure that is told is the one that came first. */
-	if (give_up(u, &cleanup))
+	if (give_up(u, &cleanup, false))
 		call_clear_error(&cleanup);
 	return e;
 }
@@ -546,7 +575,7 @@ enum err upload_abort(struct call *call, struct upload *u)
 	TRY_PLAIN(done_already(call, u));
 	u->aborted = true;
 	call_init(&cleanup);
-	enum err e = give_up(u, &cleanup);
+	enum err e = give_up(u, &cleanup, true);
 	if (e == ERR_NOT_FOUND)
 		return OK;
 	call_copy_error(call, &cleanup);
@@ -595,8 +624,9 @@ void upload_free(struct upload *u)
 	if (!u)
 		return;
 	call_init(&cleanup);
-	if (!u->committed && !u->aborted && give_up(u, &cleanup))
-		call_clear_error(&cleanup); /* the satellite forgets it by itself after a day */
+	if (!u->committed && !u->aborted && give_up(u, &cleanup, false))
+		call_clear_error(&cleanup);   /* the satellite forgets it by itself after a day */
+	upload_resume_close(u->resume, true); /* there only if it was never begun */
 	free_pending(u->pending);
 	secret_key_wipe(&u->object_key);
 	secret_wipe(u->head, sizeof(u->head));

@@ -14,7 +14,7 @@ struct upload_options {
 	uint32_t part_number;
 };
 
-/* Nothing is asked yet. */
+/* Nothing is asked yet, unless it continues an earlier try (transfer->resume_file). */
 enum err upload_new(struct call *call, struct project *p, struct bytes bucket, struct bytes key,
 		    const struct upload_options *options, struct upload **ret) MUST_USE;
 /* Readies a call for an operation on it. */
@@ -29,10 +29,12 @@ enum err upload_set_metadata(struct call *call, struct upload *u, const struct m
 			     size_t count) MUST_USE;
 /* Once. */
 enum err upload_set_etag(struct call *call, struct upload *u, struct bytes etag) MUST_USE;
+/* Bytes of an earlier try: the next one to write. */
+uint64_t upload_resumed(const struct upload *u);
 /* Copied into `a`. */
 enum err upload_info(struct call *call, struct upload *u, struct arena *a,
 		     struct object *ret) MUST_USE;
-/* Aborts it if it is neither committed nor aborted. */
+/* Aborts it if it is neither committed nor aborted, nor can be resumed. */
 void upload_free(struct upload *u);
 
 /* Multipart uploads as a whole. */

@@ -7,6 +7,7 @@
 #include "client/progress.h"
 #include "client/splitter.h"
 #include "client/upload.h"
+#include "client/upload_resume.h"
 
 /* A committed segment the satellite does not know of yet. */
 struct pending_commit {
@@ -33,6 +34,7 @@ struct upload {
 	bool is_part;
 	unsigned parallelism;
 	struct progress progress;
+	struct upload_resume *resume; /* NULL = it does not */
 
 	/* The writer's. */
 	struct splitter split;

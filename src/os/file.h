@@ -73,6 +73,7 @@ struct os_file *os_stderr(void);
 struct os_stat {
 	uint64_t size;
 	int64_t mtime_unix_ns;
+	int64_t changed_unix_ns; /* content or attributes; nobody can set it back */
 	bool is_dir;
 	bool is_regular;
 };

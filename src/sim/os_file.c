@@ -236,7 +236,11 @@ enum err os_stat(struct call *call, const char *path, struct os_stat *ret)
 	if (at < 0)
 		return absent(call, "stat", path);
 	const struct inode *i = names[at].inode;
-	*ret = (struct os_stat){ i->len, i->mtime_ns, i->is_dir, !i->is_dir };
+	*ret = (struct os_stat){ .size = i->len,
+				 .mtime_unix_ns = i->mtime_ns,
+				 .changed_unix_ns = i->mtime_ns,
+				 .is_dir = i->is_dir,
+				 .is_regular = !i->is_dir };
 	return OK;
 }
 

@@ -18,6 +18,7 @@ struct buffer {
 struct fanout {
 	struct rpc_pool *connections;
 	struct os_pool *threads;
+	struct pacer upload, download;
 	struct os_mutex lock; /* guards what follows */
 	struct buffer free_buffers[FANOUT_BUFFERS_MAX];
 	struct os_file *free_files[FANOUT_FILES_MAX];
@@ -39,6 +40,8 @@ enum err fanout_new(struct call *call, const struct net_tls *tls, struct fanout_
 
 	if (!f)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	f->upload.rate = limits.upload_rate;
+	f->download.rate = limits.download_rate;
 	TRY_PLAIN(rpc_pool_new(call, tls, pool, &f->connections));
 	/* A queue as long as the pool is wide: work above the cap is refused, not forgotten. */
 	TRY_PLAIN(os_pool_new(call, "piece", threads, threads, &f->threads));
@@ -57,6 +60,8 @@ void fanout_free(struct fanout *f)
 		free(f->free_buffers[i].data);
 	for (size_t i = 0; i < FANOUT_FILES_MAX; i++)
 		os_file_close(f->free_files[i]);
+	pacer_fini(&f->upload);
+	pacer_fini(&f->download);
 	os_mutex_fini(&f->lock);
 	free(f);
 }
@@ -64,6 +69,16 @@ void fanout_free(struct fanout *f)
 struct rpc_pool *fanout_connections(struct fanout *f)
 {
 	return f->connections;
+}
+
+struct pacer *fanout_upload_pacer(struct fanout *f)
+{
+	return &f->upload;
+}
+
+struct pacer *fanout_download_pacer(struct fanout *f)
+{
+	return &f->download;
 }
 
 enum err fanout_start(struct call *call, struct fanout *f, void (*fn)(void *arg), void *arg)

@@ -9,6 +9,7 @@
 #include "net/net.h"
 #include "os/file.h"
 #include "rpc/rpc.h"
+#include "transfer/pacer.h"
 
 struct fanout;
 
@@ -23,6 +24,8 @@ struct fanout_limits {
 	unsigned connections_max; /* 0 = FANOUT_CONNECTIONS_DEFAULT; active ones are not closed */
 	unsigned threads_max;	  /* 0 = FANOUT_THREADS_MAX */
 	int64_t dial_ns_max;	  /* 0 = 10 s (transport.md 10) */
+	/* Bytes a second to and from nodes of all transfers together; 0 = no limit. */
+	uint64_t upload_rate, download_rate;
 };
 
 /* tls is borrowed and must live longer. */
@@ -31,6 +34,9 @@ enum err fanout_new(struct call *call, const struct net_tls *tls, struct fanout_
 /* Waits for what was started; NULL is fine. */
 void fanout_free(struct fanout *f);
 struct rpc_pool *fanout_connections(struct fanout *f);
+/* What goes to nodes waits for one, what comes from them for the other. */
+struct pacer *fanout_upload_pacer(struct fanout *f);
+struct pacer *fanout_download_pacer(struct fanout *f);
 /* Runs fn(arg) in a thread of its own.  When it fails fn is never called. */
 enum err fanout_start(struct call *call, struct fanout *f, void (*fn)(void *arg),
 		      void *arg) MUST_USE;

@@ -482,6 +482,8 @@ enum err segment_download_read(struct call *call, struct segment_download *d, st
 		return ERR_EOF;
 	TRY_PLAIN(wait_batch(call, d));
 	size_t len = batch_len(d, d->base);
+	TRY_PLAIN(pacer_wait(call, fanout_download_pacer(d->fanout),
+			     len * (uint64_t)(d->k + extra(d->k))));
 	TRY_PLAIN(d->p.verify ? decode_verified(call, d, len) : decode_first_k(call, d, len));
 	*ret = wanted_part(d, len);
 	d->delivered += ret->len;
@@ -547,6 +549,7 @@ static enum err plan(struct call *call, struct segment_download *d)
 	uint64_t stripes = d->stripe_end - d->stripe_first;
 	size_t pieces = d->p.verify ? d->n : d->k + extra(d->k);
 	size_t slice = MIN(memory / pieces / SLOTS_MIN, (size_t)SLICE_MAX);
+	slice = (size_t)MIN((uint64_t)slice, pacer_step(fanout_download_pacer(d->fanout)) / pieces);
 	uint64_t per = MIN(MAX(slice / d->e, (size_t)1), stripes);
 	d->slice = (size_t)per * d->e;
 	if (d->slice > memory)

@@ -211,6 +211,23 @@ static void encode_one(struct upload *up, unsigned number, uint8_t *in, size_t s
 	}
 }
 
+/* Our own limit is not the node's fault. */
+static enum err wait_turn(struct call *call, struct upload *up, struct piece *p, size_t n)
+{
+	struct pacer *pacer = fanout_upload_pacer(up->fanout);
+
+	if (!pacer->rate)
+		return OK;
+	os_mutex_lock(&up->lock);
+	p->waiting = true;
+	os_mutex_unlock(&up->lock);
+	enum err e = pacer_wait(call, pacer, n);
+	OS_LOCKED(&up->lock);
+	p->waiting = false;
+	p->moved_ns = os_clock_mono_ns();
+	return e;
+}
+
 static enum err send_from_spool(struct call *call, struct upload *up, struct piece *p,
 				struct piece_upload *u)
 {
@@ -230,6 +247,7 @@ static enum err send_from_spool(struct call *call, struct upload *up, struct pie
 		encode_one(up, p->number, in, n, out);
 		at += n;
 		struct bytes data = BYTES(out, n * up->e);
+		TRY_PLAIN(wait_turn(call, up, p, data.len));
 		TRY_PLAIN(piece_upload_write(call, u, &data, 1, ended && at == end, at == end));
 	} while (!ended || at < end);
 	return OK;
@@ -616,6 +634,8 @@ static enum err push_staging(struct upload *up, size_t len, bool last)
 	while (len) {
 		size_t n = MIN(batch, len);
 		TRY_PLAIN(wait_slot(up));
+		TRY_PLAIN(pacer_wait(up->call, fanout_upload_pacer(up->fanout),
+				     n / up->k * (uint64_t)up->n));
 		encode_batch(up, n / stripe);
 		len -= n;
 		publish(up, n / stripe, last && !len);
@@ -686,6 +706,7 @@ static enum err plan(struct upload *up)
 		return call_fail(up->call, ERR_PROTOCOL,
 				 "the satellite's erasure shares are too large");
 	size_t slice = MIN((uint64_t)memory / up->n / (SLOTS_MIN + 1), MIN(SLICE_MAX, piece));
+	slice = (size_t)MIN((uint64_t)slice, pacer_step(fanout_upload_pacer(up->fanout)) / up->n);
 	size_t stripes = MAX(slice / up->e, (size_t)1), stripe = (size_t)up->k * up->e;
 	if (up->p->block_bytes) {
 		size_t unit = 1; /* stripes that are a whole number of blocks */

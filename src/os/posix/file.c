@@ -272,6 +272,7 @@ enum err os_stat(struct call *call, const char *path, struct os_stat *ret)
 	*ret = (struct os_stat){
 		.size = (uint64_t)st.st_size,
 		.mtime_unix_ns = st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec,
+		.changed_unix_ns = st.st_ctim.tv_sec * NS_PER_SEC + st.st_ctim.tv_nsec,
 		.is_dir = S_ISDIR(st.st_mode),
 		.is_regular = S_ISREG(st.st_mode),
 	};
