@@ -67,8 +67,8 @@ typedef void AcreProgressFunc(void *arg, const AcreProgress *progress);
 typedef enum AcreNotice {
 	ACRE_NOTICE_RESUMED = 1,      /* an earlier try is continued */
 	ACRE_NOTICE_STARTED_OVER = 2, /* an earlier try cannot be continued, and why */
-	ACRE_NOTICE_NO_RESUME = 3,    /* the transfer could not be continued after a kill, and why */
-	ACRE_NOTICE_WRONG_DATA = 4,   /* a node sent wrong data: which; the transfer goes on */
+	ACRE_NOTICE_NO_RESUME = 3,  /* the transfer could not be continued after a kill, and why */
+	ACRE_NOTICE_WRONG_DATA = 4, /* a node sent wrong data: which; the transfer goes on */
 } AcreNotice;
 typedef void AcreNoticeFunc(void *arg, AcreNotice notice, const char *text);
 
@@ -76,10 +76,11 @@ typedef struct AcreTransferOptions {
 	AcreCancel *cancel;	    /* in place of the project's; borrowed, outlives the transfer */
 	AcreProgressFunc *progress; /* NULL = none */
 	void *progress_arg;
-	uint32_t parallelism; /* 0 = the project's */
+	uint32_t parallelism;	/* 0 = the project's */
 	AcreNoticeFunc *notice; /* NULL = none */
 	void *notice_arg;
-	/* For transfers that resume (below): where their state is kept; NULL = they do not.  Copied. */
+	/* For transfers that resume (below): where their state is kept; NULL = they do not. Copied.
+	 */
 	uplink_const_char *resume_file;
 	/* What must be as it was for an earlier try to count: of an upload the source's size and
 	 * times, say.  At most ACRE_RESUME_SOURCE_MAX bytes; copied. */
@@ -122,14 +123,15 @@ enum { ACRE_RESUME_SOURCE_MAX = 256, ACRE_RESUME_GUARD_MAX = 64 };
 UPLINK_API uint64_t acre_upload_resumed(UplinkUpload *upload);
 
 typedef struct AcreResumed {
-	uint64_t offset; /* the first byte that is read is this one of the object; 0 = from the start */
+	uint64_t offset; /* the first byte that is read is this one of the object; 0 = from the
+			    start */
 	/* As given to the checkpoint; lives as long as the download. */
 	const void *guard;
 	size_t guard_length;
 } AcreResumed;
 UPLINK_API AcreResumed acre_download_resumed(UplinkDownload *download);
-/* The bytes before `offset` are stored and will be there after a kill.  guard: anything by which the
- * caller will know them again (a hash), at most ACRE_RESUME_GUARD_MAX bytes.  May run beside
+/* The bytes before `offset` are stored and will be there after a kill.  guard: anything by which
+ * the caller will know them again (a hash), at most ACRE_RESUME_GUARD_MAX bytes.  May run beside
  * reads, but not beside another checkpoint. */
 UPLINK_API UplinkError *acre_download_checkpoint(UplinkDownload *download, uint64_t offset,
 						 const void *guard, size_t guard_length);
