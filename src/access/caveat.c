@@ -1,6 +1,7 @@
 /* Caveats between their bytes and what they say (access.md 1.2). */
 #include "access/permission.h"
 
+#include "base/cleanup.h"
 #include "base/num.h"
 #include "base/wire.h"
 
@@ -9,8 +10,17 @@ enum {
 	FIELD_NOT_AFTER = 20,
 	FIELD_NOT_BEFORE = 21,
 	FIELD_TTL = 22,
-	FIELD_NONCE = 30
+	FIELD_NONCE = 30,
+	FIELD_LIMITS = 1000,
+	LIMIT_STORAGE = 1,
+	LIMIT_EGRESS = 2,
+	LIMIT_DOWNLOADS = 3,
+	LIMIT_SPEND = 4,
+	LIMIT_MONTHLY = 5,
+	LIMITS_BYTES_MAX = 5 * (1 + WIRE_VARINT_MAX),
 };
+/* What a satellite that does not know FIELD_LIMITS goes by. */
+#define LIMITS_NOT_AFTER_NS NS_PER_SEC
 
 /* The bool of a field number; NULL when it is none. */
 static bool *disallow(struct caveat *c, uint32_t number)
@@ -93,6 +103,28 @@ static bool decode_path(struct bytes body, struct allowed_path *ret)
 	return wire_ok(&w);
 }
 
+/* A limit that is not understood must not be overlooked. */
+static bool decode_limits(struct bytes body, struct caveat_limits *ret)
+{
+	struct wire w = wire_read(body);
+	struct wire_field f;
+	struct caveat_limits l = CAVEAT_LIMITS_NONE;
+	int64_t *const numbers[] = { &l.storage, &l.egress, &l.downloads, &l.spend };
+
+	while (wire_field(&w, &f)) {
+		if (f.type != WIRE_VARINT || f.value > INT64_MAX)
+			return false;
+		if (f.number >= LIMIT_STORAGE && f.number <= LIMIT_SPEND)
+			*numbers[f.number - LIMIT_STORAGE] = (int64_t)f.value;
+		else if (f.number == LIMIT_MONTHLY)
+			l.monthly = f.value != 0;
+		else
+			return false;
+	}
+	*ret = l;
+	return wire_ok(&w);
+}
+
 /* Paths are decoded when there is room for them, else only counted. */
 static bool decode_field(const struct wire_field *f, struct caveat *c, struct allowed_path *paths)
 {
@@ -120,6 +152,9 @@ static bool decode_field(const struct wire_field *f, struct caveat *c, struct al
 	case FIELD_NONCE:
 		c->nonce = f->bytes;
 		return f->type == WIRE_BYTES;
+	case FIELD_LIMITS:
+		c->has_limits = true;
+		return f->type == WIRE_BYTES && decode_limits(f->bytes, &c->limits);
 	default:
 		return true;
 	}
@@ -135,7 +170,24 @@ static bool decode(struct bytes body, struct caveat *c, struct allowed_path *pat
 		if (!decode_field(&f, c, paths))
 			return false;
 	}
+	if (c->has_limits) {
+		c->has_not_after = false;
+		c->not_after_ns = 0;
+	}
 	return wire_ok(&w);
+}
+
+bool caveat_limits_find(struct bytes wire, struct caveat_limits *ret)
+{
+	struct wire w = wire_read(wire);
+	struct wire_field f;
+	bool found = false;
+
+	while (wire_field(&w, &f))
+		found = (f.number == FIELD_LIMITS && f.type == WIRE_BYTES &&
+			 decode_limits(f.bytes, ret)) ||
+			found;
+	return found;
 }
 
 enum err caveat_decode(struct call *call, struct arena *a, struct bytes wire, struct caveat *ret)
@@ -198,6 +250,20 @@ static void add_path(struct buf *out, const struct allowed_path *path)
 		buf_add_field_bytes(out, 2, path->prefix);
 }
 
+static void add_limits(struct buf *out, const struct caveat_limits *l)
+{
+	AUTO_BUF struct buf body = BUF_INIT(LIMITS_BYTES_MAX);
+	const int64_t numbers[] = { l->storage, l->egress, l->downloads, l->spend };
+
+	for (uint32_t i = 0; i < ARRAY_LEN(numbers); i++)
+		if (numbers[i] >= 0)
+			buf_add_field_varint(&body, LIMIT_STORAGE + i, (uint64_t)numbers[i]);
+	if (l->monthly)
+		buf_add_field_varint(&body, LIMIT_MONTHLY, 1);
+	buf_add_field_bytes(out, FIELD_LIMITS, buf_bytes(&body));
+	out->failed = out->failed || body.failed;
+}
+
 void caveat_encode(struct buf *out, const struct caveat *c)
 {
 	struct caveat copy = *c;
@@ -210,12 +276,15 @@ void caveat_encode(struct buf *out, const struct caveat *c)
 			buf_add_field_varint(out, number, 1);
 		}
 	}
-	if (c->has_not_after)
-		add_moment(out, FIELD_NOT_AFTER, c->not_after_ns);
+	if (c->has_not_after || c->has_limits)
+		add_moment(out, FIELD_NOT_AFTER,
+			   c->has_limits ? LIMITS_NOT_AFTER_NS : c->not_after_ns);
 	if (c->has_not_before)
 		add_moment(out, FIELD_NOT_BEFORE, c->not_before_ns);
 	if (c->has_ttl)
 		add_time(out, FIELD_TTL, c->ttl_ns / NS_PER_SEC, c->ttl_ns % NS_PER_SEC);
 	if (c->nonce.len)
 		buf_add_field_bytes(out, FIELD_NONCE, c->nonce);
+	if (c->has_limits)
+		add_limits(out, &c->limits);
 }

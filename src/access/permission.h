@@ -38,6 +38,24 @@ struct allowed_path {
 	struct bytes prefix; /* encrypted path prefix */
 };
 
+/*
+ * Limits that travel with a grant; a satellite of ours keeps count per caveat.  Not in Storj's
+ * protocol: field 1000, beside a not_after in 1970, so that a satellite that does not know the
+ * field refuses the key instead of giving without limit, and ours reads the field instead of that
+ * time.
+ */
+enum { CAVEAT_UNLIMITED = -1 };
+struct caveat_limits {
+	int64_t storage;   /* bytes stored at a time */
+	int64_t egress;	   /* bytes served */
+	int64_t downloads; /* objects served */
+	int64_t spend;	   /* micro-dollars, at the satellite's prices */
+	bool monthly;	   /* all but storage begin anew with each month (UTC) */
+};
+#define CAVEAT_LIMITS_NONE                                                                         \
+	((struct caveat_limits){ CAVEAT_UNLIMITED, CAVEAT_UNLIMITED, CAVEAT_UNLIMITED,             \
+				 CAVEAT_UNLIMITED, false })
+
 struct caveat {
 	bool disallow_reads, disallow_writes, disallow_lists, disallow_deletes, disallow_locks;
 	bool disallow_put_retention, disallow_get_retention;
@@ -49,11 +67,15 @@ struct caveat {
 	bool has_not_after, has_not_before, has_ttl;
 	int64_t not_after_ns, not_before_ns, ttl_ns; /* Unix ns; clamped to int64 */
 	struct bytes nonce;
+	bool has_limits; /* then there is no not_after: it needs a caveat of its own */
+	struct caveat_limits limits;
 };
 
 enum err caveat_decode(struct call *call, struct arena *a, struct bytes wire,
 		       struct caveat *ret) MUST_USE;
 void caveat_encode(struct buf *out, const struct caveat *c);
+/* Whether a caveat, valid or not, has limits, without decoding the rest of it. */
+bool caveat_limits_find(struct bytes wire, struct caveat_limits *ret);
 bool caveat_allows(const struct caveat *c, const struct action *action);
 
 /* All caveats AND the key's version bits; not the HMAC chain, not revocation.  ERR_PERMISSION, also

@@ -58,7 +58,8 @@ static enum err check_rate(struct call *call, struct satellite *sat, struct byte
 }
 
 static enum err check_chain(struct call *call, struct satellite *sat, struct arena *a,
-			    const struct macaroon *m, const struct key_info *info)
+			    const struct macaroon *m, const struct key_info *info,
+			    struct limit_set *ret_limits)
 {
 	enum tails_state state = TAILS_REVOKED;
 
@@ -72,13 +73,15 @@ static enum err check_chain(struct call *call, struct satellite *sat, struct are
 	enum err e = key_check_tails(call, sat, (const uint8_t(*)[MACAROON_TAIL_BYTES])tails,
 				     m->caveats_count + 1, info->version & KEY_VERSION_AUDITABLE,
 				     &state);
+	enum err limits = limit_set_read(call, m, (const uint8_t(*)[MACAROON_TAIL_BYTES])tails,
+					 info->has_limit, ret_limits);
 	secret_wipe(tails, (m->caveats_count + 1) * MACAROON_TAIL_BYTES);
 	if (e)
 		return own_trouble(call, e);
 	if (state == TAILS_UNREGISTERED)
 		return call_fail(call, ERR_PERMISSION,
 				 "unregistered tail not allowed for auditable API key");
-	return state == TAILS_REVOKED ? unauthorized(call) : OK;
+	return state == TAILS_REVOKED ? unauthorized(call) : limits;
 }
 
 static enum err find(struct call *call, struct satellite *sat, struct bytes head,
@@ -101,7 +104,7 @@ enum err satellite_authenticate(struct call *call, struct satellite *sat, struct
 		return call_fail(call, ERR_INVALID, "Invalid API credentials");
 	TRY_PLAIN(find(call, sat, auth.key.head, &info));
 	TRY_PLAIN(check_rate(call, sat, auth.key.head, &info, kind));
-	TRY_PLAIN(check_chain(call, sat, a, &auth.key, &info));
+	TRY_PLAIN(check_chain(call, sat, a, &auth.key, &info, &auth.limits));
 	auth.project = info.project;
 	auth.key_version = info.version;
 	*ret = auth;
@@ -125,7 +128,11 @@ bool auth_allows(const struct auth *auth, enum action_op op, struct bytes bucket
 
 enum err auth_ttl(struct call *call, const struct auth *auth, int64_t *ret_ns)
 {
-	return permission_ttl(call, &auth->key, ret_ns) ? unauthorized(call) : OK;
+	enum err e = permission_ttl(call, &auth->key, ret_ns);
+
+	if (e == ERR_INVALID)
+		return call_fail(call, ERR_INVALID, "invalid MaxObjectTTL in API key");
+	return e ? unauthorized(call) : OK;
 }
 
 enum err satellite_revoke(struct call *call, struct satellite *sat, const struct auth *auth,

@@ -7,6 +7,7 @@
 
 #include "access/macaroon.h"
 #include "access/permission.h"
+#include "satellite/limit.h"
 #include "satellite/satellite.h"
 
 enum { PROJECT_ID_BYTES = 16, PROJECT_SALT_BYTES = 32 };
@@ -42,7 +43,8 @@ struct auth {
 	struct project project;
 	struct macaroon key; /* views into the arena given */
 	unsigned key_version;
-	int64_t now_unix_ns; /* the one time all checks of this request use */
+	struct limit_set limits; /* of the key and of the grants in it */
+	int64_t now_unix_ns;	 /* the one time all checks of this request use */
 };
 
 /* Steps 2 to 6 without the caveats' verdict on an action: parses, finds the head, counts the
@@ -59,7 +61,7 @@ enum err auth_check(struct call *call, const struct auth *auth, enum action_op o
 /* The same as a question, for optional permissions; leaves the call's error alone. */
 bool auth_allows(const struct auth *auth, enum action_op op, struct bytes bucket,
 		 struct bytes path);
-/* Smallest max_object_ttl of the key; 0 when none.  PermissionDenied when it is not positive. */
+/* Smallest max_object_ttl of the key; 0 when none.  InvalidArgument when it is not positive. */
 enum err auth_ttl(struct call *call, const struct auth *auth, int64_t *ret_ns) MUST_USE;
 /* RevokeAPIKey (metainfo.md 6): stores the target's tail if `auth` is an ancestor of it. */
 enum err satellite_revoke(struct call *call, struct satellite *sat, const struct auth *auth,

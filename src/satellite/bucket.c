@@ -1,6 +1,8 @@
 /* Bucket names, versioning, lock configurations. */
 #include "satellite/bucket.h"
 
+#include "base/cleanup.h"
+
 enum { LOCK_DAYS_MAX = 36500, LOCK_YEARS_MAX = 10 };
 
 static bool is_digit(uint8_t c)
@@ -88,6 +90,47 @@ enum err bucket_set_versioning(struct call *call, struct bucket *b, bool on)
 				 "versioning can only be suspended where it was enabled before");
 	b->versioning = VERSIONING_SUSPENDED;
 	return OK;
+}
+
+/* Libraries, not tools. */
+static bool is_library(struct bytes product)
+{
+	static const char *const names[] = { "uplink", "common", "drpc", "Gateway-ST", "" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (bytes_equal(product, bytes_str(names[i])))
+			return true;
+	return false;
+}
+
+struct bytes user_agent_trim(struct arena *a, struct bytes v)
+{
+	AUTO_BUF struct buf out = BUF_INIT(v.len + 1);
+	size_t first = 0;
+	int depth = 0;
+
+	for (size_t i = 0; i < v.len;) {
+		size_t begin = i;
+		while (i < v.len && v.data[i] != ' ' && v.data[i] != '(' && v.data[i] != ')')
+			i++;
+		struct bytes entry = BYTES(v.data + begin, i - begin);
+		const uint8_t *slash = entry.len ? memchr(entry.data, '/', entry.len) : NULL;
+		struct bytes product = BYTES(entry.data,
+					     slash ? (size_t)(slash - entry.data) : entry.len);
+		if (!depth && !is_library(product)) {
+			if (out.len)
+				buf_add_byte(&out, ' ');
+			buf_add_bytes(&out, entry);
+			first = first ? first : out.len;
+		}
+		if (i < v.len)
+			depth = MAX(depth + (v.data[i] == '(') - (v.data[i] == ')'), 0);
+		i += i < v.len;
+	}
+	size_t len = out.len <= LIMIT_USER_AGENT_BYTES ? out.len
+		     : first <= LIMIT_USER_AGENT_BYTES ? first
+						       : LIMIT_USER_AGENT_BYTES;
+	return arena_bytes(a, BYTES(out.data, out.failed ? 0 : len));
 }
 
 static enum err bad_lock(struct call *call, const char *text)

@@ -10,6 +10,9 @@
 enum err bucket_name_check(struct call *call, struct bytes name) MUST_USE;
 /* On, or suspended if it ever was on: FailedPrecondition otherwise, 10002 with a lock. */
 enum err bucket_set_versioning(struct call *call, struct bucket *b, bool on) MUST_USE;
+/* The tools of a user agent, "product/version" each: without comments and the libraries that all
+ * have in common (metainfo.md 5.1); empty when nothing is left.  Memory from `a`. */
+struct bytes user_agent_trim(struct arena *a, struct bytes user_agent);
 /* 10007 when the configuration says nothing useful.  No default retention: all zero. */
 enum err bucket_read_lock(struct call *call, const Metainfo__ObjectLockConfiguration *m,
 			  int32_t *ret_mode, int32_t *ret_days, int32_t *ret_years) MUST_USE;

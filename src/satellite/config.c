@@ -55,6 +55,10 @@ const struct param satellite_params[] = {
 	ENTRY("max-bandwidth", max_bandwidth, PARAM_SIZE, "0",
 	      "bytes a project may download in a month; 0: no limit"),
 	ENTRY("max-segments", max_segments, PARAM_U64, "0", "segments of a project; 0: no limit"),
+	ENTRY("storage-price", storage_price, PARAM_U64, "4000000",
+	      "millionths of a dollar for a terabyte kept 720 hours; what spending limits count "
+	      "by"),
+	ENTRY("egress-price", egress_price, PARAM_U64, "7000000", "the same for a terabyte served"),
 	ENTRY("checksums", checksums, PARAM_BOOL, "true",
 	      "clients may keep checksums with objects and segments"),
 	ENTRY("bucket-tagging", bucket_tagging, PARAM_BOOL, "true", "buckets may have tags"),

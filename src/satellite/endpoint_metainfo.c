@@ -248,6 +248,64 @@ enum err metainfo_stream(struct call *call, struct mcall *mc, enum rate_kind kin
 	return OK;
 }
 
+struct charge metainfo_charge(const struct mcall *mc)
+{
+	const struct satellite_config *c = &mc->sat->config;
+
+	return (struct charge){
+		.limits = &mc->auth.limits,
+		.has_bucket_limits = mc->auth.project.has_bucket_limits,
+		.prices = { (int64_t)c->storage_price, (int64_t)c->egress_price },
+	};
+}
+
+struct charge_query {
+	const struct mcall *mc;
+	int64_t bucket_id;
+	struct limit_use use;
+	bool only_check;
+};
+
+static enum err run_charge(struct call *call, struct db_tx *tx, void *arg)
+{
+	const struct charge_query *q = arg;
+	const struct mcall *mc = q->mc;
+	struct charge c = metainfo_charge(mc);
+	struct limit_set set = *c.limits;
+
+	if (!q->only_check)
+		TRY_PLAIN(
+			limit_ensure(call, tx, &mc->auth.project.id, &c.prices, &set, mc->now_ns));
+	/* Nothing is there of a bucket without limits, and nothing counted. */
+	if (c.has_bucket_limits)
+		limit_id_of_bucket(q->bucket_id, &set.ids[set.count++]);
+	struct bytes ids = BYTES(set.ids[0].b, set.count * LIMIT_ID_BYTES);
+	return q->only_check ? limit_check(call, tx, ids, &q->use, mc->now_ns)
+			     : limit_charge(call, tx, &c.prices, ids, &q->use, mc->now_ns);
+}
+
+static bool has_limits(const struct mcall *mc)
+{
+	return mc->auth.limits.count || mc->auth.project.has_bucket_limits;
+}
+
+enum err metainfo_check_limits(struct call *call, struct mcall *mc, int64_t bucket_id)
+{
+	struct charge_query q = { mc, bucket_id, { .stored = 1 }, true };
+
+	return has_limits(mc) ? db_read(call, mc->sat->db, run_charge, &q) : OK;
+}
+
+enum err metainfo_charge_download(struct call *call, struct mcall *mc, int64_t bucket_id,
+				  int64_t bytes, int64_t downloads)
+{
+	struct charge_query q = {
+		mc, bucket_id, { .egress = bytes, .downloads = downloads }, false
+	};
+
+	return has_limits(mc) ? db_write(call, mc->sat->db, run_charge, &q) : OK;
+}
+
 enum err check_bucket_length(struct call *call, struct bytes name)
 {
 	if (!name.len)

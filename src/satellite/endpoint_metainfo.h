@@ -78,6 +78,13 @@ enum err metainfo_stream(struct call *call, struct mcall *mc, enum rate_kind kin
 /* Puts work into the group; runs it at once outside of a batch. */
 enum err metainfo_work(struct call *call, struct mcall *mc, enum work_kind kind, void *arg,
 		       ProtobufCMessage *response) MUST_USE;
+/* What new bytes of this request count for; after authentication. */
+struct charge metainfo_charge(const struct mcall *mc);
+/* Refused when a finer limit leaves no room for anything more in that bucket. */
+enum err metainfo_check_limits(struct call *call, struct mcall *mc, int64_t bucket_id) MUST_USE;
+/* Counts what is served for all finer limits there are, or refuses it. */
+enum err metainfo_charge_download(struct call *call, struct mcall *mc, int64_t bucket_id,
+				  int64_t bytes, int64_t downloads) MUST_USE;
 /* Runs what is in the group and fills the responses. */
 enum err metainfo_flush(struct call *call, struct mcall *mc) MUST_USE;
 

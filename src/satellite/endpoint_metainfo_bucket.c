@@ -75,8 +75,7 @@ METAINFO_METHOD(create_bucket, CreateBucket)
 				      ? VERSIONING_ON
 				      : VERSIONING_OFF,
 		.lock_enabled = req->object_lock_enabled,
-		.user_agent = BYTES(mc->user_agent.data,
-				    MIN(mc->user_agent.len, (size_t)LIMIT_USER_AGENT_BYTES)),
+		.user_agent = user_agent_trim(mc->a, mc->user_agent),
 	};
 	enum err e = db_write(call, mc->sat->db, create, &q);
 	if (e == ERR_EXISTS)

@@ -72,6 +72,8 @@ METAINFO_METHOD(begin_copy_object, BeginCopyObject)
 	resp->encrypted_metadata_key_nonce = proto_view(nonce);
 	resp->encryption_parameters = answer_encryption(mc->a, b.source.cipher,
 							b.source.block_size);
+	resp->checksum_algorithm =
+		(Metainfo__ObjectChecksumAlgorithm)b.source.data.checksum_algorithm;
 	return OK;
 }
 
@@ -186,10 +188,11 @@ METAINFO_METHOD(finish_copy_object, FinishCopyObject)
 	TRY_PLAIN(auth_check(call, &mc->auth, ACTION_READ, source->bucket, source->key));
 	TRY_PLAIN(read_keys(call, mc->a, req->new_segment_keys, req->n_new_segment_keys, &f));
 	f.source = *source;
+	f.charge = metainfo_charge(mc);
 	stream_uuid_new(&f.new_uuid);
 	TRY_PLAIN(db_write(call, mc->sat->db, run_copy, &f));
-	usage_add_stored(mc->m->usage, &mc->auth.project, f.result.encrypted_size,
-			 f.result.segment_count);
+	usage_add_stored(mc->m->usage, &mc->auth.project, f.result.encrypted_size - f.freed.size,
+			 f.result.segment_count - f.freed.segments);
 	TRY_PLAIN(answer_object(call, mc, f.new_bucket, 0, &f.result, &resp->object));
 	return OK;
 }
@@ -216,7 +219,10 @@ METAINFO_METHOD(finish_move_object, FinishMoveObject)
 	TRY_PLAIN(auth_check(call, &mc->auth, ACTION_DELETE, source->bucket, source->key));
 	TRY_PLAIN(read_keys(call, mc->a, req->new_segment_keys, req->n_new_segment_keys, &f));
 	f.source = *source;
-	return db_write(call, mc->sat->db, run_move, &f);
+	f.charge = metainfo_charge(mc);
+	TRY_PLAIN(db_write(call, mc->sat->db, run_move, &f));
+	usage_add_stored(mc->m->usage, &mc->auth.project, -f.freed.size, -f.freed.segments);
+	return OK;
 }
 
 /* ---- metadata ---- */

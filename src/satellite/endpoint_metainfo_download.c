@@ -201,7 +201,7 @@ static enum err offer_pieces(struct call *call, struct mcall *mc, const struct o
 	const struct redundancy *r = &s->redundancy;
 	struct piece pieces[PIECE_LIST_MAX];
 	struct node_place *nodes = NULL;
-	size_t count = 0;
+	size_t count = 0, offered = 0;
 	int64_t whole = redundancy_piece_size(r, s->encrypted_size);
 	struct ed25519_private *private = arena_alloc(mc->a, sizeof(*private));
 	Metainfo__AddressedOrderLimit **list = arena_array(mc->a, r->total, sizeof(*list));
@@ -219,9 +219,11 @@ static enum err offer_pieces(struct call *call, struct mcall *mc, const struct o
 	TRY_PLAIN(choose_pieces(call, mc, o, pieces, nodes, count));
 	TRY(order_batch_begin(call, mc->sat, &batch, private), "make order limits");
 	for (size_t i = 0; i < count; i++) {
-		if (nodes[i].online)
-			TRY_PLAIN(order_batch_limit(call, mc->sat, mc->a, &batch, &nodes[i],
-						    pieces[i].number, &list[pieces[i].number]));
+		if (!nodes[i].online)
+			continue;
+		TRY_PLAIN(order_batch_limit(call, mc->sat, mc->a, &batch, &nodes[i],
+					    pieces[i].number, &list[pieces[i].number]));
+		offered++;
 	}
 	for (size_t i = 0; i < r->total; i++) {
 		if (!list[i])
@@ -229,6 +231,8 @@ static enum err offer_pieces(struct call *call, struct mcall *mc, const struct o
 		if (!list[i])
 			return call_fail(call, ERR_NO_MEMORY, "no room for order limits");
 	}
+	bandwidth_add(mc->m->bandwidth, &mc->auth.project.id, o->bucket, batch.action,
+		      batch.limit * (int64_t)offered, 0, mc->now_ns);
 	m->n_addressed_limits = r->total;
 	m->addressed_limits = list;
 	m->private_key = proto_view(BYTES_OF(private->b));
@@ -249,6 +253,8 @@ static enum err answer_segment(struct call *call, struct mcall *mc, const struct
 	m->position = answer_position(mc->a, s->position);
 	if (s->is_inline) {
 		m->encrypted_inline_data = proto_view(s->inline_data);
+		bandwidth_add(mc->m->bandwidth, &mc->auth.project.id, o->bucket,
+			      ORDERS__PIECE_ACTION__GET, 0, s->encrypted_size, mc->now_ns);
 		return OK;
 	}
 	return offer_pieces(call, mc, o, m);
@@ -321,10 +327,12 @@ static enum err answer_download(struct call *call, struct mcall *mc,
 		message_new(mc->a, &metainfo__download_segment_response__descriptor);
 	if (!resp->segment_download || !m)
 		return call_fail(call, ERR_NO_MEMORY, "no room for an answer");
+	int64_t size = offer.limit ? MIN(offer.limit * d->first.redundancy.required,
+					 d->first.encrypted_size)
+				   : d->first.encrypted_size;
+	TRY_PLAIN(metainfo_charge_download(call, mc, d->find.result.bucket_id, size, 1));
 	TRY_PLAIN(answer_segment(call, mc, &offer, m));
-	usage_add_downloaded(mc->m->usage, &mc->auth.project,
-			     offer.limit ? offer.limit * d->first.redundancy.required
-					 : d->first.encrypted_size);
+	usage_add_downloaded(mc->m->usage, &mc->auth.project, size);
 	resp->segment_download[0] = m;
 	resp->n_segment_download = 1;
 	return OK;
@@ -409,6 +417,7 @@ METAINFO_METHOD(download_segment, DownloadSegment)
 		.segment = &q.segment,
 		.desired_nodes = req->desired_nodes,
 	};
+	TRY_PLAIN(metainfo_charge_download(call, mc, s->bucket_id, q.segment.encrypted_size, 0));
 	TRY_PLAIN(answer_segment(call, mc, &offer, resp));
 	usage_add_downloaded(mc->m->usage, &mc->auth.project, q.segment.encrypted_size);
 	mc->last_segment = BYTES_NONE;

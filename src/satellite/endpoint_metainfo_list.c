@@ -213,5 +213,8 @@ METAINFO_METHOD(get_pending_object_metadata, GetPendingObjectMetadata)
 	resp->encrypted_metadata_encrypted_key = m->encrypted_metadata_encrypted_key;
 	resp->encrypted_metadata = m->encrypted_metadata;
 	resp->encrypted_etag = m->encrypted_etag;
+	resp->checksum_algorithm = m->checksum_algorithm;
+	resp->is_checksum_composite = m->is_checksum_composite;
+	resp->encrypted_checksum = m->encrypted_checksum;
 	return OK;
 }

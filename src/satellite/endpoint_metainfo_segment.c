@@ -11,13 +11,14 @@
 struct pending_query {
 	const struct stream *stream;
 	bool found;
+	struct bytes charged;
 };
 
 static enum err find_pending(struct call *call, struct db_tx *tx, void *arg)
 {
 	struct pending_query *q = arg;
 
-	return store_object_pending_exists(call, tx, q->stream, &q->found);
+	return store_object_pending_exists(call, tx, q->stream, &q->found, &q->charged);
 }
 
 /* Regular uploads were just begun, by one batch or the one before; a multipart upload may be gone.
@@ -26,7 +27,10 @@ static enum err check_upload_lives(struct call *call, struct mcall *mc, const st
 {
 	struct pending_query q = { .stream = s };
 
-	if (mc->stream_just_made || !s->multipart)
+	if (mc->stream_just_made)
+		return OK;
+	TRY_PLAIN(metainfo_check_limits(call, mc, s->bucket_id));
+	if (!s->multipart)
 		return OK;
 	TRY_PLAIN(metainfo_check_upload(call, mc, 1, 1));
 	TRY_PLAIN(db_read(call, mc->sat->db, find_pending, &q));
@@ -107,6 +111,8 @@ METAINFO_METHOD(begin_segment, BeginSegment)
 		t.nodes[i] = nodes[i].id;
 	TRY_PLAIN(make_limits(call, mc, &t, nodes, &resp->n_addressed_limits,
 			      &resp->addressed_limits));
+	bandwidth_add(mc->m->bandwidth, &t.stream.project, t.stream.bucket, t.orders.action,
+		      t.orders.limit * t.redundancy.total, 0, mc->now_ns);
 	TRY_PLAIN(segment_id_encode(call, mc->a, &mc->sat->id_key, &t, &id));
 	resp->segment_id = proto_view(id);
 	resp->private_key = proto_view(BYTES_OF(private->b));
@@ -178,6 +184,7 @@ METAINFO_METHOD(retry_begin_segment_pieces, RetryBeginSegmentPieces)
 	TRY_PLAIN(check_retry(call, req->retry_piece_numbers, req->n_retry_piece_numbers,
 			      t.redundancy.total));
 	TRY_PLAIN(metainfo_check_upload(call, mc, 1, 1));
+	TRY_PLAIN(metainfo_check_limits(call, mc, t.stream.bucket_id));
 	TRY_PLAIN(select_fresh(call, mc, &t, req->n_retry_piece_numbers, &fresh, &fresh_count));
 	/* In a small network pieces may have to go to the node where they failed, which may have
 	 * seen the serial (a link that broke): there they need a new one (the reference, which has
@@ -257,5 +264,7 @@ METAINFO_METHOD(commit_segment, CommitSegment)
 		.root = t->orders.root,
 		.redundancy = t->redundancy,
 	};
+	s->prices = metainfo_charge(mc).prices;
+	s->now_ns = mc->now_ns;
 	return metainfo_work(call, mc, WORK_SEGMENT, s, &resp->base);
 }

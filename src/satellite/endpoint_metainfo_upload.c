@@ -1,6 +1,7 @@
 /* Begin, inline segment, commit; and the work group they and CommitSegment run in. */
 #include "base/cleanup.h"
 #include "os/random.h"
+#include "satellite/bucket.h"
 #include "satellite/endpoint_metainfo.h"
 #include "satellite/endpoint_metainfo_upload.h"
 #include "satellite/metainfo_internal.h"
@@ -77,6 +78,7 @@ static enum err finish_commit(struct call *call, struct mcall *mc, const struct 
 {
 	const struct stream *s = c->stream;
 
+	usage_add_stored(mc->m->usage, &mc->auth.project, -c->freed.size, -c->freed.segments);
 	TRY_PLAIN(answer_object(call, mc, s->bucket, s->placement, &c->result, &resp->object));
 	hide_lock(mc, s->bucket, s->key, resp->object);
 	return OK;
@@ -88,6 +90,11 @@ static enum err finish_one(struct call *call, struct mcall *mc, const struct wor
 	case WORK_BEGIN:
 		return finish_begin(call, mc, w->arg, (Metainfo__BeginObjectResponse *)w->response);
 	case WORK_INLINE:
+		bandwidth_add(mc->m->bandwidth, &mc->auth.project.id,
+			      ((const struct put_segment *)w->arg)->stream->bucket,
+			      ORDERS__PIECE_ACTION__PUT, 0,
+			      ((const struct put_segment *)w->arg)->segment.encrypted_size,
+			      mc->now_ns);
 		usage_add_stored(mc->m->usage, &mc->auth.project,
 				 ((const struct put_segment *)w->arg)->segment.encrypted_size, 1);
 		return OK;
@@ -232,6 +239,8 @@ METAINFO_METHOD(begin_object, BeginObject)
 	TRY_PLAIN(check_object_key(call, mc, key));
 	TRY_PLAIN(read_begin_data(call, mc, req, &b->data));
 	TRY_PLAIN(metainfo_check_upload(call, mc, 1, 1));
+	b->charge = metainfo_charge(mc);
+	b->user_agent = user_agent_trim(mc->a, mc->user_agent);
 	TRY_PLAIN(object_rate_check(call, mc->m->upload_rate, &mc->auth.project.id, bucket, key,
 				    mc->now_ns));
 	struct stream *s = &b->stream;
@@ -310,6 +319,8 @@ METAINFO_METHOD(make_inline_segment, MakeInlineSegment)
 		.is_inline = true,
 		.inline_data = data,
 	};
+	s->prices = metainfo_charge(mc).prices;
+	s->now_ns = mc->now_ns;
 	return metainfo_work(call, mc, WORK_INLINE, s, &resp->base);
 }
 

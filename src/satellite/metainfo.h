@@ -18,7 +18,7 @@ enum {
 	OBJECT_VERSION_BYTES = 16,
 	METAINFO_NONCE_BYTES = 24,
 	LIMIT_SEGMENT_KEY_BYTES = 256, /* wrapped content keys have 48 */
-	LIMIT_USER_AGENT_BYTES = 200,
+	LIMIT_USER_AGENT_BYTES = 500,
 };
 
 struct stream_uuid {
@@ -119,6 +119,7 @@ struct object {
 	struct user_data data;
 	struct retention retention;
 	bool legal_hold;
+	struct bytes charged; /* counters its size is in (limit.h) */
 };
 
 struct segment {

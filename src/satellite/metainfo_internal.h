@@ -4,6 +4,7 @@
 
 #include "os/cancel.h"
 #include "os/thread.h"
+#include "satellite/bandwidth.h"
 #include "satellite/object_rate.h"
 #include "satellite/piece_list.h"
 #include "satellite/usage.h"
@@ -12,6 +13,7 @@ struct metainfo {
 	struct node_aliases *aliases;
 	struct object_rate *upload_rate, *download_rate; /* NULL: no limit */
 	struct usage *usage;
+	struct bandwidth *bandwidth;
 	struct os_cancel stop;
 	bool has_stop;
 	struct os_thread *chore;

@@ -62,6 +62,8 @@ static void chore(void *arg)
 		call.cancel = &m->stop;
 		if (os_sleep(&call, CHORE_INTERVAL_NS))
 			return;
+		if (bandwidth_flush(&call, m->bandwidth, sat->db))
+			log_warn("bandwidth not written", F_STR("error", call.error));
 		enum err e = metainfo_delete_expired(&call, sat,
 						     os_clock_unix_ns() - CHORE_GRACE_NS, &deleted);
 		if (e)
@@ -82,9 +84,10 @@ enum err metainfo_open(struct call *call, struct satellite *sat)
 	sat->metainfo = m;
 	m->aliases = node_aliases_new();
 	m->usage = usage_new();
+	m->bandwidth = bandwidth_new();
 	m->upload_rate = object_rate_new(c->upload_interval, c->upload_burst);
 	m->download_rate = object_rate_new(c->download_interval, c->download_burst);
-	if (!m->aliases || !m->usage) {
+	if (!m->aliases || !m->usage || !m->bandwidth) {
 		metainfo_close(sat);
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	}
@@ -110,6 +113,13 @@ void metainfo_close(struct satellite *sat)
 	if (m->has_stop)
 		os_cancel_fini(&m->stop);
 	node_aliases_free(m->aliases);
+	if (m->bandwidth) {
+		AUTO_CALL struct call call = CALL_INIT;
+		call_init(&call);
+		if (bandwidth_flush(&call, m->bandwidth, sat->db))
+			log_warn("bandwidth not written", F_STR("error", call.error));
+	}
+	bandwidth_free(m->bandwidth);
 	usage_free(m->usage);
 	object_rate_free(m->upload_rate);
 	object_rate_free(m->download_rate);

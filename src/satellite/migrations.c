@@ -84,5 +84,8 @@ const struct db_migration satellite_migrations[] = {
 			" PRIMARY KEY (project_id, bucket_name, interval_start, action))" },
 	{ "metainfo", METAINFO_SCHEMA_1 },
 	{ "metainfo limits", METAINFO_SCHEMA_2 },
+	{ "prices of limits",
+	  "ALTER TABLE limits ADD COLUMN storage_price INTEGER NOT NULL DEFAULT 0;"
+	  "ALTER TABLE limits ADD COLUMN egress_price INTEGER NOT NULL DEFAULT 0" },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

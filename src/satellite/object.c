@@ -3,11 +3,10 @@
 
 #include "base/cleanup.h"
 #include "os/random.h"
+#include "satellite/calendar.h"
 #include "satellite/object_internal.h"
 #include "satellite/piece_list.h"
 #include "satellite/store_metainfo.h"
-
-#define NS_PER_DAY (24 * 3600 * NS_PER_SEC)
 
 enum err fail_bucket_not_found(struct call *call, struct bytes name)
 {
@@ -34,38 +33,6 @@ enum err bucket_find(struct call *call, struct db_tx *tx, const struct project_i
 	return e == ERR_NOT_FOUND ? fail_bucket_not_found(call, name) : e;
 }
 
-/* Days from 1 January 1970 to a date; the month may be 13 and the day beyond its month, as Go's
- * AddDate normalizes them. */
-static int64_t days_from_date(int64_t y, int64_t m, int64_t d)
-{
-	y -= m <= 2;
-	int64_t era = y / 400, yoe = y - era * 400;
-	int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-	int64_t doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-
-	return era * 146097 + doe - 719468;
-}
-
-static void date_from_days(int64_t days, int64_t *y, int64_t *m, int64_t *d)
-{
-	int64_t z = days + 719468, era = z / 146097, doe = z - era * 146097;
-	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	int64_t mp = (5 * doy + 2) / 153;
-
-	*d = doy - (153 * mp + 2) / 5 + 1;
-	*m = mp < 10 ? mp + 3 : mp - 9;
-	*y = yoe + era * 400 + (*m <= 2);
-}
-
-static int64_t add_years(int64_t now_ns, int64_t years)
-{
-	int64_t y, m, d, days = now_ns / NS_PER_DAY;
-
-	date_from_days(days, &y, &m, &d);
-	return days_from_date(y + years, m, d) * NS_PER_DAY + now_ns % NS_PER_DAY;
-}
-
 struct retention bucket_default_retention(const struct bucket *b, int64_t now_ns)
 {
 	struct retention r = { .mode = b->lock_mode };
@@ -75,7 +42,7 @@ struct retention bucket_default_retention(const struct bucket *b, int64_t now_ns
 	if (b->lock_days)
 		r.until_ns = now_ns + b->lock_days * NS_PER_DAY;
 	else
-		r.until_ns = add_years(now_ns, b->lock_years);
+		r.until_ns = calendar_add_years(now_ns, b->lock_years);
 	r.until_ns = time_us(r.until_ns);
 	return r;
 }
@@ -129,6 +96,26 @@ static enum err default_retention(struct call *call, const struct bucket *bucket
 	return OK;
 }
 
+enum err object_charged(struct call *call, struct db_tx *tx, const struct charge *c,
+			const struct project_id *project, int64_t bucket_id, int64_t now_ns,
+			struct bytes *ret)
+{
+	struct limit_set set = { 0 };
+	bool bucket = false;
+
+	if (c->limits)
+		set = *c->limits;
+	if (c->has_bucket_limits)
+		TRY_PLAIN(limit_of_bucket_exists(call, tx, bucket_id, &bucket));
+	TRY_PLAIN(limit_ensure(call, tx, project, &c->prices, &set, now_ns));
+	if (bucket)
+		limit_id_of_bucket(bucket_id, &set.ids[set.count++]);
+	*ret = arena_bytes(&call->scratch, BYTES(set.ids[0].b, set.count * LIMIT_ID_BYTES));
+	if (set.count && !ret->data)
+		return call_fail(call, ERR_NO_MEMORY, "no room for limits");
+	return OK;
+}
+
 /* The row of an upload that begins; what the bucket decides goes into the stream, too. */
 static enum err begin_row(struct call *call, struct db_tx *tx, struct begin_object *b,
 			  struct object *ret)
@@ -136,10 +123,16 @@ static enum err begin_row(struct call *call, struct db_tx *tx, struct begin_obje
 	struct bucket bucket;
 	struct stream *s = &b->stream;
 	struct retention retention;
+	struct bytes charged = BYTES_NONE;
 
 	TRY_PLAIN(bucket_find(call, tx, &s->project, s->bucket, &bucket));
 	TRY_PLAIN(object_lock_check(call, &bucket, &b->retention, b->legal_hold));
 	TRY_PLAIN(default_retention(call, &bucket, b, &retention));
+	if (!bucket.user_agent.len && b->user_agent.len)
+		TRY_PLAIN(store_bucket_set_user_agent(call, tx, bucket.id, b->user_agent));
+	if (charge_is_any(&b->charge))
+		TRY_PLAIN(object_charged(call, tx, &b->charge, &s->project, bucket.id, b->now_ns,
+					 &charged));
 	s->bucket_id = bucket.id;
 	s->placement = bucket.placement;
 	s->versioned = bucket.versioning == VERSIONING_ON;
@@ -160,6 +153,7 @@ static enum err begin_row(struct call *call, struct db_tx *tx, struct begin_obje
 		.data = b->data,
 		.retention = retention,
 		.legal_hold = b->legal_hold,
+		.charged = charged,
 	};
 	return OK;
 }
@@ -168,7 +162,11 @@ enum err object_begin(struct call *call, struct db_tx *tx, struct begin_object *
 {
 	struct object o;
 
+	const struct limit_use one = { .stored = 1 };
+
 	TRY_PLAIN(begin_row(call, tx, b, &o));
+	if (o.charged.len)
+		TRY_PLAIN(limit_check(call, tx, o.charged, &one, b->now_ns));
 	TRY(store_object_insert(call, tx, &o), "begin an object");
 	return OK;
 }
@@ -201,12 +199,19 @@ static enum err complete_segment(struct call *call, struct db_tx *tx, const stru
 enum err object_put_segment(struct call *call, struct db_tx *tx, const struct put_segment *s)
 {
 	struct segment segment;
+	struct bytes charged;
 	bool pending = false;
 
-	TRY_PLAIN(store_object_pending_exists(call, tx, s->stream, &pending));
+	TRY_PLAIN(store_object_pending_exists(call, tx, s->stream, &pending, &charged));
 	if (!pending)
 		return call_fail(call, ERR_NOT_FOUND, "pending object missing");
 	TRY_PLAIN(complete_segment(call, tx, s, &segment));
+	if (charged.len) {
+		int64_t before = 0;
+		TRY_PLAIN(store_segment_size(call, tx, &segment.stream, segment.position, &before));
+		const struct limit_use use = { .stored = segment.encrypted_size - before };
+		TRY_PLAIN(limit_charge(call, tx, &s->prices, charged, &use, s->now_ns));
+	}
 	TRY(store_segment_put(call, tx, &segment), "store a segment");
 	return OK;
 }
@@ -222,12 +227,13 @@ static enum err find_unversioned(struct call *call, struct db_tx *tx, int64_t bu
 	return store_object_unversioned(call, tx, bucket, key, ret);
 }
 
-enum err object_make_room(struct call *call, struct db_tx *tx, const struct object_place *place,
+enum err object_make_room(struct call *call, struct db_tx *tx, struct object_place *place,
 			  int64_t *ret_version)
 {
 	struct object highest, old;
 	enum err e = store_object_highest(call, tx, place->bucket_id, place->key, &highest);
 
+	place->freed = (struct freed){ 0 };
 	if (e == ERR_NOT_FOUND) {
 		*ret_version = 1;
 		return OK;
@@ -251,6 +257,7 @@ enum err object_make_room(struct call *call, struct db_tx *tx, const struct obje
 	if (old.legal_hold || retention_active(&old.retention, place->now_ns))
 		return fail_object_locked(call);
 	TRY(store_object_delete(call, tx, &old), "remove the object before");
+	place->freed = (struct freed){ old.encrypted_size, old.segment_count };
 	return OK;
 }
 
@@ -363,6 +370,7 @@ enum err object_commit(struct call *call, struct db_tx *tx, struct commit_object
 	TRY_PLAIN(check_checksum(call, &o));
 	TRY(store_object_replace(call, tx, o.bucket_id, o.key, pending, &o), "commit an object");
 	c->result = o;
+	c->freed = place.freed;
 	return OK;
 }
 
@@ -391,8 +399,13 @@ enum err object_put_inline(struct call *call, struct db_tx *tx, struct begin_obj
 	o.encrypted_size = segment.encrypted_size;
 	o.fixed_segment_size = segment.position == 0 ? segment.plain_size : -1;
 	segment.plain_offset = 0;
+	if (o.charged.len) {
+		const struct limit_use use = { .stored = segment.encrypted_size };
+		TRY_PLAIN(limit_charge(call, tx, &s->prices, o.charged, &use, c->now_ns));
+	}
 	TRY(store_object_insert(call, tx, &o), "store an object");
 	TRY(store_segment_put(call, tx, &segment), "store a segment");
 	c->result = o;
+	c->freed = place.freed;
 	return OK;
 }

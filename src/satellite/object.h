@@ -18,6 +18,23 @@ enum err fail_object_locked(struct call *call) MUST_USE;
 enum err bucket_find(struct call *call, struct db_tx *tx, const struct project_id *project,
 		     struct bytes name, struct bucket *ret) MUST_USE;
 
+/* Whose limits new bytes count for, besides those of the bucket they go into. */
+struct charge {
+	const struct limit_set *limits; /* NULL: nobody's */
+	bool has_bucket_limits;		/* some bucket of the project has limits */
+	struct prices prices;
+};
+
+static inline bool charge_is_any(const struct charge *c)
+{
+	return (c->limits && c->limits->count) || c->has_bucket_limits;
+}
+
+/* What went for something new to be put in its place. */
+struct freed {
+	int64_t size, segments;
+};
+
 /* ---- upload ---- */
 
 struct begin_object {
@@ -27,6 +44,8 @@ struct begin_object {
 	struct retention retention;
 	bool legal_hold;
 	bool expiry_asked, expiry_forced; /* by the request; by the key's max_object_ttl */
+	struct charge charge;
+	struct bytes user_agent; /* for a bucket that has none yet; empty: nobody */
 	int64_t now_ns;
 };
 enum err object_begin(struct call *call, struct db_tx *tx, struct begin_object *b) MUST_USE;
@@ -41,6 +60,8 @@ struct put_segment {
 	const uint32_t *numbers;
 	size_t count;
 	uint32_t *aliases_found; /* room for count; for node_aliases_learn once it is durable */
+	struct prices prices;
+	int64_t now_ns;
 };
 /* A segment of a pending upload, remote or inline. */
 enum err object_put_segment(struct call *call, struct db_tx *tx,
@@ -55,6 +76,7 @@ struct commit_object {
 	uint64_t min_part_size;
 	int64_t now_ns;
 	struct object result;
+	struct freed freed;
 };
 enum err object_commit(struct call *call, struct db_tx *tx, struct commit_object *c) MUST_USE;
 /* All three at once for an object of one inline segment; no pending row in between. */
@@ -111,8 +133,10 @@ struct finish_copy {
 	struct retention retention;
 	bool legal_hold, if_none_match, may_delete;
 	struct stream_uuid new_uuid; /* copies only */
+	struct charge charge;
 	int64_t now_ns;
 	struct object result;
+	struct freed freed;
 };
 enum err object_finish_copy(struct call *call, struct db_tx *tx, struct finish_copy *f) MUST_USE;
 enum err object_finish_move(struct call *call, struct db_tx *tx, struct finish_copy *f) MUST_USE;

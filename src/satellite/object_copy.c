@@ -130,6 +130,56 @@ static enum err copy_segments(struct call *call, struct db_tx *tx, const struct 
 	return OK;
 }
 
+/* A copy counts for whoever makes it. */
+static enum err charge_copy(struct call *call, struct db_tx *tx, const struct finish_copy *f,
+			    struct object *o)
+{
+	const struct limit_use use = { .stored = o->encrypted_size };
+
+	o->charged = BYTES_NONE;
+	if (!charge_is_any(&f->charge))
+		return OK;
+	TRY_PLAIN(object_charged(call, tx, &f->charge, &f->source.project, o->bucket_id, f->now_ns,
+				 &o->charged));
+	return limit_charge(call, tx, &f->charge.prices, o->charged, &use, f->now_ns);
+}
+
+/* What was moved counts for whom it did, but for its bucket, if that is another one. */
+static enum err charge_move(struct call *call, struct db_tx *tx, const struct finish_copy *f,
+			    const struct object *source, struct object *o)
+{
+	const struct charge to_bucket = { NULL, f->charge.has_bucket_limits, f->charge.prices };
+	struct limit_use use = { .stored = -o->encrypted_size };
+	struct limit_id left;
+	struct bytes entered = BYTES_NONE;
+	uint8_t *kept = arena_alloc(&call->scratch, source->charged.len + LIMIT_ID_BYTES);
+	size_t n = 0;
+
+	if (source->bucket_id == o->bucket_id)
+		return OK;
+	if (!kept)
+		return call_fail(call, ERR_NO_MEMORY, "no room for limits");
+	limit_id_of_bucket(source->bucket_id, &left);
+	for (size_t i = 0; i + LIMIT_ID_BYTES <= source->charged.len; i += LIMIT_ID_BYTES) {
+		struct bytes id = BYTES(source->charged.data + i, LIMIT_ID_BYTES);
+		if (bytes_equal(id, BYTES_OF(left.b))) {
+			TRY_PLAIN(limit_charge(call, tx, NULL, id, &use, f->now_ns));
+		} else {
+			memcpy(kept + n, id.data, id.len);
+			n += id.len;
+		}
+	}
+	if (f->charge.has_bucket_limits)
+		TRY_PLAIN(object_charged(call, tx, &to_bucket, &f->source.project, o->bucket_id,
+					 f->now_ns, &entered));
+	use.stored = o->encrypted_size;
+	TRY_PLAIN(limit_charge(call, tx, &f->charge.prices, entered, &use, f->now_ns));
+	if (entered.len)
+		memcpy(kept + n, entered.data, entered.len);
+	o->charged = BYTES(kept, n + entered.len);
+	return OK;
+}
+
 enum err object_finish_copy(struct call *call, struct db_tx *tx, struct finish_copy *f)
 {
 	struct object source, o;
@@ -167,9 +217,11 @@ enum err object_finish_copy(struct call *call, struct db_tx *tx, struct finish_c
 	o.status = place.versioned ? OBJECT_VERSIONED : OBJECT_COMMITTED;
 	o.created_ns = time_us(f->now_ns);
 	o.legal_hold = f->legal_hold;
+	TRY_PLAIN(charge_copy(call, tx, f, &o));
 	TRY(store_object_insert(call, tx, &o), "copy an object");
 	TRY_PLAIN(copy_segments(call, tx, f, list, count));
 	f->result = o;
+	f->freed = place.freed;
 	return OK;
 }
 
@@ -200,6 +252,7 @@ enum err object_finish_move(struct call *call, struct db_tx *tx, struct finish_c
 	o.versioned = place.versioned;
 	o.status = place.versioned ? OBJECT_VERSIONED : OBJECT_COMMITTED;
 	o.legal_hold = f->legal_hold;
+	TRY_PLAIN(charge_move(call, tx, f, &source, &o));
 	TRY(store_object_replace(call, tx, source.bucket_id, source.key, source.version, &o),
 	    "move an object");
 	for (size_t i = 0; i < f->keys_count; i++) {
@@ -210,6 +263,7 @@ enum err object_finish_move(struct call *call, struct db_tx *tx, struct finish_c
 		TRY_PLAIN(e);
 	}
 	f->result = o;
+	f->freed = place.freed;
 	return OK;
 }
 

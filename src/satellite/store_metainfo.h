@@ -6,6 +6,7 @@
 #define ACRE_SATELLITE_STORE_METAINFO_H
 
 #include "db/db.h"
+#include "satellite/limit.h"
 #include "satellite/metainfo.h"
 
 /* ---- buckets ---- */
@@ -18,6 +19,8 @@ enum err store_bucket_put(struct call *call, struct db_tx *tx, const struct proj
 			  const struct bucket *b) MUST_USE;
 /* Versioning and lock settings of b, by id. */
 enum err store_bucket_update(struct call *call, struct db_tx *tx, const struct bucket *b) MUST_USE;
+enum err store_bucket_set_user_agent(struct call *call, struct db_tx *tx, int64_t id,
+				     struct bytes user_agent) MUST_USE;
 /* The tags as SetBucketTagging stored them; empty when there are none.  ERR_NOT_FOUND. */
 enum err store_bucket_tags(struct call *call, struct db_tx *tx, const struct project_id *project,
 			   struct bytes name, struct bytes *ret) MUST_USE;
@@ -48,7 +51,8 @@ static inline int64_t store_version_age(int64_t v)
 	"o.bucket_id, o.object_key, o.age, o.stream_id, o.status, o.flags, o.created_at, "         \
 	"o.expires_at, o.zombie_at, o.segment_count, o.plain_size, o.encrypted_size, "             \
 	"o.fixed_segment_size, o.cipher, o.block_size, o.metadata, o.metadata_nonce, "             \
-	"o.metadata_key, o.etag, o.checksum_kind, o.checksum, o.lock_mode, o.retain_until"
+	"o.metadata_key, o.etag, o.checksum_kind, o.checksum, o.lock_mode, o.retain_until, "       \
+	"o.charged"
 /* Committed and not expired at $now. */
 #define OBJECT_VISIBLE(now) "o.age < 0 AND (o.expires_at IS NULL OR o.expires_at > " now ")"
 /* Reads the current row; bytes are copied to the arena. */
@@ -60,8 +64,9 @@ enum err store_object_insert(struct call *call, struct db_tx *tx, const struct o
 /* The pending row of an upload; ERR_NOT_FOUND without a text of its own. */
 enum err store_object_pending(struct call *call, struct db_tx *tx, const struct stream *s,
 			      struct object *ret) MUST_USE;
+/* Whether it is there, and what its segments are counted in. */
 enum err store_object_pending_exists(struct call *call, struct db_tx *tx, const struct stream *s,
-				     bool *ret) MUST_USE;
+				     bool *ret, struct bytes *ret_charged) MUST_USE;
 /* Newest visible version, marker or not.  ERR_NOT_FOUND. */
 enum err store_object_latest(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
 			     int64_t now_ns, struct object *ret) MUST_USE;
@@ -82,8 +87,15 @@ enum err store_object_unversioned(struct call *call, struct db_tx *tx, int64_t b
  * ERR_NOT_FOUND when that row is not there any more; ERR_EXISTS when the new place is taken. */
 enum err store_object_replace(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
 			      int64_t version, const struct object *o) MUST_USE;
-/* The row and its segments. */
+/* The row and its segments; its size is given back to what it was counted in. */
 enum err store_object_delete(struct call *call, struct db_tx *tx, const struct object *o) MUST_USE;
+/* What a row's segments take; a pending row does not know by itself. */
+enum err store_object_stored(struct call *call, struct db_tx *tx, const struct object *o,
+			     int64_t *ret) MUST_USE;
+/* All rows of a bucket in order, behind (key, age) unless key is NULL. */
+enum err store_object_from(struct call *call, struct db_tx *tx, int64_t bucket,
+			   const struct bytes *key, int64_t age, int64_t limit, struct object **ret,
+			   size_t *ret_count) MUST_USE;
 /* Some rows of a bucket, for emptying it. */
 enum err store_object_some(struct call *call, struct db_tx *tx, int64_t bucket, int64_t limit,
 			   struct object **ret, size_t *ret_count) MUST_USE;
@@ -119,6 +131,9 @@ struct segment_size {
 };
 enum err store_segment_sizes(struct call *call, struct db_tx *tx, const struct stream_uuid *stream,
 			     struct segment_size **ret, size_t *ret_count) MUST_USE;
+/* 0 when it is not there. */
+enum err store_segment_size(struct call *call, struct db_tx *tx, const struct stream_uuid *stream,
+			    int64_t position, int64_t *ret) MUST_USE;
 enum err store_segment_set_offset(struct call *call, struct db_tx *tx,
 				  const struct stream_uuid *stream, int64_t position,
 				  int64_t plain_offset) MUST_USE;

@@ -64,6 +64,13 @@ enum err store_bucket_update(struct call *call, struct db_tx *tx, const struct b
 		       DB_V_INT(b->lock_mode), DB_V_INT(b->lock_days), DB_V_INT(b->lock_years));
 }
 
+enum err store_bucket_set_user_agent(struct call *call, struct db_tx *tx, int64_t id,
+				     struct bytes user_agent)
+{
+	return DB_EXEC(call, tx, "UPDATE buckets SET user_agent = $2 WHERE id = $1", NULL,
+		       DB_V_INT(id), DB_V_BLOB(user_agent));
+}
+
 enum err store_bucket_tags(struct call *call, struct db_tx *tx, const struct project_id *project,
 			   struct bytes name, struct bytes *ret)
 {
@@ -99,6 +106,11 @@ enum err store_bucket_set_tags(struct call *call, struct db_tx *tx,
 
 enum err store_bucket_delete(struct call *call, struct db_tx *tx, int64_t id)
 {
+	struct limit_id limit;
+
+	limit_id_of_bucket(id, &limit);
+	TRY_PLAIN(DB_EXEC(call, tx, "DELETE FROM limits WHERE id = $1", NULL,
+			  DB_V_BLOB(BYTES_OF(limit.b))));
 	return DB_EXEC(call, tx, "DELETE FROM buckets WHERE id = $1", NULL, DB_V_INT(id));
 }
 

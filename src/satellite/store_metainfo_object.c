@@ -1,5 +1,6 @@
 /* Table objects. */
 #include "base/cleanup.h"
+#include "os/clock.h"
 #include "satellite/store_metainfo.h"
 
 enum {
@@ -15,8 +16,8 @@ enum {
 	"bucket_id, object_key, age, stream_id, status, flags, created_at, expires_at, "           \
 	"zombie_at, segment_count, plain_size, encrypted_size, fixed_segment_size, cipher, "       \
 	"block_size, metadata, metadata_nonce, metadata_key, etag, checksum_kind, checksum, "      \
-	"lock_mode, retain_until"
-enum { OBJECT_COLUMNS_COUNT = 23 };
+	"lock_mode, retain_until, charged"
+enum { OBJECT_COLUMNS_COUNT = 24 };
 
 #define DB_V_TIME(ns) ((ns) ? DB_V_INT(ns) : DB_V_NULL)
 #define DB_V_AGE(version) DB_V_INT(store_version_age(version))
@@ -51,6 +52,7 @@ static void to_values(const struct object *o, struct db_value v[OBJECT_COLUMNS_C
 		DB_V_BLOB_OR_NULL(d->checksum),
 		DB_V_INT(lock),
 		DB_V_TIME(o->retention.until_ns),
+		DB_V_BLOB_OR_NULL(o->charged),
 	};
 
 	memcpy(v, values, sizeof(values));
@@ -101,6 +103,7 @@ enum err store_object_read(struct call *call, const struct db_rows *rows, struct
 		.retention = { .mode = (int32_t)(lock & LOCK_MODE_MASK),
 			       .until_ns = db_int(rows, 22) },
 		.legal_hold = (lock & LOCK_LEGAL_HOLD) != 0,
+		.charged = blob(rows, a, 23, &ok),
 	};
 
 	if (!ok)
@@ -152,7 +155,7 @@ enum err store_object_insert(struct call *call, struct db_tx *tx, const struct o
 	return db_exec(call, tx,
 		       "INSERT INTO objects (" INSERT_COLUMNS
 		       ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
-		       "$15, $16, $17, $18, $19, $20, $21, $22, $23)",
+		       "$15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
 		       v, OBJECT_COLUMNS_COUNT, NULL);
 }
 
@@ -171,17 +174,21 @@ enum err store_object_pending(struct call *call, struct db_tx *tx, const struct 
 }
 
 enum err store_object_pending_exists(struct call *call, struct db_tx *tx, const struct stream *s,
-				     bool *ret)
+				     bool *ret, struct bytes *ret_charged)
 {
 	struct db_rows *rows = NULL;
+	bool ok = true;
 
 	TRY_PLAIN(DB_QUERY(call, tx,
-			   "SELECT 1 FROM objects WHERE bucket_id = $1 AND object_key = $2 AND "
-			   "age = $3 AND stream_id = $4 AND status = 1",
+			   "SELECT charged FROM objects WHERE bucket_id = $1 AND object_key = $2 "
+			   "AND age = $3 AND stream_id = $4 AND status = 1",
 			   &rows, DB_V_INT(s->bucket_id), DB_V_BLOB(s->key), DB_V_AGE(s->version),
 			   DB_V_BLOB(uuid_bytes(&s->uuid))));
 	enum err e = db_rows_next(call, rows);
+	*ret_charged = e ? BYTES_NONE : blob(rows, &call->scratch, 0, &ok);
 	db_rows_free(rows);
+	if (!ok)
+		return call_fail(call, ERR_NO_MEMORY, "no room for an object");
 	if (e && e != ERR_NOT_FOUND)
 		return e;
 	*ret = e == OK;
@@ -270,21 +277,65 @@ enum err store_object_replace(struct call *call, struct db_tx *tx, int64_t bucke
 			  "encrypted_size = $12, fixed_segment_size = $13, cipher = $14, "
 			  "block_size = $15, metadata = $16, metadata_nonce = $17, "
 			  "metadata_key = $18, etag = $19, checksum_kind = $20, checksum = $21, "
-			  "lock_mode = $22, retain_until = $23 "
-			  "WHERE bucket_id = $24 AND object_key = $25 AND age = $26 AND "
+			  "lock_mode = $22, retain_until = $23, charged = $24 "
+			  "WHERE bucket_id = $25 AND object_key = $26 AND age = $27 AND "
 			  "stream_id = $4",
 			  v, ARRAY_LEN(v), &changed));
 	return changed == 1 ? OK : ERR_NOT_FOUND;
 }
 
+enum err store_object_stored(struct call *call, struct db_tx *tx, const struct object *o,
+			     int64_t *ret)
+{
+	struct segment_size *list = NULL;
+	size_t count = 0;
+
+	*ret = o->encrypted_size;
+	if (o->status != OBJECT_PENDING)
+		return OK;
+	TRY_PLAIN(store_segment_sizes(call, tx, &o->stream, &list, &count));
+	for (size_t i = 0; i < count; i++)
+		*ret += list[i].encrypted_size;
+	return OK;
+}
+
 enum err store_object_delete(struct call *call, struct db_tx *tx, const struct object *o)
 {
+	struct limit_use back = { 0 };
+
+	if (o->charged.len) {
+		TRY_PLAIN(store_object_stored(call, tx, o, &back.stored));
+		back.stored = -back.stored;
+		TRY_PLAIN(limit_charge(call, tx, NULL, o->charged, &back, os_clock_unix_ns()));
+	}
 	TRY_PLAIN(DB_EXEC(call, tx,
 			  "DELETE FROM objects WHERE bucket_id = $1 AND object_key = $2 AND "
 			  "age = $3",
 			  NULL, DB_V_INT(o->bucket_id), DB_V_BLOB(o->key), DB_V_AGE(o->version)));
 	/* Markers have no segments. */
 	return status_is_marker(o->status) ? OK : store_segment_delete_all(call, tx, &o->stream);
+}
+
+enum err store_object_from(struct call *call, struct db_tx *tx, int64_t bucket,
+			   const struct bytes *key, int64_t age, int64_t limit, struct object **ret,
+			   size_t *ret_count)
+{
+	struct db_rows *rows = NULL;
+
+	if (key)
+		TRY_PLAIN(DB_QUERY(
+			call, tx,
+			"SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 "
+			"AND o.object_key >= $2 AND (o.object_key > $2 OR o.age > $3) "
+			"ORDER BY o.object_key, o.age LIMIT $4",
+			&rows, DB_V_INT(bucket), DB_V_BLOB(*key), DB_V_INT(age), DB_V_INT(limit)));
+	else
+		TRY_PLAIN(DB_QUERY(call, tx,
+				   "SELECT " OBJECT_COLUMNS
+				   " FROM objects o WHERE o.bucket_id = $1 "
+				   "ORDER BY o.object_key, o.age LIMIT $2",
+				   &rows, DB_V_INT(bucket), DB_V_INT(limit)));
+	return read_many(call, rows, (size_t)limit, ret, ret_count);
 }
 
 enum err store_object_some(struct call *call, struct db_tx *tx, int64_t bucket, int64_t limit,

@@ -228,6 +228,21 @@ enum err store_segment_sizes(struct call *call, struct db_tx *tx, const struct s
 	return OK;
 }
 
+enum err store_segment_size(struct call *call, struct db_tx *tx, const struct stream_uuid *stream,
+			    int64_t position, int64_t *ret)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(DB_QUERY(call, tx,
+			   "SELECT encrypted_size FROM segments WHERE stream_id = $1 AND "
+			   "position = $2",
+			   &rows, DB_V_BLOB(uuid_bytes(stream)), DB_V_INT(position)));
+	enum err e = db_rows_next(call, rows);
+	*ret = e ? 0 : db_int(rows, 0);
+	db_rows_free(rows);
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
 enum err store_segment_set_offset(struct call *call, struct db_tx *tx,
 				  const struct stream_uuid *stream, int64_t position,
 				  int64_t plain_offset)

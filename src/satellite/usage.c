@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "os/lock.h"
+#include "satellite/calendar.h"
 
 enum { USAGE_PROJECTS_MAX = 100000, USAGE_SLOTS = 1024 };
 #define USAGE_FRESH_NS (3600 * NS_PER_SEC) /* totals older than that are read again */
@@ -14,7 +15,7 @@ struct entry {
 	struct entry *next;
 	struct project_id project;
 	int64_t read_ns; /* 0 = never */
-	int64_t month;	 /* of `downloaded`: months since year 0 */
+	int64_t month;	 /* of `downloaded` */
 	int64_t stored, segments, downloaded;
 };
 
@@ -68,23 +69,10 @@ static struct entry *find(struct usage *u, const struct project *p)
 	return e;
 }
 
-/* Months since year 0 (UTC), and when the month began. */
-static int64_t month_of(int64_t unix_ns, int64_t *ret_begin_ns)
-{
-	int64_t days = unix_ns / (24 * 3600 * NS_PER_SEC);
-	int64_t z = days + 719468, era = z / 146097, doe = z - era * 146097;
-	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	int64_t mp = (5 * doy + 2) / 153;
-	int64_t day = doy - (153 * mp + 2) / 5;
-
-	*ret_begin_ns = (days - day) * 24 * 3600 * NS_PER_SEC;
-	return (yoe + era * 400) * 12 + mp;
-}
-
 struct totals {
 	struct project_id project;
 	int64_t month_begin_ns;
+	int64_t settled_before_ns; /* later limits may still be used */
 	int64_t stored, segments, downloaded;
 };
 
@@ -106,10 +94,12 @@ static enum err read_totals(struct call *call, struct db_tx *tx, void *arg)
 	db_rows_free(rows);
 	TRY_PLAIN(e);
 	TRY_PLAIN(DB_QUERY(call, tx,
-			   "SELECT CAST(COALESCE(SUM(settled + inline), 0) AS INTEGER) "
-			   "FROM bucket_bandwidth_rollups WHERE project_id = $1 AND action = 2 AND "
-			   "interval_start >= $2",
-			   &rows, DB_V_BLOB(BYTES_OF(t->project.b)), DB_V_INT(t->month_begin_ns)));
+			   "SELECT CAST(COALESCE(SUM(inline + CASE WHEN interval_start < $3 OR "
+			   "allocated - dead < settled THEN settled ELSE allocated - dead END), 0) "
+			   "AS INTEGER) FROM bucket_bandwidth_rollups WHERE project_id = $1 AND "
+			   "action = 2 AND interval_start >= $2",
+			   &rows, DB_V_BLOB(BYTES_OF(t->project.b)), DB_V_INT(t->month_begin_ns),
+			   DB_V_INT(t->settled_before_ns)));
 	e = db_rows_next(call, rows);
 	if (e == OK)
 		t->downloaded = db_int(rows, 0);
@@ -121,8 +111,8 @@ static enum err read_totals(struct call *call, struct db_tx *tx, void *arg)
 static enum err fresh(struct call *call, struct db *db, struct usage *u, const struct project *p,
 		      int64_t now_ns, struct entry *ret)
 {
-	struct totals t = { .project = p->id };
-	int64_t month = month_of(now_ns, &t.month_begin_ns);
+	struct totals t = { .project = p->id, .settled_before_ns = now_ns - 2 * NS_PER_DAY };
+	int64_t month = calendar_month(now_ns, &t.month_begin_ns);
 
 	os_mutex_lock(&u->lock);
 	struct entry *e = find(u, p);

@@ -416,6 +416,50 @@ static void caveat_times_of_all_signs(void **state)
 	assert_int_equal(c.not_after_ns, INT64_MAX);
 }
 
+/* Limits in field 1000: without the field the key has long run out, with it that time is none. */
+static void caveat_with_limits(void **state)
+{
+	struct call call AUTO_CALL;
+	struct caveat c = { .has_limits = true, .limits = CAVEAT_LIMITS_NONE }, back;
+	struct action read = { ACTION_READ, bytes_str("b"), bytes_str("p"),
+			       1800000000 * NS_PER_SEC };
+
+	call_init(&call);
+	for (int i = 0; i < 3; i++) {
+		struct buf out AUTO_BUF = BUF_INIT(1000);
+		c.limits.egress = i == 0 ? 0 : i == 1 ? INT64_MAX : CAVEAT_UNLIMITED;
+		c.limits.monthly = i == 2;
+		caveat_encode(&out, &c);
+		assert_int_equal(caveat_decode(&call, &call.scratch, buf_bytes(&out), &back), OK);
+		assert_true(back.has_limits && !back.has_not_after);
+		assert_memory_equal(&back.limits.storage, &c.limits.storage,
+				    4 * sizeof(back.limits.storage));
+		assert_int_equal(back.limits.monthly, i == 2);
+		assert_true(caveat_allows(&back, &read));
+	}
+	/* As everybody else reads it: 20 {1: 1}, a second of 1970. */
+	assert_int_equal(caveat_decode(&call, &call.scratch,
+				       vector_unhex(&call.scratch, "a201020801"), &back),
+			 OK);
+	assert_false(caveat_allows(&back, &read));
+	/* With the limits {2: 5} behind it, in either order. */
+	static const char *const good[] = { "a201020801c23e021005", "c23e021005a201020801" };
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		assert_int_equal(caveat_decode(&call, &call.scratch,
+					       vector_unhex(&call.scratch, good[i]), &back),
+				 OK);
+		assert_true(caveat_allows(&back, &read));
+		assert_int_equal(back.limits.egress, 5);
+	}
+	/* A limit nobody knows yet, one below nothing, one of another type. */
+	static const char *const bad[] = { "c23e023005", "c23e0b10ffffffffffffffffff01",
+					   "c23e03120105", "c03e05" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(caveat_decode(&call, &call.scratch,
+					       vector_unhex(&call.scratch, bad[i]), &back),
+				 ERR_FORMAT);
+}
+
 static void evaluation_as_the_reference(void **state)
 {
 	json_t *root = vectors_load("macaroon");
@@ -542,6 +586,7 @@ int main(void)
 		cmocka_unit_test(caveats_round_trip),
 		cmocka_unit_test(caveat_decoder_leniency),
 		cmocka_unit_test(caveat_times_of_all_signs),
+		cmocka_unit_test(caveat_with_limits),
 		cmocka_unit_test(evaluation_as_the_reference),
 		cmocka_unit_test(key_versions),
 		cmocka_unit_test(an_undecodable_caveat_fails_the_key),

@@ -145,6 +145,27 @@ int world_teardown(void **state)
 	return 0;
 }
 
+struct world *world_client(struct world *w)
+{
+	struct world *c = calloc(1, sizeof(*c));
+
+	call_init(&c->call);
+	os_call_limit(&c->call, 120 * NS_PER_SEC);
+	c->key_bytes = arena_bytes(&c->call.scratch, w->key_bytes);
+	metainfo__request_header__init(&c->header);
+	c->header.api_key = proto_view(c->key_bytes);
+	must(c, rpc_dial(&c->call, w->client_tls, rpc_server_address(w->server), &w->sat.id,
+			 &c->conn));
+	return c;
+}
+
+void world_client_free(struct world *c)
+{
+	rpc_conn_close(c->conn);
+	call_fini(&c->call);
+	free(c);
+}
+
 static const struct metainfo_method *find(const char *name)
 {
 	for (size_t i = 0; i < metainfo_table_count; i++) {

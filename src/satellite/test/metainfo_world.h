@@ -45,6 +45,10 @@ extern const char *world_kind; /* "sqlite" or "postgres" */
 int world_setup(void **state);
 int world_teardown(void **state);
 
+/* Another client of the same satellite with the key in use, for a thread of its own. */
+struct world *world_client(struct world *w);
+void world_client_free(struct world *client);
+
 /* Every request of a world is made through one of these.  The failure's text and status are in the
  * call. */
 enum err ask(struct world *w, const char *method, void *request, void *ret_response);

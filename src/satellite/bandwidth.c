@@ -1,0 +1,174 @@
+/* Bandwidth of buckets: counted here, written now and then. */
+#include "satellite/bandwidth.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "os/lock.h"
+#include "satellite/config.h"
+
+/* Beyond ENTRIES_MAX nothing new is counted until the next flush. */
+enum { SLOTS = 1024, ENTRIES_MAX = 50000, FLUSH_ROWS = 500 };
+#define HOUR_NS (3600 * NS_PER_SEC)
+
+struct entry {
+	struct entry *next;
+	struct project_id project;
+	int64_t hour_ns;
+	int action;
+	int64_t allocated, inline_bytes;
+	uint8_t bucket_len;
+	uint8_t bucket[LIMIT_BUCKET_NAME_MAX];
+};
+
+struct bandwidth {
+	struct os_mutex lock;
+	size_t count;
+	struct entry *slots[SLOTS];
+};
+
+struct bandwidth *bandwidth_new(void)
+{
+	return calloc(1, sizeof(struct bandwidth));
+}
+
+static void free_list(struct entry *e)
+{
+	while (e) {
+		struct entry *next = e->next;
+		free(e);
+		e = next;
+	}
+}
+
+void bandwidth_free(struct bandwidth *b)
+{
+	if (!b)
+		return;
+	for (size_t i = 0; i < SLOTS; i++)
+		free_list(b->slots[i]);
+	os_mutex_fini(&b->lock);
+	free(b);
+}
+
+static size_t slot_of(const struct entry *e)
+{
+	uint64_t h = get_le64(e->project.b) + (uint64_t)e->action;
+
+	for (size_t i = 0; i < e->bucket_len; i++)
+		h = (h ^ e->bucket[i]) * UINT64_C(1099511628211);
+	return (size_t)((h ^ h >> 32) % SLOTS);
+}
+
+static bool same(const struct entry *x, const struct entry *y)
+{
+	return x->hour_ns == y->hour_ns && x->action == y->action &&
+	       x->bucket_len == y->bucket_len && !memcmp(x->bucket, y->bucket, x->bucket_len) &&
+	       !memcmp(x->project.b, y->project.b, PROJECT_ID_BYTES);
+}
+
+/* With the lock held. */
+static void add(struct bandwidth *b, const struct entry *what)
+{
+	struct entry **slot = &b->slots[slot_of(what)];
+	struct entry *e = *slot;
+
+	while (e && !same(e, what))
+		e = e->next;
+	if (!e) {
+		e = b->count < ENTRIES_MAX ? malloc(sizeof(*e)) : NULL;
+		if (!e)
+			return;
+		*e = *what;
+		e->next = *slot;
+		*slot = e;
+		b->count++;
+		return;
+	}
+	e->allocated += what->allocated;
+	e->inline_bytes += what->inline_bytes;
+}
+
+void bandwidth_add(struct bandwidth *b, const struct project_id *project, struct bytes bucket,
+		   int action, int64_t allocated, int64_t inline_bytes, int64_t now_ns)
+{
+	struct entry e = {
+		.project = *project,
+		.hour_ns = now_ns - now_ns % HOUR_NS,
+		.action = action,
+		.allocated = allocated,
+		.inline_bytes = inline_bytes,
+		.bucket_len = (uint8_t)MIN(bucket.len, (size_t)LIMIT_BUCKET_NAME_MAX),
+	};
+
+	memcpy(e.bucket, bucket.data, e.bucket_len);
+	OS_LOCKED(&b->lock);
+	add(b, &e);
+}
+
+/* Up to FLUSH_ROWS of them, off the table. */
+static struct entry *take_some(struct bandwidth *b)
+{
+	struct entry *list = NULL;
+	size_t n = 0;
+
+	OS_LOCKED(&b->lock);
+	for (size_t i = 0; i < SLOTS && n < FLUSH_ROWS; i++) {
+		while (b->slots[i] && n < FLUSH_ROWS) {
+			struct entry *e = b->slots[i];
+			b->slots[i] = e->next;
+			e->next = list;
+			list = e;
+			n++;
+		}
+	}
+	b->count -= n;
+	return list;
+}
+
+static void put_back(struct bandwidth *b, const struct entry *list)
+{
+	OS_LOCKED(&b->lock);
+	for (; list; list = list->next)
+		add(b, list);
+}
+
+static enum err write_rows(struct call *call, struct db_tx *tx, void *arg)
+{
+	for (const struct entry *e = arg; e; e = e->next)
+		TRY_PLAIN(DB_EXEC(call, tx,
+				  "INSERT INTO bucket_bandwidth_rollups (project_id, bucket_name, "
+				  "interval_start, action, allocated, settled, inline, dead) "
+				  "VALUES ($1, $2, $3, $4, $5, 0, $6, 0) "
+				  "ON CONFLICT (project_id, bucket_name, interval_start, action) "
+				  "DO UPDATE SET allocated = bucket_bandwidth_rollups.allocated + "
+				  "excluded.allocated, "
+				  "inline = bucket_bandwidth_rollups.inline + excluded.inline",
+				  NULL, DB_V_BLOB(BYTES_OF(e->project.b)),
+				  DB_V_BLOB(BYTES(e->bucket, e->bucket_len)), DB_V_INT(e->hour_ns),
+				  DB_V_INT(e->action), DB_V_INT(e->allocated),
+				  DB_V_INT(e->inline_bytes)));
+	return OK;
+}
+
+enum err bandwidth_flush(struct call *call, struct bandwidth *b, struct db *db)
+{
+	struct entry *list;
+
+	while ((list = take_some(b))) {
+		/* Each round has memory of its own. */
+		AUTO_CALL struct call round = CALL_INIT;
+		call_init_child(&round, call);
+		enum err e = db_write(&round, db, write_rows, list);
+		/* A commit that may have come through is not repeated: nobody pays twice. */
+		if (e && e != ERR_UNCERTAIN)
+			put_back(b, list);
+		free_list(list);
+		if (e) {
+			call_copy_error(call, &round);
+			return e;
+		}
+	}
+	return OK;
+}

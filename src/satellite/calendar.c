@@ -1,0 +1,47 @@
+/* Dates from days since 1970 and back. */
+#include "satellite/calendar.h"
+
+#include "base/num.h"
+
+/* Days from 1 January 1970 to a date; the month may be 13 and the day beyond its month, as Go's
+ * AddDate normalizes them. */
+static int64_t days_from_date(int64_t y, int64_t m, int64_t d)
+{
+	y -= m <= 2;
+	int64_t era = y / 400, yoe = y - era * 400;
+	int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+	int64_t doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+
+	return era * 146097 + doe - 719468;
+}
+
+/* Year from March on, month since March, day from 1. */
+static void date_from_days(int64_t days, int64_t *y, int64_t *m, int64_t *d)
+{
+	int64_t z = days + 719468, era = z / 146097, doe = z - era * 146097;
+	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+
+	*m = (5 * doy + 2) / 153;
+	*d = doy - (153 * *m + 2) / 5 + 1;
+	*y = yoe + era * 400;
+}
+
+int64_t calendar_add_years(int64_t unix_ns, int64_t years)
+{
+	int64_t y, m, d;
+
+	date_from_days(unix_ns / NS_PER_DAY, &y, &m, &d);
+	y += m >= 10;
+	m = m < 10 ? m + 3 : m - 9;
+	return days_from_date(y + years, m, d) * NS_PER_DAY + unix_ns % NS_PER_DAY;
+}
+
+int64_t calendar_month(int64_t unix_ns, int64_t *ret_begin_ns)
+{
+	int64_t y, m, d, days = unix_ns / NS_PER_DAY;
+
+	date_from_days(days, &y, &m, &d);
+	*ret_begin_ns = (days - d + 1) * NS_PER_DAY;
+	return y * 12 + m;
+}
