@@ -71,9 +71,10 @@ enum err net_try_flush(struct call *call, struct net_conn *c)
 	return OK;
 }
 
-/* What must be said before the peer can be expected to say something. */
-static enum err settle(struct call *call, struct net_conn *c)
+enum err net_try_answer(struct call *call, struct net_conn *c)
 {
+	if (!c->transport || !c->transport->before_wait || c->failed)
+		return OK;
 	TRY_PLAIN(c->transport->before_wait(call, c));
 	return net_try_flush(call, c);
 }
@@ -86,8 +87,8 @@ enum err net_wait(struct call *call, struct net_conn *c, bool want_read, bool wa
 
 	if (redial_is_due(c))
 		return redial(call, c);
-	if (want_read && c->transport && c->transport->before_wait) {
-		enum err e = settle(call, c);
+	if (want_read) {
+		enum err e = net_try_answer(call, c);
 		if (e && e != ERR_WOULD_BLOCK)
 			return e;
 		want_write |= e == ERR_WOULD_BLOCK;
@@ -417,7 +418,7 @@ struct os_sock *net_sock(struct net_conn *c)
 
 size_t net_out_pending(const struct net_conn *c)
 {
-	return net_buffer_len(&c->out);
+	return redial_is_due(c) ? 0 : net_buffer_len(&c->out);
 }
 
 bool net_has_input(const struct net_conn *c)
@@ -445,11 +446,9 @@ void net_idle(struct net_conn *c)
 	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
-	if (c->transport->before_wait && !c->failed) {
-		enum err e = settle(&call, c);
-		if (e && e != ERR_WOULD_BLOCK)
-			c->failed = true;
-	}
+	enum err e = net_try_answer(&call, c);
+	if (e && e != ERR_WOULD_BLOCK)
+		c->failed = true;
 	if (c->redial)
 		return; /* its first bytes are in there */
 	if (!net_buffer_len(&c->in))

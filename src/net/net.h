@@ -100,6 +100,9 @@ enum err net_try_write(struct call *call, struct net_conn *c, struct bytes data,
 		       size_t *ret_n) MUST_USE;
 /* Moves buffered records to the socket without waiting: OK when all is out, or ERR_WOULD_BLOCK. */
 enum err net_try_flush(struct call *call, struct net_conn *c) MUST_USE;
+/* A server that is at work and listens for its client meanwhile: sends what the client must have
+ * before it can say anything.  Waiting for the client does the same. */
+enum err net_try_answer(struct call *call, struct net_conn *c) MUST_USE;
 /* Nothing can be written before the peer's answer was read. */
 bool net_must_read(const struct net_conn *c);
 /* Plain bytes that the next read may give at once: room for them saves a copy. */

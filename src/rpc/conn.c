@@ -318,11 +318,21 @@ static enum err wait_writable(struct call *call, struct rpc_conn *c)
 
 	if (e && e != ERR_WOULD_BLOCK)
 		return conn_break(call, c, e);
-	if (!e && !net_must_read(c->net))
+	if (!e)
 		return OK;
 	bool read = inbox_has_room(c);
-	TRY_PLAIN(wait_socket(call, c, read, e == ERR_WOULD_BLOCK));
+	TRY_PLAIN(wait_socket(call, c, read, true));
 	return read ? conn_take(call, c) : OK;
+}
+
+/* For room to encrypt into. */
+static enum err wait_room(struct call *call, struct rpc_conn *c)
+{
+	TRY_PLAIN(wait_writable(call, c));
+	if (c->broken || !net_must_read(c->net) || net_out_pending(c->net))
+		return OK;
+	TRY_PLAIN(wait_socket(call, c, true, false));
+	return conn_take(call, c);
 }
 
 /* Encrypts all of data.  On failure *ret_done tells how much was taken. */
@@ -335,7 +345,7 @@ static enum err encrypt(struct call *call, struct rpc_conn *c, struct bytes data
 			return conn_broken(call, c);
 		enum err e = net_try_write(call, c->net, bytes_from(data, *ret_done), &n);
 		if (e == ERR_WOULD_BLOCK) {
-			TRY_PLAIN(wait_writable(call, c));
+			TRY_PLAIN(wait_room(call, c));
 			continue;
 		}
 		if (e)

@@ -59,6 +59,9 @@ enum err rpc_flush(struct call *call, struct rpc_stream *s)
 	if (s->ended)
 		return stream_ended(call, s);
 	TRY_PLAIN(explain(call, s, conn_flush(call, s->conn)));
+	enum err e = s->conn->server ? net_try_answer(call, s->conn->net) : OK;
+	if (e && e != ERR_WOULD_BLOCK)
+		return conn_break(call, s->conn, e);
 	/* So that who only sends hears of an Error or Cancel.  An end of the connection is told by
 	 * the next receive, behind what came before it. */
 	if (conn_take(call, s->conn) && !s->ended)
