@@ -42,7 +42,8 @@ typedef struct AcreConfig {
 	bool unencrypted_object_keys; /* acre_request_access: path cipher null */
 	/* Bytes a second to and from nodes, redundancy included, of all transfers of the project
 	 * together; each direction has its own; 0 = as fast as it goes. */
-	uint64_t upload_rate_max, download_rate_max;
+	uint64_t upload_rate_max;
+	uint64_t download_rate_max;
 } AcreConfig;
 
 UPLINK_API UplinkAccessResult acre_request_access(const AcreConfig *config,
