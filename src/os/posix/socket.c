@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "os/clock.h"
 #include "os/lock.h"
+#include "os/posix/resolve.h"
 #include "os/posix/wait.h"
 
 enum {
@@ -77,11 +78,14 @@ static enum err lookup(struct call *call, const char *address, bool passive, str
 
 	TRY_PLAIN(split(call, address, host, &port));
 	os_assert_no_lock(__func__);
-	int r = getaddrinfo(host[0] ? host : NULL, port, &hints, ret);
-	if (r)
-		return call_fail(call, ERR_CONNECT, "cannot resolve \"%s\": %s", address,
-				 gai_strerror(r));
-	return OK;
+	int reason = 0;
+	enum err e = posix_resolve(call, host[0] ? host : NULL, port, &hints, ret, &reason);
+	if (e == ERR_CONNECT)
+		return call_fail(call, e, "cannot resolve \"%s\": %s", address,
+				 gai_strerror(reason));
+	if (e && !call->error[0])
+		return call_fail(call, e, "%s while resolving \"%s\"", err_text(e), address);
+	return e;
 }
 
 static void format(const struct sockaddr *sa, socklen_t len, char *out)
