@@ -1,25 +1,44 @@
-/* C API: edge services.  Links are put together; registering an access is not built yet. */
+/* C API: edge services. */
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "client/capi.h"
+#include "client/edge.h"
 
-enum { URL_MAX = 64 << 10 };
+static EdgeCredentials *capi_credentials(const struct edge_credentials *c)
+{
+	EdgeCredentials *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->access_key_id = capi_string(bytes_str(c->access_key_id));
+	r->secret_key = capi_string(bytes_str(c->secret_key));
+	r->endpoint = capi_string(bytes_str(c->endpoint));
+	if (r->access_key_id && r->secret_key && r->endpoint)
+		return r;
+	edge_free_credentials(r);
+	return NULL;
+}
 
 EdgeCredentialsResult edge_register_access(EdgeConfig config, UplinkAccess *access,
 					   EdgeRegisterAccessOptions *options)
 {
 	EdgeCredentialsResult r = { NULL, NULL };
-	struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO(arena_free) struct arena answer = { 0 };
+	struct edge_credentials credentials;
 	struct access *a AUTO(capi_put) = capi_use(access, HANDLE_ACCESS, "access", &r.error);
 
-	call_init(&call);
 	if (!a)
 		return r;
-	r.error = outcome_error(
-		&call, outcome_fail(&call, ERR_UNIMPLEMENTED, EDGE_ERROR_REGISTER_ACCESS_FAILED,
-				    "registering an access at an auth service is not "
-				    "implemented by this library"));
+	r.error = outcome_error(&call,
+				edge_register(&call, &config, a, options && options->is_public,
+					      &answer, &credentials));
+	if (r.error)
+		return r;
+	r.credentials = capi_credentials(&credentials);
+	if (!r.credentials)
+		r.error = capi_no_memory(NULL);
 	return r;
 }
 
@@ -39,59 +58,16 @@ void edge_free_credentials(EdgeCredentials *credentials)
 	free(credentials);
 }
 
-/* Path segments keep their slashes; all but unreserved characters are escaped. */
-static void add_escaped(struct buf *out, const char *text)
-{
-	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-			     (*p >= '0' && *p <= '9') || strchr("-_.~/$&+:=@", *p);
-		if (plain)
-			buf_add_byte(out, *p);
-		else
-			buf_printf(out, "%%%02X", *p);
-	}
-}
-
-static enum err join_url(struct call *call, const char *base, const char *key_id,
-			 const char *bucket, const char *key, bool raw, struct buf *out)
-{
-	size_t len = base ? strlen(base) : 0;
-
-	if (!len || !key_id || !key_id[0])
-		return call_fail(call, ERR_INVALID,
-				 "a share URL needs a base URL and an access key ID");
-	if ((!bucket || !bucket[0]) && key && key[0])
-		return call_fail(call, ERR_INVALID, "a share URL with a key needs a bucket, too");
-	if (raw && (!key || !key[0] || key[strlen(key) - 1] == '/'))
-		return call_fail(call, ERR_INVALID,
-				 "a raw link needs the key of an object, no prefix");
-	while (len && base[len - 1] == '/')
-		len--;
-	buf_add(out, base, len);
-	buf_add_str(out, raw ? "/raw/" : "/s/");
-	add_escaped(out, key_id);
-	if (bucket && bucket[0]) {
-		buf_add_str(out, "/");
-		add_escaped(out, bucket);
-	}
-	if (key && key[0]) {
-		buf_add_str(out, "/");
-		add_escaped(out, key);
-	}
-	return buf_status(out);
-}
-
 UplinkStringResult edge_join_share_url(uplink_const_char *base_url,
 				       uplink_const_char *access_key_id, uplink_const_char *bucket,
 				       uplink_const_char *key, EdgeShareURLOptions *options)
 {
 	UplinkStringResult r = { NULL, NULL };
-	struct buf url AUTO_BUF = BUF_INIT(URL_MAX);
-	struct call call AUTO_CALL = CALL_INIT;
+	AUTO_BUF struct buf url = BUF_INIT(EDGE_URL_MAX);
+	AUTO_CALL struct call call = CALL_INIT;
 
-	call_init(&call);
-	r.error = outcome_error(&call, join_url(&call, base_url, access_key_id, bucket, key,
-						options && options->raw, &url));
+	r.error = outcome_error(&call, edge_share_url(&call, base_url, access_key_id, bucket, key,
+						      options && options->raw, &url));
 	if (r.error)
 		return r;
 	r.string = capi_string(buf_bytes(&url));

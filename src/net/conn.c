@@ -100,8 +100,8 @@ enum err net_wait(struct call *call, struct net_conn *c, bool want_read, bool wa
 
 /* ---- life ---- */
 
-static enum err new_conn(struct call *call, const struct net_tls *tls, struct os_sock *sock,
-			 bool server, struct net_conn **ret)
+enum err net_conn_new(struct call *call, const struct net_tls *tls, struct os_sock *sock,
+		      bool server, struct net_conn **ret)
 {
 	AUTO(net_conn_auto) struct net_conn *c = calloc(1, sizeof(*c));
 
@@ -167,7 +167,7 @@ static enum err handshake_step(struct call *call, struct net_conn *c)
 	}
 }
 
-static enum err handshake(struct call *call, struct net_conn *c)
+enum err net_conn_handshake(struct call *call, struct net_conn *c)
 {
 	for (;;) {
 		enum err e = c->server ? net_accept_step(call, c) : handshake_step(call, c);
@@ -185,7 +185,7 @@ static enum err shake_tls(struct call *call, struct net_conn *c, const struct no
 	/* Goes out in one write with the ClientHello that TLS puts behind it. */
 	memcpy(c->out.data, net_tls_magic, NET_MAGIC_BYTES);
 	c->out.end = NET_MAGIC_BYTES;
-	TRY_PLAIN(handshake(call, c));
+	TRY_PLAIN(net_conn_handshake(call, c));
 	return cert_chain_check_dialed(call, c->peer, expected);
 }
 
@@ -196,7 +196,7 @@ enum err net_dial(struct call *call, const struct net_tls *tls, const char *addr
 	struct os_sock *sock;
 
 	TRY(os_sock_dial(call, address, &sock), "dial %s", address);
-	TRY_PLAIN(new_conn(call, tls, sock, false, &c));
+	TRY_PLAIN(net_conn_new(call, tls, sock, false, &c));
 	TRY(shake_tls(call, c, expected), "dial %s", address);
 	*ret = take(&c);
 	return OK;
@@ -224,7 +224,7 @@ enum err net_dial_noise(struct call *call, const struct net_tls *tls, const char
 	struct os_sock *sock;
 
 	TRY(os_sock_dial(call, address, &sock), "dial %s", address);
-	TRY_PLAIN(new_conn(call, tls, sock, false, &c));
+	TRY_PLAIN(net_conn_new(call, tls, sock, false, &c));
 	TRY_PLAIN(remember_address(call, c, address, expected));
 	TRY_PLAIN(net_noise_attach(call, c, node));
 	TRY_PLAIN(c->transport->handshake(call, c));
@@ -269,7 +269,7 @@ static enum err redial(struct call *call, struct net_conn *c)
 enum err net_accept_start(struct call *call, const struct net_tls *tls, struct net_noise *noise,
 			  struct os_sock *sock, struct net_conn **ret)
 {
-	TRY_PLAIN(new_conn(call, tls, sock, true, ret));
+	TRY_PLAIN(net_conn_new(call, tls, sock, true, ret));
 	(*ret)->noise_server = noise;
 	return OK;
 }
@@ -318,7 +318,7 @@ enum err net_accept(struct call *call, const struct net_tls *tls, struct net_noi
 	AUTO(net_conn_auto) struct net_conn *c = NULL;
 
 	TRY_PLAIN(net_accept_start(call, tls, noise, sock, &c));
-	TRY(handshake(call, c), "accept");
+	TRY(net_conn_handshake(call, c), "accept");
 	*ret = take(&c);
 	return OK;
 }

@@ -47,6 +47,13 @@ struct net_redial {
 	bool due; /* the node hung up: net_wait dials */
 };
 
+struct net_tls {
+	SSL_CTX *ctx;
+	BIO_METHOD *bio;
+	const struct identity *identity; /* borrowed; NULL for the web */
+	bool web;			 /* OpenSSL checks the server; chains are not kept */
+};
+
 struct net_conn {
 	const struct net_transport *transport; /* server: NULL until the magic was seen */
 	const struct net_tls *tls;
@@ -80,6 +87,12 @@ bool net_noise_must_read(const struct net_conn *c);
 
 extern const char net_tls_magic[NET_MAGIC_BYTES + 1];
 extern const char net_noise_magic[NET_MAGIC_BYTES + 1];
+/* Settings that are the same with and without an identity; any chain is taken unseen. */
+enum err net_tls_base(struct call *call, struct net_tls **ret) MUST_USE;
+/* A connection before any transport; takes the socket over. */
+enum err net_conn_new(struct call *call, const struct net_tls *tls, struct os_sock *sock,
+		      bool server, struct net_conn **ret) MUST_USE;
+enum err net_conn_handshake(struct call *call, struct net_conn *c) MUST_USE;
 
 static inline size_t net_buffer_len(const struct net_buffer *b)
 {

@@ -66,6 +66,15 @@ enum err net_dial(struct call *call, const struct net_tls *tls, const char *addr
 enum err net_dial_noise(struct call *call, const struct net_tls *tls, const char *address,
 			const struct node_id *expected, const struct noise_peer *node,
 			struct net_conn **ret) MUST_USE;
+
+/* The world outside Storj's networks (an edge service): no magic, no identity of ours.  TLS checks
+ * the server's certificate for the address's host against the roots; empty roots = the system's.
+ * ERR_UNAUTHENTICATED when there are none. */
+enum err net_web_tls_new(struct call *call, struct bytes roots_pem, struct net_tls **ret) MUST_USE;
+/* web is such settings, or NULL for a connection that is not encrypted. */
+enum err net_dial_web(struct call *call, const struct net_tls *web, const char *address,
+		      struct net_conn **ret) MUST_USE;
+
 /* Server side: reads the magic, does the handshake; takes the socket over (closed on failure).
  * noise may be NULL: only TLS is taken. */
 enum err net_accept(struct call *call, const struct net_tls *tls, struct net_noise *noise,

@@ -16,12 +16,6 @@ enum {
 	RECORD_MAX = RECORD_PLAIN + 512,
 };
 
-struct net_tls {
-	SSL_CTX *ctx;
-	BIO_METHOD *bio;
-	const struct identity *identity; /* borrowed */
-};
-
 DEFINE_AUTO_PTR(struct net_tls, net_tls_auto, net_tls_free)
 DEFINE_AUTO_PTR(X509, cert_auto, X509_free)
 DEFINE_AUTO_PTR(EVP_PKEY, pkey_auto, EVP_PKEY_free)
@@ -158,13 +152,12 @@ static bool set_options(SSL_CTX *ctx)
 	       SSL_CTX_set1_groups_list(ctx, groups) == 1;
 }
 
-enum err net_tls_new(struct call *call, const struct identity *identity, struct net_tls **ret)
+enum err net_tls_base(struct call *call, struct net_tls **ret)
 {
 	AUTO(net_tls_auto) struct net_tls *tls = calloc(1, sizeof(*tls));
 
 	if (!tls)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for TLS");
-	tls->identity = identity;
 	tls->ctx = SSL_CTX_new(TLS_method());
 	tls->bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "memory of a connection");
 	if (!tls->ctx || !tls->bio)
@@ -175,6 +168,16 @@ enum err net_tls_new(struct call *call, const struct identity *identity, struct 
 	BIO_meth_set_create(tls->bio, bio_create);
 	if (!set_options(tls->ctx))
 		return tls_fail(call, ERR_INTERNAL, "TLS settings");
+	*ret = take(&tls);
+	return OK;
+}
+
+enum err net_tls_new(struct call *call, const struct identity *identity, struct net_tls **ret)
+{
+	AUTO(net_tls_auto) struct net_tls *tls = NULL;
+
+	TRY_PLAIN(net_tls_base(call, &tls));
+	tls->identity = identity;
 	TRY_PLAIN(use_chain(call, tls));
 	TRY_PLAIN(use_key(call, tls));
 	*ret = take(&tls);
@@ -245,7 +248,8 @@ static enum err tls_handshake(struct call *call, struct net_conn *c)
 	ERR_clear_error();
 	int r = SSL_do_handshake(c->ssl);
 	if (r == 1) {
-		TRY(take_peer_chain(call, c), "peer's certificates");
+		if (!c->tls->web)
+			TRY(take_peer_chain(call, c), "peer's certificates");
 		c->established = true;
 		return OK;
 	}

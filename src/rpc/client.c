@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "rpc/internal.h"
 
-static enum err new_conn(struct call *call, struct net_conn *net, struct rpc_conn **ret)
+enum err rpc_conn_new(struct call *call, struct net_conn *net, struct rpc_conn **ret)
 {
 	struct rpc_conn *c = calloc(1, sizeof(*c));
 
@@ -23,7 +23,7 @@ enum err rpc_dial(struct call *call, const struct net_tls *tls, const char *addr
 	struct net_conn *net;
 
 	TRY_PLAIN(net_dial(call, tls, address, expected, &net));
-	return new_conn(call, net, ret);
+	return rpc_conn_new(call, net, ret);
 }
 
 enum err rpc_dial_noise(struct call *call, const struct net_tls *tls, const char *address,
@@ -33,7 +33,7 @@ enum err rpc_dial_noise(struct call *call, const struct net_tls *tls, const char
 	struct net_conn *net;
 
 	TRY_PLAIN(net_dial_noise(call, tls, address, expected, node, &net));
-	return new_conn(call, net, ret);
+	return rpc_conn_new(call, net, ret);
 }
 
 void rpc_conn_close(struct rpc_conn *c)

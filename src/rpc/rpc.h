@@ -52,6 +52,8 @@ enum err rpc_dial(struct call *call, const struct net_tls *tls, const char *addr
 enum err rpc_dial_noise(struct call *call, const struct net_tls *tls, const char *address,
 			const struct node_id *expected, const struct noise_peer *node,
 			struct rpc_conn **ret) MUST_USE;
+/* The same over a connection that is there; takes it over, closed on failure. */
+enum err rpc_conn_new(struct call *call, struct net_conn *net, struct rpc_conn **ret) MUST_USE;
 /* Closes; a live stream is thereby cancelled. */
 void rpc_conn_close(struct rpc_conn *c);
 /* No live stream, nothing unread, not closed by the peer: may be used again. */

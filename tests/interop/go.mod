@@ -6,6 +6,7 @@ require (
 	github.com/gogo/protobuf v1.3.2
 	golang.org/x/text v0.38.0
 	storj.io/common v0.0.0-20260903112600-b776c2238d07
+	storj.io/drpc v1.0.0
 	storj.io/uplink v1.14.5
 )
 
@@ -21,7 +22,6 @@ require (
 	golang.org/x/crypto v0.53.0 // indirect
 	golang.org/x/sync v0.21.0 // indirect
 	golang.org/x/sys v0.46.0 // indirect
-	storj.io/drpc v1.0.0 // indirect
 	storj.io/eventkit v0.0.0-20260707062648-170ec15e6f3f // indirect
 	storj.io/infectious v1.0.1 // indirect
 	storj.io/picobuf v0.0.4 // indirect
