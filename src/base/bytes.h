@@ -30,7 +30,9 @@ static inline struct bytes bytes_str(const char *text)
 
 static inline bool bytes_equal(struct bytes a, struct bytes b)
 {
-	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+	if (a.len != b.len)
+		return false;
+	return !a.len || memcmp(a.data, b.data, a.len) == 0;
 }
 
 /* Bytewise order, shorter first when one is a prefix of the other: <0, 0, >0. */

@@ -53,6 +53,18 @@ enum err call_fail_status(struct call *call, enum err e, uint64_t status, const 
 /* Puts "what: " in front of the text; the text of e itself if there was none.  Returns e. */
 enum err call_wrap(struct call *call, enum err e, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__
+/* A failure is never OK: without knowing that, clang's analyzer follows paths that do not exist. */
+static inline enum err call_failure_(enum err e)
+{
+	if (e == OK)
+		__builtin_unreachable();
+	return e;
+}
+#define call_fail(...) call_failure_((call_fail)(__VA_ARGS__))
+#define call_fail_status(...) call_failure_((call_fail_status)(__VA_ARGS__))
+#define call_wrap(...) call_failure_((call_wrap)(__VA_ARGS__))
+#endif
 /* The text to show for a failure e of this call; never empty. */
 const char *call_error(const struct call *call, enum err e);
 

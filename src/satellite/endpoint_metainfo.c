@@ -242,7 +242,7 @@ enum err metainfo_stream(struct call *call, struct mcall *mc, enum rate_kind kin
 		return call_fail(call, ERR_NO_MEMORY, "no room for a stream");
 	TRY_PLAIN(stream_id_decode(call, mc->a, &mc->sat->id_key, proto_bytes(id), s));
 	TRY_PLAIN(metainfo_auth(call, mc, kind));
-	if (memcmp(s->project.b, mc->auth.project.id.b, PROJECT_ID_BYTES))
+	if (memcmp(s->project.b, mc->auth.project.id.b, PROJECT_ID_BYTES) != 0)
 		return call_fail(call, ERR_PERMISSION, "Unauthorized API credentials");
 	*ret = s;
 	return OK;

@@ -130,7 +130,7 @@ static enum err open_ticket(struct call *call, struct mcall *mc, ProtobufCBinary
 	TRY_PLAIN(segment_id_decode(call, mc->a, &mc->sat->id_key, bytes, mc->now_ns, ret));
 	const struct stream *s = &ret->stream;
 	TRY_PLAIN(metainfo_allow(call, mc, RATE_PUT_NO_ERROR, ACTION_WRITE, s->bucket, s->key));
-	if (memcmp(s->project.b, mc->auth.project.id.b, PROJECT_ID_BYTES))
+	if (memcmp(s->project.b, mc->auth.project.id.b, PROJECT_ID_BYTES) != 0)
 		return call_fail(call, ERR_PERMISSION, "Unauthorized API credentials");
 	return OK;
 }

@@ -329,7 +329,7 @@ METAINFO_METHOD(make_inline_segment, MakeInlineSegment)
 /* ["*"] or nothing (metainfo.md 5.6). */
 enum err read_if_none_match(struct call *call, char *const *list, size_t count, bool *ret)
 {
-	if (count > 1 || (count == 1 && strcmp(list[0], "*")))
+	if (count > 1 || (count == 1 && strcmp(list[0], "*") != 0))
 		return call_fail(
 			call, ERR_UNIMPLEMENTED,
 			"not implemented: IfNoneMatch only supports a single value of '*'");

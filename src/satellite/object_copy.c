@@ -67,7 +67,7 @@ static enum err find_source(struct call *call, struct db_tx *tx, const struct fi
 	if (e == ERR_NOT_FOUND)
 		return fail_object_not_found(call, "source object not found");
 	TRY_PLAIN(e);
-	if (memcmp(ret->stream.b, f->source.uuid.b, STREAM_UUID_BYTES))
+	if (memcmp(ret->stream.b, f->source.uuid.b, STREAM_UUID_BYTES) != 0)
 		return call_fail(call, ERR_NOT_FOUND,
 				 "object not found: object was changed during %s", what);
 	if (status_is_marker(ret->status))
@@ -278,7 +278,7 @@ enum err object_set_metadata(struct call *call, struct db_tx *tx, const struct u
 
 	TRY_PLAIN(object_find(call, tx, &f));
 	struct object *o = &f.result;
-	if (memcmp(o->stream.b, u->uuid.b, STREAM_UUID_BYTES))
+	if (memcmp(o->stream.b, u->uuid.b, STREAM_UUID_BYTES) != 0)
 		return fail_object_not_found(call, "object with specified version is missing");
 	struct user_data d = o->data;
 	if ((d.metadata.len && !u->set_metadata) || (d.etag.len && !u->set_etag) ||

@@ -31,7 +31,7 @@ static enum err delete_exact(struct call *call, struct db_tx *tx, const struct b
 	if (e == ERR_NOT_FOUND)
 		return OK;
 	TRY_PLAIN(e);
-	if (d->check_suffix && memcmp(d->suffix, o.stream.b + 8, sizeof(d->suffix)))
+	if (d->check_suffix && memcmp(d->suffix, o.stream.b + 8, sizeof(d->suffix)) != 0)
 		return OK;
 	return remove_row(call, tx, d, &o);
 }

@@ -68,7 +68,7 @@ static const char *piece_fault(struct call *call, const struct segment_check *c,
 		return "malformed ID";
 	piece_id_derive(&t->orders.root, &t->nodes[p->piece_num], (uint32_t)p->piece_num,
 			&expected);
-	if (memcmp(id.b, expected.b, PIECE_ID_BYTES))
+	if (memcmp(id.b, expected.b, PIECE_ID_BYTES) != 0)
 		return "piece ID does not match the order limit";
 	if (p->hash->piece_size > t->orders.limit)
 		return "piece is larger than its order limit";
