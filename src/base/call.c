@@ -33,7 +33,7 @@ void call_copy_error(struct call *call, const struct call *from)
 	call->status = from->status;
 }
 
-enum err (call_fail)(struct call *call, enum err e, const char *fmt, ...)
+enum err(call_fail)(struct call *call, enum err e, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -44,7 +44,7 @@ enum err (call_fail)(struct call *call, enum err e, const char *fmt, ...)
 	return e;
 }
 
-enum err (call_fail_status)(struct call *call, enum err e, uint64_t status, const char *fmt, ...)
+enum err(call_fail_status)(struct call *call, enum err e, uint64_t status, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -55,7 +55,7 @@ enum err (call_fail_status)(struct call *call, enum err e, uint64_t status, cons
 	return e;
 }
 
-enum err (call_wrap)(struct call *call, enum err e, const char *fmt, ...)
+enum err(call_wrap)(struct call *call, enum err e, const char *fmt, ...)
 {
 	char old[CALL_ERROR_MAX];
 	va_list ap;
