@@ -12,9 +12,13 @@
 #include <sys/auxv.h>
 #endif
 
+#include "base/cleanup.h"
 #include "crypto/algorithms.h"
+#include "crypto/gcm_vaes.h"
 
 struct aead {
+	const struct gcm_vaes *gcm; /* NULL = ctx does it */
+	struct gcm_vaes_key *key;
 	EVP_CIPHER_CTX *ctx;
 	bool seal;
 };
@@ -42,6 +46,13 @@ struct aead *aead_new_with(enum aead_algorithm algorithm, const struct secret_ke
 	const EVP_CIPHER *cipher = algorithm == AEAD_AES_256_GCM ? alg->aes_256_gcm
 								 : alg->chacha20_poly1305;
 	a->seal = seal;
+	if (algorithm == AEAD_AES_256_GCM && alg->gcm_vaes) {
+		a->gcm = alg->gcm_vaes;
+		a->key = gcm_vaes_key_new(a->gcm, key->b);
+		if (!a->key)
+			aead_free(take(&a));
+		return a;
+	}
 	a->ctx = EVP_CIPHER_CTX_new();
 	if (!a->ctx || EVP_CipherInit_ex2(a->ctx, cipher, key->b, NULL, seal, NULL) != 1) {
 		aead_free(a);
@@ -59,6 +70,7 @@ void aead_free(struct aead *a)
 {
 	if (!a)
 		return;
+	gcm_vaes_key_free(a->key);
 	EVP_CIPHER_CTX_free(a->ctx); /* wipes the key schedule */
 	free(a);
 }
@@ -76,6 +88,10 @@ enum err aead_seal_ad(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], str
 
 	if (!a->seal || plain.len > INT_MAX - AEAD_TAG_BYTES || ad.len > INT_MAX)
 		return ERR_INVALID;
+	if (a->gcm) {
+		gcm_vaes_seal(a->gcm, a->key, nonce, ad, plain, out);
+		return OK;
+	}
 	if (EVP_EncryptInit_ex2(a->ctx, NULL, NULL, nonce, NULL) != 1)
 		return ERR_INTERNAL;
 	if (ad.len && EVP_EncryptUpdate(a->ctx, NULL, &n, ad.data, (int)ad.len) != 1)
@@ -106,6 +122,12 @@ enum err aead_open_ad(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], str
 	if (sealed.len < AEAD_TAG_BYTES)
 		return ERR_CRYPTO;
 	size_t len = sealed.len - AEAD_TAG_BYTES;
+	if (a->gcm) {
+		enum err e = gcm_vaes_open(a->gcm, a->key, nonce, ad, sealed, out);
+		if (e)
+			secret_wipe(out, len);
+		return e;
+	}
 	/* Copied first: out may be the input's place. */
 	memcpy(tag, sealed.data + len, sizeof(tag));
 	if (EVP_DecryptInit_ex2(a->ctx, NULL, NULL, nonce, NULL) != 1)

@@ -7,6 +7,7 @@
 struct algorithms {
 	EVP_CIPHER *aes_256_gcm, *chacha20_poly1305;
 	EVP_MD *sha256;
+	const struct gcm_vaes *gcm_vaes; /* NULL = not on this machine */
 };
 
 /* Immutable after the first call; NULL when OpenSSL or libsodium cannot be set up. */

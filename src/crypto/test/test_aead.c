@@ -6,6 +6,8 @@
 #include <cmocka.h>
 
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "crypto/aead.h"
@@ -68,6 +70,63 @@ static void gcm_known_answers(void **state)
 	assert_bytes_equal(BYTES_OF(out), vector_unhex(&m, "cea7403d4d606b6e074ec5d3baf39d18"
 							   "d0d1c8a799996bf0265b98b5d48ab919"));
 	arena_free(&m);
+}
+
+/* OpenSSL is the oracle for whatever does it here. */
+static void openssl_seal(const struct secret_key *key, const uint8_t *nonce, struct bytes ad,
+			 struct bytes plain, uint8_t *out)
+{
+	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	int n;
+
+	assert_int_equal(EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, key->b, nonce), 1);
+	if (ad.len)
+		assert_int_equal(EVP_EncryptUpdate(c, NULL, &n, ad.data, (int)ad.len), 1);
+	if (plain.len)
+		assert_int_equal(EVP_EncryptUpdate(c, out, &n, plain.data, (int)plain.len), 1);
+	assert_int_equal(EVP_EncryptFinal_ex(c, out + plain.len, &n), 1);
+	assert_int_equal(
+		EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_BYTES, out + plain.len), 1);
+	EVP_CIPHER_CTX_free(c);
+}
+
+static void gcm_equals_openssl(void **state)
+{
+	enum { SIZE = 70000, AD = 300 };
+	struct secret_key key;
+	uint8_t nonce[AEAD_NONCE_BYTES];
+	AUTO_FREE uint8_t *plain = malloc(SIZE + 1), *want = malloc(SIZE + AEAD_TAG_BYTES);
+	AUTO_FREE uint8_t *got = malloc(SIZE + AEAD_TAG_BYTES + 1), *ad = malloc(AD);
+	uint64_t x = 88172645463325252ULL;
+
+	for (size_t round = 0; round < 400; round++) {
+		for (size_t i = 0; i < SIZE; i++) {
+			x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+			plain[i] = (uint8_t)x;
+		}
+		memcpy(key.b, plain + 100, sizeof(key.b));
+		memcpy(nonce, plain + 200, sizeof(nonce));
+		memcpy(ad, plain + 300, AD);
+		size_t len = round < 300 ? round : round % 7 == 0 ? SIZE : x % SIZE;
+		size_t ad_len = round % 3 ? 0 : x % AD;
+		AUTO(aead_auto) struct aead *seal = aead_new(&key, true);
+		AUTO(aead_auto) struct aead *open = aead_new(&key, false);
+		struct bytes sealed = BYTES(got + round % 2, len + AEAD_TAG_BYTES);
+
+		openssl_seal(&key, nonce, BYTES(ad, ad_len), BYTES(plain, len), want);
+		assert_int_equal(aead_seal_ad(seal, nonce, BYTES(ad, ad_len), BYTES(plain, len),
+					      got + round % 2),
+				 OK);
+		assert_bytes_equal(sealed, BYTES(want, len + AEAD_TAG_BYTES));
+		/* In place, both ways. */
+		assert_int_equal(
+			aead_open_ad(open, nonce, BYTES(ad, ad_len), sealed, got + round % 2), OK);
+		assert_memory_equal(got + round % 2, plain, len);
+		assert_int_equal(aead_seal_ad(seal, nonce, BYTES(ad, ad_len),
+					      BYTES(got + round % 2, len), got + round % 2),
+				 OK);
+		assert_bytes_equal(sealed, BYTES(want, len + AEAD_TAG_BYTES));
+	}
 }
 
 static void gcm_notices_every_flip(void **state)
@@ -163,6 +222,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(content_vectors_seal_and_open, no_openssl_errors),
 		cmocka_unit_test_teardown(gcm_known_answers, no_openssl_errors),
+		cmocka_unit_test_teardown(gcm_equals_openssl, no_openssl_errors),
 		cmocka_unit_test_teardown(gcm_notices_every_flip, no_openssl_errors),
 		cmocka_unit_test_teardown(gcm_in_place, no_openssl_errors),
 		cmocka_unit_test_teardown(secretbox_both_ways, no_openssl_errors),

@@ -1,0 +1,28 @@
+/*
+ * AES-256-GCM on processors with VAES, from Intel's libipsec-mb where it is installed: OpenSSL 3.0
+ * has only the older instructions and takes two to three times as long.  A newer OpenSSL has them
+ * itself; then this is not needed (docs/decisions/0006-vaes.md).
+ */
+#ifndef ACRE_CRYPTO_GCM_VAES_H
+#define ACRE_CRYPTO_GCM_VAES_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+struct gcm_vaes; /* the library's functions */
+struct gcm_vaes_key;
+
+/* NULL when the processor or the library is not there.  Called once (crypto/algorithms.c). */
+const struct gcm_vaes *gcm_vaes_load(void);
+/* NULL without memory. */
+struct gcm_vaes_key *gcm_vaes_key_new(const struct gcm_vaes *gcm, const uint8_t key[32]);
+void gcm_vaes_key_free(struct gcm_vaes_key *k); /* wipes it; NULL is fine */
+/* out holds plain.len + 16 bytes, may be the input's place. */
+void gcm_vaes_seal(const struct gcm_vaes *gcm, const struct gcm_vaes_key *k,
+		   const uint8_t nonce[12], struct bytes ad, struct bytes plain, uint8_t *out);
+/* ERR_CRYPTO when it does not authenticate; out then holds what the caller must wipe. */
+enum err gcm_vaes_open(const struct gcm_vaes *gcm, const struct gcm_vaes_key *k,
+		       const uint8_t nonce[12], struct bytes ad, struct bytes sealed,
+		       uint8_t *out) MUST_USE;
+
+#endif
