@@ -486,7 +486,10 @@ static void too_many_calls_are_told(void **state)
 	for (int i = 0; i < MANY; i++) {
 		open_stream(&p, c[i], i < ACTIVE ? "/vector.Test/Hang" : "/vector.Test/Echo",
 			    &s[i]);
-		must(&p.call, rpc_flush(&p.call, s[i]));
+		enum err e = rpc_flush(&p.call, s[i]);
+		/* Over Noise a flush may wait for the server and hear of the refusal. */
+		if (e != ERR_UNAVAILABLE)
+			must(&p.call, e);
 		if (i < ACTIVE)
 			wait_for(&sv.running, i + 1);
 	}
