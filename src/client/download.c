@@ -48,6 +48,7 @@ struct download {
 	size_t at;		/* extent of the position */
 	uint64_t position, end; /* plain, of the object */
 	struct progress progress;
+	struct notices notices;
 	struct download_resume *resume; /* NULL = it does not */
 
 	struct segment current, ahead;
@@ -308,6 +309,8 @@ enum err download_new(struct call *call, struct project *p, struct bytes bucket,
 	d->key = arena_bytes(&d->arena, key);
 	if (!d->bucket.data || !d->key.data)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	if (transfer)
+		d->notices = (struct notices){ transfer->notice, transfer->notice_arg };
 	TRY_PLAIN(object_content_key(call, p, bucket, key, &d->object_key));
 	TRY_PLAIN(project_adopt(call, p, transfer ? transfer->cancel : NULL, &d->child));
 	struct os_cancel *cancel = call->cancel;
@@ -376,11 +379,31 @@ static enum err ask_segment(struct call *call, struct download *d, struct segmen
 	return OK;
 }
 
+/* A node that was found to lie is asked last from now on, and the user hears of it once. */
+static void avoid_liars(struct download *d, struct segment_get *g)
+{
+	struct node_id liars[AVOID_MAX];
+	size_t count = segment_get_liars(g, liars, AVOID_MAX);
+
+	for (size_t i = 0; i < count && d->avoid_count < AVOID_MAX; i++) {
+		char id[NODE_ID_TEXT_MAX];
+		bool known = false;
+		for (size_t k = 0; k < d->avoid_count && !known; k++)
+			known = node_id_equal(&d->avoid[k], &liars[i]);
+		if (known)
+			continue;
+		d->avoid[d->avoid_count++] = liars[i];
+		node_id_text(&liars[i], id);
+		log_warn("a node sent wrong data", F_STR("node", id));
+		notice_tell(&d->notices, ACRE_NOTICE_WRONG_DATA,
+			    "node %s sent wrong data, it is worked around", id);
+	}
+}
+
 static void close_segment(struct download *d, struct segment *s)
 {
 	if (s->get) {
-		d->avoid_count += segment_get_liars(s->get, d->avoid + d->avoid_count,
-						    AVOID_MAX - d->avoid_count);
+		avoid_liars(d, s->get);
 		segment_get_close(s->get);
 	}
 	s->get = NULL;
