@@ -152,3 +152,8 @@ const char *sim_net_api_key(const struct sim_net *net)
 {
 	return net->api_key;
 }
+
+struct db *sim_net_database(const struct sim_net *net)
+{
+	return net->satellite->db;
+}

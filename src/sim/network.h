@@ -17,5 +17,8 @@ void sim_net_stop(struct sim_net *net);
 /* For acre_request_access; they live as long as the network. */
 const char *sim_net_url(const struct sim_net *net);
 const char *sim_net_api_key(const struct sim_net *net);
+/* The satellite's, for looking at what a run has left. */
+struct db;
+struct db *sim_net_database(const struct sim_net *net);
 
 #endif
