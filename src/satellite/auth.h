@@ -81,7 +81,11 @@ enum err project_create(struct call *call, struct db *db, struct bytes name,
 enum err project_find(struct call *call, struct db *db, struct bytes name_or_id,
 		      struct project *ret) MUST_USE;
 void project_id_text(const struct project_id *id, char out[37]);
-/* A new key; its macaroon lives in `a`. */
+/* A new key of version bits (access/permission.h); its macaroon lives in `a`. */
+enum err api_key_create_version(struct call *call, struct db *db, struct arena *a,
+				const struct project_id *project, struct bytes name,
+				unsigned version, struct macaroon *ret) MUST_USE;
+/* The same of the usual version: KEY_VERSION_OBJECT_LOCK. */
 enum err api_key_create(struct call *call, struct db *db, struct arena *a,
 			const struct project_id *project, struct bytes name,
 			struct macaroon *ret) MUST_USE;

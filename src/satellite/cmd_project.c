@@ -85,11 +85,12 @@ enum err command_apikey_create(struct command *c)
 	struct project p;
 	struct macaroon m;
 
-	if (!c->o.project || !c->o.project[0])
-		return call_fail(c->call, ERR_CONFIG, "say for which project: --project NAME");
+	unsigned version = KEY_VERSION_OBJECT_LOCK | (c->o.auditable ? KEY_VERSION_AUDITABLE : 0u);
+
 	TRY_PLAIN(command_database(c, &db));
-	TRY_PLAIN(project_find(c->call, db, bytes_str(c->o.project), &p));
-	TRY_PLAIN(api_key_create(c->call, db, &c->call->scratch, &p.id, bytes_str(c->o.name), &m));
+	TRY_PLAIN(command_project(c, db, &p));
+	TRY_PLAIN(api_key_create_version(c->call, db, &c->call->scratch, &p.id,
+					 bytes_str(c->o.name), version, &m));
 	TRY_PLAIN(macaroon_add_text(&c->out, &m));
 	buf_add_byte(&c->out, '\n');
 	return OK;

@@ -41,7 +41,7 @@ enum err satellite_url(struct call *call, struct arena *a, const struct satellit
 }
 
 /* One process per directory: two with a free port each would share the rest. */
-static enum err lock_dir(struct command *c, struct os_file **ret)
+enum err command_lock_dir(struct command *c, struct os_file **ret)
 {
 	struct os_file *f = NULL;
 
@@ -143,7 +143,7 @@ enum err command_run(struct command *c)
 	enum log_level level;
 
 	TRY_PLAIN(command_config(c));
-	TRY_PLAIN(lock_dir(c, &lock));
+	TRY_PLAIN(command_lock_dir(c, &lock));
 	if (log_parse_level(c->o.config.log_level, &level) == OK)
 		log_set_level(level);
 	/* A leftover of a killed process would be taken for a sign of life. */

@@ -2,10 +2,22 @@
 #ifndef ACRE_SATELLITE_COMMAND_H
 #define ACRE_SATELLITE_COMMAND_H
 
+#include "os/file.h"
+#include "satellite/auth.h"
 #include "satellite/config.h"
 #include "satellite/satellite.h"
 
 enum { COMMAND_OUTPUT_MAX = 16 << 20, COMMAND_PARAMS_MAX = 80 };
+
+/* What "project set" changes; texts, as "default" and "none" are values, too. */
+struct project_settings {
+	const char *max_buckets, *max_storage, *max_bandwidth, *max_segments;
+	const char *rate, *rate_burst;
+	const char *rate_head, *rate_head_burst, *rate_get, *rate_get_burst;
+	const char *rate_put, *rate_put_burst, *rate_list, *rate_list_burst;
+	const char *rate_delete, *rate_delete_burst;
+	enum param_choice versioning, disabled;
+};
 
 struct command_options {
 	struct satellite_config config; /* first: satellite_params are about it */
@@ -18,6 +30,11 @@ struct command_options {
 	/* project, apikey */
 	const char *name;
 	const char *project;
+	bool auditable;
+	struct project_settings set;
+	/* limit */
+	const char *apikey, *storage, *egress, *downloads, *spend;
+	bool monthly;
 	/* pieces */
 	const char *bucket;
 	bool largest;
@@ -48,6 +65,10 @@ struct command_entry {
 enum err command_config(struct command *c) MUST_USE;
 /* The database of the satellite in --dir, migrated. */
 enum err command_database(struct command *c, struct db **ret) MUST_USE;
+/* The project of --project. */
+enum err command_project(struct command *c, struct db *db, struct project *ret) MUST_USE;
+/* Fails while a satellite runs in --dir, and keeps one from starting until it is closed. */
+enum err command_lock_dir(struct command *c, struct os_file **ret) MUST_USE;
 /* A line to standard error, for people. */
 void command_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Writes what is in c->out now. */
@@ -59,6 +80,17 @@ enum err command_url(struct command *c) MUST_USE;
 enum err command_project_create(struct command *c) MUST_USE;
 enum err command_project_list(struct command *c) MUST_USE;
 enum err command_apikey_create(struct command *c) MUST_USE;
+enum err command_project_set(struct command *c) MUST_USE;
+enum err command_apikey_list(struct command *c) MUST_USE;
+enum err command_apikey_delete(struct command *c) MUST_USE;
+enum err command_apikey_revoke(struct command *c) MUST_USE;
+enum err command_apikey_register(struct command *c) MUST_USE;
+enum err command_bucket_list(struct command *c) MUST_USE;
+enum err command_limit_set(struct command *c) MUST_USE;
+enum err command_limit_list(struct command *c) MUST_USE;
+enum err command_usage(struct command *c) MUST_USE;
+enum err command_check(struct command *c) MUST_USE;
+enum err command_restore(struct command *c) MUST_USE;
 enum err command_nodes(struct command *c) MUST_USE;
 enum err command_pieces(struct command *c) MUST_USE;
 enum err command_backup(struct command *c) MUST_USE;

@@ -141,6 +141,7 @@ struct key_arg {
 	const struct project_id *project;
 	struct bytes name, head;
 	struct secret_key secret;
+	unsigned version;
 	int64_t now_ns;
 };
 
@@ -152,14 +153,23 @@ static enum err insert_key(struct call *call, struct db_tx *tx, void *arg)
 		       "INSERT INTO api_keys (head, secret, project_id, name, version, created_at)"
 		       " VALUES ($1, $2, $3, $4, $5, $6)",
 		       NULL, DB_V_BLOB(k->head), DB_V_BLOB(BYTES_OF(k->secret.b)),
-		       DB_V_BLOB(BYTES_OF(k->project->b)), DB_V_TEXT(k->name),
-		       DB_V_INT(KEY_VERSION_OBJECT_LOCK), DB_V_INT(k->now_ns));
+		       DB_V_BLOB(BYTES_OF(k->project->b)), DB_V_TEXT(k->name), DB_V_INT(k->version),
+		       DB_V_INT(k->now_ns));
 }
 
 enum err api_key_create(struct call *call, struct db *db, struct arena *a,
 			const struct project_id *project, struct bytes name, struct macaroon *ret)
 {
-	struct key_arg k = { .project = project, .name = name, .now_ns = os_clock_unix_ns() };
+	return api_key_create_version(call, db, a, project, name, KEY_VERSION_OBJECT_LOCK, ret);
+}
+
+enum err api_key_create_version(struct call *call, struct db *db, struct arena *a,
+				const struct project_id *project, struct bytes name,
+				unsigned version, struct macaroon *ret)
+{
+	struct key_arg k = {
+		.project = project, .name = name, .version = version, .now_ns = os_clock_unix_ns()
+	};
 	struct macaroon m;
 
 	TRY_PLAIN(check_name(call, "key", name));
