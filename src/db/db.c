@@ -45,21 +45,39 @@ enum err db_write(struct call *call, struct db *db, db_work *work, void *arg)
 
 enum err db_read(struct call *call, struct db *db, db_work *work, void *arg)
 {
-	return db->driver->read(call, db, work, arg);
+	return db->driver->read(call, db, false, work, arg);
 }
 
-static enum err check(struct call *call, struct db_tx *tx, size_t count)
+enum err db_read_one(struct call *call, struct db *db, db_work *work, void *arg)
+{
+	return db->driver->read(call, db, true, work, arg);
+}
+
+void db_trace(struct db *db, db_trace_fn *fn, void *arg)
+{
+	db->trace_arg = arg;
+	db->trace = fn;
+}
+
+static enum err check(struct call *call, struct db_tx *tx, const char *sql, size_t count)
 {
 	if (tx->failed)
 		return call_wrap(call, ERR_ABORTED, "a statement of this transaction had failed");
 	assert(count <= DB_VALUES_MAX);
+	if (tx->one && tx->statements) {
+		tx->failed = true;
+		return call_fail(call, ERR_INTERNAL, "a second statement where one was announced");
+	}
+	tx->statements++;
+	if (tx->db->trace)
+		tx->db->trace(tx->db->trace_arg, sql);
 	return OK;
 }
 
 enum err db_exec(struct call *call, struct db_tx *tx, const char *sql,
 		 const struct db_value *values, size_t count, int64_t *ret_changed)
 {
-	TRY_PLAIN(check(call, tx, count));
+	TRY_PLAIN(check(call, tx, sql, count));
 	if (tx->read_only) {
 		tx->failed = true;
 		return call_fail(call, ERR_INTERNAL, "a change in a reading transaction");
@@ -70,7 +88,7 @@ enum err db_exec(struct call *call, struct db_tx *tx, const char *sql,
 enum err db_query(struct call *call, struct db_tx *tx, const char *sql,
 		  const struct db_value *values, size_t count, struct db_rows **ret)
 {
-	TRY_PLAIN(check(call, tx, count));
+	TRY_PLAIN(check(call, tx, sql, count));
 	return tx->db->driver->query(call, tx, sql, values, count, ret);
 }
 

@@ -37,6 +37,14 @@ enum err db_write(struct call *call, struct db *db, db_work *work, void *arg) MU
 /* Runs work in a read-only snapshot, beside other readers and the writer. */
 enum err db_read(struct call *call, struct db *db, db_work *work, void *arg) MUST_USE;
 
+/* The same for work that runs one statement: less to and fro.  A second one fails. */
+enum err db_read_one(struct call *call, struct db *db, db_work *work, void *arg) MUST_USE;
+
+/* For tests: told of every statement before it runs, in whatever thread that is.  To be set before
+ * there is any work. */
+typedef void db_trace_fn(void *arg, const char *sql);
+void db_trace(struct db *db, db_trace_fn *fn, void *arg);
+
 struct db_value {
 	enum { DB_NULL, DB_INT, DB_TEXT, DB_BLOB } kind;
 	int64_t i;

@@ -15,7 +15,8 @@ struct db_driver {
 	bool is_sqlite;
 	void (*close)(struct db *db);
 	enum err (*write)(struct call *call, struct db *db, db_work *work, void *arg);
-	enum err (*read)(struct call *call, struct db *db, db_work *work, void *arg);
+	/* one: work has a single statement, which needs no transaction around it. */
+	enum err (*read)(struct call *call, struct db *db, bool one, db_work *work, void *arg);
 	enum err (*exec)(struct call *call, struct db_tx *tx, const char *sql,
 			 const struct db_value *values, size_t count, int64_t *ret_changed);
 	enum err (*query)(struct call *call, struct db_tx *tx, const char *sql,
@@ -35,10 +36,14 @@ struct db_driver {
 /* Drivers put these first in their own structs. */
 struct db {
 	const struct db_driver *driver;
+	db_trace_fn *trace; /* NULL: none */
+	void *trace_arg;
 };
 struct db_tx {
 	struct db *db;
 	bool read_only;
+	bool one;	     /* a second statement is a mistake */
+	unsigned statements; /* run so far */
 	/* A statement failed.  The whole transaction has, then, on both databases alike. */
 	bool failed;
 };

@@ -165,10 +165,25 @@ static void roll_back(struct pg_tx *tx)
 		return; /* the pool closes what is not idle */
 }
 
-static enum err run_once(struct call *call, struct pg_db *p, bool read_only, db_work *work,
+/* How a transaction is begun; one statement is a snapshot by itself. */
+enum pg_kind { PG_WRITE, PG_READ, PG_READ_ONE };
+
+static enum err begin(struct call *call, struct pg_tx *tx, enum pg_kind kind)
+{
+	if (kind == PG_READ_ONE)
+		return OK;
+	return pg_conn_run(call, tx->conn,
+			   kind == PG_READ ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+					   : "BEGIN ISOLATION LEVEL SERIALIZABLE",
+			   &tx->fate, NULL);
+}
+
+static enum err run_once(struct call *call, struct pg_db *p, enum pg_kind kind, db_work *work,
 			 void *arg, enum pg_fate *ret_fate)
 {
-	struct pg_tx tx = { .tx = { .db = &p->db, .read_only = read_only } };
+	struct pg_tx tx = {
+		.tx = { .db = &p->db, .read_only = kind != PG_WRITE, .one = kind == PG_READ_ONE }
+	};
 
 	*ret_fate = PG_LOST;
 	enum err e = pool_get(call, p, &tx.conn);
@@ -177,10 +192,7 @@ static enum err run_once(struct call *call, struct pg_db *p, bool read_only, db_
 			*ret_fate = PG_FINAL;
 		return e;
 	}
-	e = pg_conn_run(call, tx.conn,
-			read_only ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-				  : "BEGIN ISOLATION LEVEL SERIALIZABLE",
-			&tx.fate, NULL);
+	e = begin(call, &tx, kind);
 	if (!e) {
 		call_clear_error(call);
 		e = work(call, &tx.tx, arg);
@@ -188,9 +200,9 @@ static enum err run_once(struct call *call, struct pg_db *p, bool read_only, db_
 		if (!e && tx.tx.failed)
 			e = call_wrap(call, ERR_ABORTED,
 				      "a statement of this transaction had failed");
-		if (!e && !read_only)
+		if (!e && kind == PG_WRITE)
 			e = commit(call, &tx);
-		else
+		else if (kind != PG_READ_ONE)
 			roll_back(&tx);
 	}
 	*ret_fate = e ? tx.fate : PG_FINAL;
@@ -211,14 +223,14 @@ static int64_t backoff_ns(unsigned tries, enum pg_fate fate)
 	return ns / 2 + (int64_t)os_random_below((uint64_t)ns);
 }
 
-static enum err run(struct call *call, struct db *db, bool read_only, db_work *work, void *arg)
+static enum err run(struct call *call, struct db *db, enum pg_kind kind, db_work *work, void *arg)
 {
 	struct pg_db *p = pg_of(db);
 	enum err e = OK;
 
 	for (unsigned tries = 0; tries < DB_TRIES_MAX; tries++) {
 		enum pg_fate fate;
-		e = run_once(call, p, read_only, work, arg, &fate);
+		e = run_once(call, p, kind, work, arg, &fate);
 		if (!e || fate == PG_FINAL || tries + 1 == DB_TRIES_MAX)
 			return e;
 		AUTO_CALL struct call probe = CALL_INIT;
@@ -232,12 +244,12 @@ static enum err run(struct call *call, struct db *db, bool read_only, db_work *w
 
 static enum err pg_write(struct call *call, struct db *db, db_work *work, void *arg)
 {
-	return run(call, db, false, work, arg);
+	return run(call, db, PG_WRITE, work, arg);
 }
 
-static enum err pg_read(struct call *call, struct db *db, db_work *work, void *arg)
+static enum err pg_read(struct call *call, struct db *db, bool one, db_work *work, void *arg)
 {
-	return run(call, db, true, work, arg);
+	return run(call, db, one ? PG_READ_ONE : PG_READ, work, arg);
 }
 
 /* ---- statements ---- */

@@ -68,7 +68,7 @@ static bool run_in_group(struct sqlite_db *s, struct job *j)
 {
 	struct call *call = j->call;
 
-	if (sqlite_conn_run(call, s->conn, "SAVEPOINT job"))
+	if (sqlite_conn_control(call, s->conn, "SAVEPOINT job"))
 		return false;
 	call_clear_error(call);
 	j->result = run_work(s, j);
@@ -77,8 +77,9 @@ static bool run_in_group(struct sqlite_db *s, struct job *j)
 	/* A failure's text must outlive the cleaning up. */
 	AUTO_CALL struct call own = CALL_INIT;
 	call_init(&own);
-	return sqlite_conn_run(&own, s->conn,
-			       j->result ? "ROLLBACK TO job; RELEASE job" : "RELEASE job") == OK;
+	if (j->result && sqlite_conn_control(&own, s->conn, "ROLLBACK TO job"))
+		return false;
+	return sqlite_conn_control(&own, s->conn, "RELEASE job") == OK;
 }
 
 static void roll_back(struct sqlite_db *s)
@@ -86,7 +87,7 @@ static void roll_back(struct sqlite_db *s)
 	AUTO_CALL struct call own = CALL_INIT;
 
 	call_init(&own);
-	if (!sqlite_conn_lost_tx(s->conn) && sqlite_conn_run(&own, s->conn, "ROLLBACK"))
+	if (!sqlite_conn_lost_tx(s->conn) && sqlite_conn_control(&own, s->conn, "ROLLBACK"))
 		return; /* the next BEGIN says what is wrong */
 }
 
@@ -96,7 +97,7 @@ static bool run_group(struct sqlite_db *s, struct job *first)
 	AUTO_CALL struct call own = CALL_INIT;
 
 	call_init(&own);
-	enum err e = sqlite_conn_run(&own, s->conn, "BEGIN IMMEDIATE");
+	enum err e = sqlite_conn_control(&own, s->conn, "BEGIN IMMEDIATE");
 	if (e) {
 		/* Another process has it, or the disk is gone: one by one would only take longer.
 		 */
@@ -112,7 +113,7 @@ static bool run_group(struct sqlite_db *s, struct job *first)
 			return false;
 		}
 	}
-	if (sqlite_conn_run(&own, s->conn, "COMMIT")) {
+	if (sqlite_conn_control(&own, s->conn, "COMMIT")) {
 		roll_back(s);
 		return false;
 	}
@@ -127,7 +128,7 @@ static enum err commit_result(enum err e)
 
 static void run_alone(struct sqlite_db *s, struct job *j)
 {
-	enum err e = sqlite_conn_run(j->call, s->conn, "BEGIN IMMEDIATE");
+	enum err e = sqlite_conn_control(j->call, s->conn, "BEGIN IMMEDIATE");
 
 	if (!e) {
 		call_clear_error(j->call);
@@ -135,7 +136,7 @@ static void run_alone(struct sqlite_db *s, struct job *j)
 		if (!e && sqlite_conn_lost_tx(s->conn))
 			e = call_fail(j->call, ERR_ABORTED, "the database rolled back");
 		if (!e)
-			e = commit_result(sqlite_conn_run(j->call, s->conn, "COMMIT"));
+			e = commit_result(sqlite_conn_control(j->call, s->conn, "COMMIT"));
 		roll_back(s);
 	}
 	j->result = e;
@@ -269,12 +270,14 @@ static void reader_put(struct sqlite_db *s, struct sqlite_conn *c)
 	os_cond_signal(&s->reader_back);
 }
 
-static enum err read_on(struct call *call, struct sqlite_db *s, struct sqlite_conn *c,
+/* One statement is a snapshot by itself. */
+static enum err read_on(struct call *call, struct sqlite_db *s, struct sqlite_conn *c, bool one,
 			db_work *work, void *arg)
 {
-	struct sqlite_tx tx = { .tx = { .db = &s->db, .read_only = true }, .conn = c };
+	struct sqlite_tx tx = { .tx = { .db = &s->db, .read_only = true, .one = one }, .conn = c };
 
-	TRY_PLAIN(sqlite_conn_run(call, c, "BEGIN"));
+	if (!one)
+		TRY_PLAIN(sqlite_conn_control(call, c, "BEGIN"));
 	sqlite_conn_watch(c, call);
 	enum err e = work(call, &tx.tx, arg);
 	sqlite_conn_watch(c, NULL);
@@ -282,12 +285,12 @@ static enum err read_on(struct call *call, struct sqlite_db *s, struct sqlite_co
 		e = call_wrap(call, ERR_ABORTED, "a statement of this transaction had failed");
 	AUTO_CALL struct call own = CALL_INIT;
 	call_init(&own);
-	if (!sqlite_conn_lost_tx(c) && sqlite_conn_run(&own, c, "ROLLBACK") && !e)
+	if (!sqlite_conn_lost_tx(c) && sqlite_conn_control(&own, c, "ROLLBACK") && !e)
 		e = call_fail(call, ERR_INTERNAL, "cannot end a read: %s", own.error);
 	return e;
 }
 
-static enum err sqlite_read(struct call *call, struct db *db, db_work *work, void *arg)
+static enum err sqlite_read(struct call *call, struct db *db, bool one, db_work *work, void *arg)
 {
 	struct sqlite_db *s = sqlite_of(db);
 	struct sqlite_conn *c = NULL;
@@ -299,7 +302,7 @@ static enum err sqlite_read(struct call *call, struct db *db, db_work *work, voi
 	TRY_PLAIN(reader_get(call, s, &c));
 	enum err e = c ? OK : sqlite_conn_open(call, s->path, false, &c);
 	if (!e)
-		e = read_on(call, s, c, work, arg);
+		e = read_on(call, s, c, one, work, arg);
 	if (c && !sqlite_conn_lost_tx(c)) {
 		sqlite_conn_close(c);
 		c = NULL;

@@ -307,6 +307,22 @@ static enum err find_statement(struct call *call, struct sqlite_conn *c, const c
 	return OK;
 }
 
+enum err sqlite_conn_control(struct call *call, struct sqlite_conn *c, const char *sql)
+{
+	struct statement *s = NULL;
+	bool cached = false;
+
+	TRY_PLAIN(find_statement(call, c, sql, &s, &cached));
+	int r = sqlite3_step(s->stmt);
+	enum err e = r == SQLITE_DONE
+			     ? OK
+			     : sqlite_error(call, c->handle, sqlite3_extended_errcode(c->handle));
+	sqlite3_reset(s->stmt);
+	if (!cached)
+		statement_free(s);
+	return e;
+}
+
 static int bind_one(sqlite3_stmt *stmt, int at, const struct db_value *v, bool copy)
 {
 	sqlite3_destructor_type life = copy ? SQLITE_TRANSIENT : SQLITE_STATIC;

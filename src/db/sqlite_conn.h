@@ -19,7 +19,9 @@ void sqlite_conn_close(struct sqlite_conn *c);
 sqlite3 *sqlite_conn_handle(struct sqlite_conn *c);
 /* Statements running on c look at this call now and then; NULL = at none. */
 void sqlite_conn_watch(struct sqlite_conn *c, struct call *call);
-/* A statement without parameters or rows: BEGIN, SAVEPOINT, COMMIT. */
+/* BEGIN, SAVEPOINT, COMMIT and the like, prepared once. */
+enum err sqlite_conn_control(struct call *call, struct sqlite_conn *c, const char *sql) MUST_USE;
+/* Statements without parameters or rows, read anew each time. */
 enum err sqlite_conn_run(struct call *call, struct sqlite_conn *c, const char *sql) MUST_USE;
 /* Whether SQLite itself rolled the transaction back. */
 bool sqlite_conn_lost_tx(const struct sqlite_conn *c);

@@ -135,7 +135,10 @@ METAINFO_METHOD(get_object, GetObject)
 	TRY_PLAIN(object_rate_check(call, mc->m->download_rate, &mc->auth.project.id, bucket, key,
 				    mc->now_ns));
 	find_init(&d.find, mc, bucket, key, req->object_version);
-	TRY_PLAIN(db_read(call, mc->sat->db, read_download, &d));
+	if (d.find.has_version)
+		TRY_PLAIN(db_read(call, mc->sat->db, read_download, &d));
+	else
+		TRY_PLAIN(db_read_one(call, mc->sat->db, read_download, &d));
 	TRY_PLAIN(answer_object(call, mc, bucket, 0, &d.find.result, &resp->object));
 	hide_lock(mc, bucket, key, resp->object);
 	remember_object(mc, bucket, &d.find.result);
@@ -411,7 +414,7 @@ METAINFO_METHOD(download_segment, DownloadSegment)
 	if (q.last && s->multipart)
 		return call_fail(call, ERR_UNIMPLEMENTED,
 				 "Used uplink version cannot download multipart objects.");
-	TRY_PLAIN(db_read(call, mc->sat->db, read_segment, &q));
+	TRY_PLAIN(db_read_one(call, mc->sat->db, read_segment, &q));
 	struct offer offer = {
 		.bucket = s->bucket,
 		.segment = &q.segment,
@@ -454,7 +457,7 @@ METAINFO_METHOD(list_segments, ListSegments)
 		q.from = segment_position(req->cursor_position->part_number,
 					  req->cursor_position->index) +
 			 1;
-	TRY_PLAIN(db_read(call, mc->sat->db, read_segment_list, &q));
+	TRY_PLAIN(db_read_one(call, mc->sat->db, read_segment_list, &q));
 	bool more = q.count > q.limit;
 	TRY_PLAIN(answer_segment_list(call, mc->a, q.list, more ? q.limit : q.count, more, resp));
 	resp->encryption_parameters = answer_encryption(mc->a, s->cipher, s->block_size);

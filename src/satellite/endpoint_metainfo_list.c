@@ -207,7 +207,7 @@ METAINFO_METHOD(get_pending_object_metadata, GetPendingObjectMetadata)
 	if (!bytes_equal(s->bucket, bucket) || !bytes_equal(s->key, key))
 		return fail_object_not_found(call, "no such pending object");
 	struct pending_query q = { .stream = *s };
-	TRY_PLAIN(db_read(call, mc->sat->db, read_pending, &q));
+	TRY_PLAIN(db_read_one(call, mc->sat->db, read_pending, &q));
 	TRY_PLAIN(answer_object(call, mc, bucket, s->placement, &q.object, &m));
 	resp->encrypted_metadata_nonce = m->encrypted_metadata_nonce;
 	resp->encrypted_metadata_encrypted_key = m->encrypted_metadata_encrypted_key;

@@ -161,7 +161,7 @@ METAINFO_METHOD(get_bucket_tagging, GetBucketTagging)
 	TRY_PLAIN(metainfo_allow(call, mc, RATE_HEAD, ACTION_READ, q.name, BYTES_NONE));
 	TRY_PLAIN(check_bucket_named(call, q.name));
 	q.project = mc->auth.project.id;
-	TRY_PLAIN(db_read(call, mc->sat->db, read_tags, &q));
+	TRY_PLAIN(db_read_one(call, mc->sat->db, read_tags, &q));
 	if (!q.tags.len)
 		return call_fail_status(call, ERR_NOT_FOUND, STATUS_TAGS_NOT_FOUND,
 					"No tags are set on the bucket");
@@ -192,7 +192,7 @@ METAINFO_METHOD(get_bucket_notification, GetBucketNotificationConfiguration)
 	if (!q.name.len)
 		return call_fail(call, ERR_INVALID, "bucket name is required");
 	q.project = mc->auth.project.id;
-	return db_read(call, mc->sat->db, find_bucket, &q);
+	return db_read_one(call, mc->sat->db, find_bucket, &q);
 }
 
 METAINFO_METHOD(set_bucket_notification, SetBucketNotificationConfiguration)

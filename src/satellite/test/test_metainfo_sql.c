@@ -1,0 +1,296 @@
+/*
+ * What the hot requests ask of the database: `test_metainfo_sql sqlite|postgres`.  How many
+ * statements each takes, so that one more is noticed; and that every statement finds its rows by an
+ * index.
+ */
+#include "base/text.h"
+#include "os/lock.h"
+#include "satellite/bandwidth.h"
+#include "satellite/test/metainfo_requests.h"
+
+enum { STATEMENTS_MAX = 200, PARAMS_MAX = 64 };
+
+struct trace {
+	struct os_mutex lock;
+	size_t count, distinct;
+	char *sql[STATEMENTS_MAX];
+};
+
+static void on_statement(void *arg, const char *sql)
+{
+	struct trace *t = arg;
+
+	OS_LOCKED(&t->lock);
+	t->count++;
+	for (size_t i = 0; i < t->distinct; i++)
+		if (!strcmp(t->sql[i], sql))
+			return;
+	if (t->distinct < STATEMENTS_MAX)
+		t->sql[t->distinct++] = strdup(sql);
+}
+
+static size_t counted(struct trace *t)
+{
+	OS_LOCKED(&t->lock);
+	size_t n = t->count;
+	t->count = 0;
+	return n;
+}
+
+static void trace_free(struct world *w, struct trace *t)
+{
+	db_trace(w->sat.db, NULL, NULL);
+	for (size_t i = 0; i < t->distinct; i++)
+		free(t->sql[i]);
+	os_mutex_fini(&t->lock);
+}
+
+#define EXPECT(t, n, what)                                                                         \
+	do {                                                                                       \
+		size_t got_ = counted(t);                                                          \
+		if (got_ != (n))                                                                   \
+			fail_msg("%s: %zu statements, not %zu", what, got_, (size_t)(n));          \
+	} while (0)
+
+static void list_all(struct world *w, bool recursive, bool pending, const char *prefix)
+{
+	Metainfo__ListObjectsRequest req = METAINFO__LIST_OBJECTS_REQUEST__INIT;
+
+	req.recursive = recursive;
+	req.encrypted_prefix = VIEW(prefix);
+	if (pending)
+		req.status = METAINFO__OBJECT__STATUS__UPLOADING;
+	must(w, list_objects(w, "bucket", &req, NULL));
+}
+
+/* One upload of a remote segment, as the client does it: two batches. */
+static void remote(struct world *w, struct trace *t, const char *key)
+{
+	struct remote r = begin_remote(w, key);
+
+	if (t)
+		EXPECT(t, 2, "begin object and segment");
+	Metainfo__CommitSegmentRequest *segment =
+		commit_remote(w, r.segment->segment_id, r.segment->addressed_limits, 5, 20000);
+	Metainfo__CommitObjectRequest *object = commit_request(w);
+	object->stream_id = r.object->stream_id;
+	Metainfo__BatchRequestItem *items[] = { batch_item(w, I_SEGMENT_COMMIT, segment),
+						batch_item(w, I_COMMIT, object) };
+	must(w, ask_batch(w, FORM_ZSTD, items, 2, NULL));
+	if (t)
+		EXPECT(t, 6, "commit segment and object");
+}
+
+static void test_statements_per_request(void **state)
+{
+	struct world *w = *state;
+	struct trace t = { 0 };
+
+	must(w, create_bucket(w, "bucket"));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL)); /* the key is known now */
+	db_trace(w->sat.db, on_statement, &t);
+	/* The bucket, the key's newest row, object and segment. */
+	must(w, put_object(w, FORM_ZSTD, "bucket", "new", "x", NULL));
+	EXPECT(&t, 4, "inline put");
+	/* And the two that go. */
+	must(w, put_object(w, FORM_ZSTD, "bucket", "new", "x", NULL));
+	EXPECT(&t, 6, "inline put over another");
+	must(w, get_object(w, "bucket", "k", NULL));
+	EXPECT(&t, 1, "stat");
+	must(w, download_object(w, "bucket", "k", NULL));
+	EXPECT(&t, 2, "inline get");
+	list_all(w, true, false, "");
+	EXPECT(&t, 2, "list");
+	must(w, delete_object(w, "bucket", "new", NULL));
+	EXPECT(&t, 4, "delete");
+	/* Until all nodes have numbers. */
+	for (int i = 0; i < 12; i++)
+		remote(w, NULL, arena_printf(&w->call.scratch, "warm%d", i));
+	counted(&t);
+	remote(w, &t, "remote");
+	must(w, download_object(w, "bucket", "remote", NULL));
+	EXPECT(&t, 2, "remote get");
+	trace_free(w, &t);
+}
+
+/* ---- EXPLAIN ---- */
+
+static size_t params_of(const char *sql)
+{
+	size_t most = 0;
+
+	for (const char *p = sql; *p; p++)
+		if (*p == '$')
+			most = MAX(most, (size_t)strtoul(p + 1, NULL, 10));
+	return most;
+}
+
+struct explain_arg {
+	struct trace *t;
+	struct arena *keep;
+	const char *fault;
+};
+
+static bool is_postgres(void)
+{
+	return strcmp(world_kind, "postgres") == 0;
+}
+
+static enum err plan_of(struct call *call, struct db_tx *tx, const char *sql, size_t number,
+			struct db_rows **ret)
+{
+	struct db_value nulls[PARAMS_MAX];
+	AUTO_BUF struct buf text = BUF_INIT(64 << 10);
+	size_t n = params_of(sql);
+
+	for (size_t i = 0; i < n; i++)
+		nulls[i] = DB_V_NULL;
+	if (!is_postgres()) {
+		buf_printf(&text, "EXPLAIN QUERY PLAN %s", sql);
+		return db_query(call, tx, buf_cstr(&text), nulls, n, ret);
+	}
+	/* Without values: the plan that holds for all of them. */
+	buf_printf(&text, "PREPARE p%zu AS %s", number, sql);
+	TRY_PLAIN(db_exec(call, tx, buf_cstr(&text), NULL, 0, NULL));
+	buf_clear(&text);
+	buf_printf(&text, "EXPLAIN EXECUTE p%zu", number);
+	for (size_t i = 0; i < n; i++)
+		buf_add_str(&text, i ? ", NULL" : "(NULL");
+	buf_add_str(&text, n ? ")" : "");
+	return db_query(call, tx, buf_cstr(&text), NULL, 0, ret);
+}
+
+/* Lines that read a table from end to end. */
+static bool scans(struct bytes line)
+{
+	static const char *const words[] = { "SCAN ", "Seq Scan" };
+	static const char *const fine[] = { "SCAN CONSTANT ROW", "SCAN (subquery" };
+	const char *word = words[is_postgres()];
+
+	for (size_t i = 0; i < ARRAY_LEN(fine); i++)
+		if (memmem(line.data, line.len, fine[i], strlen(fine[i])))
+			return false;
+	return memmem(line.data, line.len, word, strlen(word)) != NULL;
+}
+
+static enum err explain_all(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct explain_arg *a = arg;
+
+	if (is_postgres()) {
+		/* Small tables are read whole by choice; here only where there is none. */
+		TRY_PLAIN(db_exec(call, tx, "SET LOCAL enable_seqscan = off", NULL, 0, NULL));
+		TRY_PLAIN(db_exec(call, tx, "SET LOCAL plan_cache_mode = force_generic_plan", NULL,
+				  0, NULL));
+	}
+	for (size_t i = 0; i < a->t->distinct; i++) {
+		struct db_rows *rows = NULL;
+		enum err e;
+		TRY(plan_of(call, tx, a->t->sql[i], i, &rows), "explain \"%s\"", a->t->sql[i]);
+		while (!(e = db_rows_next(call, rows))) {
+			struct bytes line = db_bytes(rows, is_postgres() ? 0 : 3);
+			if (scans(line))
+				a->fault = arena_printf(a->keep, "%.*s: %s", (int)line.len,
+							(const char *)line.data, a->t->sql[i]);
+		}
+		db_rows_free(rows);
+		if (e != ERR_NOT_FOUND)
+			return e;
+		if (a->fault)
+			return OK;
+	}
+	return OK;
+}
+
+static void all_the_rest(struct world *w)
+{
+	Metainfo__BeginObjectResponse *begun = NULL;
+	Metainfo__ListSegmentsRequest parts = METAINFO__LIST_SEGMENTS_REQUEST__INIT;
+	Metainfo__ListPendingObjectStreamsRequest streams =
+		METAINFO__LIST_PENDING_OBJECT_STREAMS_REQUEST__INIT;
+	Metainfo__GetBucketRequest look = METAINFO__GET_BUCKET_REQUEST__INIT;
+	Metainfo__ListBucketsRequest buckets = METAINFO__LIST_BUCKETS_REQUEST__INIT;
+	Metainfo__BeginCopyObjectRequest copy = METAINFO__BEGIN_COPY_OBJECT_REQUEST__INIT;
+	struct caveat no_write = { .disallow_writes = true };
+	size_t gone = 0;
+
+	look.name = VIEW("bucket");
+	must(w, ask(w, "GetBucket", &look, NULL));
+	buckets.direction = METAINFO__LIST_DIRECTION__FORWARD;
+	must(w, ask(w, "ListBuckets", &buckets, NULL));
+	must(w, ask(w, "BeginObject", begin_request(w, "bucket", "part"), &begun));
+	Metainfo__MakeInlineSegmentRequest *segment = inline_request(w, "part");
+	segment->stream_id = parts.stream_id = begun->stream_id;
+	must(w, ask(w, "MakeInlineSegment", segment, NULL));
+	must(w, ask(w, "ListSegments", &parts, NULL));
+	streams.bucket = VIEW("bucket");
+	streams.encrypted_object_key = VIEW("part");
+	must(w, ask(w, "ListPendingObjectStreams", &streams, NULL));
+	list_all(w, false, false, "");
+	list_all(w, false, false, "dir/");
+	list_all(w, true, true, "");
+	list_all(w, true, true, "dir/");
+	must(w, abort_upload(w, "part", begun->stream_id));
+	copy.bucket = copy.new_bucket = VIEW("bucket");
+	copy.encrypted_object_key = VIEW("k");
+	copy.new_encrypted_object_key = VIEW("k2");
+	must(w, ask(w, "BeginCopyObject", &copy, NULL));
+	/* A key that nobody remembers. */
+	key_cache_clear(w->sat.keys);
+	struct macaroon m = restricted(w, &no_write);
+	use_key(w, &m);
+	must(w, get_object(w, "bucket", "k", NULL));
+	use_key(w, &w->key);
+	must(w, metainfo_delete_expired(&w->call, &w->sat, os_clock_unix_ns(), &gone));
+	must(w, bandwidth_flush(&w->call, w->sat.metainfo->bandwidth, w->sat.db));
+}
+
+static void test_every_statement_uses_an_index(void **state)
+{
+	struct world *w = *state;
+	struct trace t = { 0 };
+	struct explain_arg a = { .t = &t, .keep = &w->call.scratch };
+
+	must(w, create_bucket(w, "bucket"));
+	db_trace(w->sat.db, on_statement, &t);
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
+	must(w, get_object(w, "bucket", "k", NULL));
+	must(w, download_object(w, "bucket", "k", NULL));
+	must(w, delete_object(w, "bucket", "k", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
+	remote(w, NULL, "remote");
+	must(w, download_object(w, "bucket", "remote", NULL));
+	set_versioning(w, "bucket", true);
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
+	must(w, delete_object(w, "bucket", "k", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
+	set_versioning(w, "bucket", false);
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
+	must(w, delete_object(w, "bucket", "k", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
+	all_the_rest(w);
+	db_trace(w->sat.db, NULL, NULL);
+	assert_true(t.distinct > 25 && t.distinct < STATEMENTS_MAX);
+	must(w, db_write(&w->call, w->sat.db, explain_all, &a));
+	if (a.fault)
+		fail_msg("%s", a.fault);
+	/* It would have been found. */
+	t.sql[t.distinct++] = strdup("SELECT 1 FROM objects WHERE plain_size = $1");
+	must(w, db_write(&w->call, w->sat.db, explain_all, &a));
+	assert_non_null(a.fault);
+	trace_free(w, &t);
+}
+
+int main(int argc, char **argv)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_statements_per_request),
+		TEST(test_every_statement_uses_an_index),
+	};
+
+	if (argc > 1)
+		world_kind = argv[1];
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
