@@ -4,6 +4,7 @@ go 1.25.0
 
 require (
 	github.com/gogo/protobuf v1.3.2
+	github.com/klauspost/compress v1.17.7
 	golang.org/x/text v0.38.0
 	storj.io/common v0.0.0-20260903112600-b776c2238d07
 	storj.io/drpc v1.0.0
@@ -14,7 +15,6 @@ require (
 	github.com/calebcase/tmpfile v1.0.3 // indirect
 	github.com/flynn/noise v1.1.0 // indirect
 	github.com/jtolio/noiseconn v0.0.0-20231127013910-f6d9ecbf1de7 // indirect
-	github.com/klauspost/compress v1.17.7 // indirect
 	github.com/klauspost/cpuid/v2 v2.2.5 // indirect
 	github.com/spacemonkeygo/monkit/v3 v3.0.25-0.20251022131615-eb24eb109368 // indirect
 	github.com/zeebo/blake3 v0.2.4 // indirect
