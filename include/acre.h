@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-/* "0.1.0" */
+/* The library's version, "0.1.0". */
 UPLINK_API const char *acre_version(void);
 
 /* ---- cancellation ---- */
@@ -51,6 +51,15 @@ UPLINK_API UplinkAccessResult acre_request_access(const AcreConfig *config,
 						  uplink_const_char *api_key,
 						  uplink_const_char *passphrase);
 UPLINK_API UplinkProjectResult acre_open_project(const AcreConfig *config, UplinkAccess *access);
+
+/* Another handle to the same open project, with the same connections, for calls that must not take
+ * longer than timeout_ms from now on (0 = no limit) or must be ended by themselves: all that is
+ * done through it ends at the limit with ACRE_ERROR_DEADLINE, and when it is closed
+ * (uplink_close_project, from any thread) with UPLINK_ERROR_CANCELED.  The first handle does not
+ * notice.  Uploads, downloads and iterators that are begun with it keep the limit.  It cannot be
+ * limited again; free it with uplink_free_project_result. */
+UPLINK_API UplinkProjectResult acre_project_limit(UplinkProject *project, int64_t timeout_ms);
+#define ACRE_ERROR_DEADLINE 0x7002
 
 /* ---- transfers ---- */
 
@@ -138,6 +147,68 @@ UPLINK_API UplinkError *acre_download_checkpoint(UplinkDownload *download, uint6
 						 const void *guard, size_t guard_length);
 /* The object is where it shall be: the state is removed. */
 UPLINK_API UplinkError *acre_download_done(UplinkDownload *download);
+
+/* ---- event loops ----
+ *
+ * All calls of this library wait.  A program with an event loop lets them run in threads of an
+ * AcreLoop and watches its descriptor (poll, epoll, libuv, GLib, asyncio, ...); when it is readable
+ * it takes events until there is none:
+ *
+ *	AcreLoopEvent event;
+ *
+ *	while (acre_loop_next(loop, &event))
+ *		if (event.kind == ACRE_LOOP_DONE)
+ *			...event.arg is that of acre_loop_run...
+ */
+
+typedef struct AcreLoop {
+	size_t _handle;
+} AcreLoop;
+
+typedef struct AcreLoopResult {
+	AcreLoop *loop;
+	UplinkError *error;
+} AcreLoopResult;
+
+typedef enum AcreLoopEventKind {
+	ACRE_LOOP_DONE = 1,
+	ACRE_LOOP_PROGRESS = 2,
+} AcreLoopEventKind;
+
+typedef struct AcreLoopEvent {
+	AcreLoopEventKind kind;
+	void *arg;
+	AcreProgress progress; /* of ACRE_LOOP_PROGRESS */
+} AcreLoopEvent;
+
+/* What runs in a thread of the loop: makes calls that wait and leaves their results where arg
+ * points.  Its stack is 256 KiB, signals are blocked. */
+typedef void AcreLoopFunc(void *arg);
+
+/* threads_max: calls at a time, at most 1024, more wait in line; 0 = 16.  Threads are made when
+ * they are needed and end when they are not. */
+UPLINK_API AcreLoopResult acre_loop_new(uint32_t threads_max);
+/* Readable while acre_loop_next has an event; only to be watched, never read.  It lives as long as
+ * the loop.  -1 when the handle is invalid. */
+UPLINK_API int acre_loop_fd(AcreLoop *loop);
+/* Lets work(arg) run; when it has returned, acre_loop_next gives an event with that arg.  Work that
+ * is refused (an error is returned) does not run. */
+UPLINK_API UplinkError *acre_loop_run(AcreLoop *loop, AcreLoopFunc *work, void *arg);
+/* Takes the oldest event, without waiting; false when there is none. */
+UPLINK_API bool acre_loop_next(AcreLoop *loop, AcreLoopEvent *event);
+
+/* Brings a transfer's progress to the loop: AcreTransferOptions.progress = acre_loop_progress,
+ * .progress_arg = an AcreLoopSource that lives as long as the transfer.  What was not taken yet is
+ * brought up to date, so that a slow loop is not flooded. */
+typedef struct AcreLoopSource {
+	AcreLoop *loop;
+	void *arg; /* of the events */
+} AcreLoopSource;
+UPLINK_API void acre_loop_progress(void *source, const AcreProgress *progress);
+
+/* Waits for the work that was given to it; what should end sooner is cancelled first.  Events that
+ * were not taken are lost.  Not from work itself. */
+UPLINK_API void acre_free_loop_result(AcreLoopResult result);
 
 /* ---- listings ---- */
 

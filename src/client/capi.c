@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/num.h"
 
 void *capi_use(const void *handle, enum handle_type type, const char *what, UplinkError **error)
@@ -13,7 +14,21 @@ void *capi_use(const void *handle, enum handle_type type, const char *what, Upli
 	}
 	void *p = handle_get(handle, type);
 	if (!p)
-		*error = outcome_invalid_handle(what);
+		*error = outcome_invalid_handle(what, handle_foreign(handle));
+	return p;
+}
+
+void *capi_peek(const void *handle, enum handle_type type)
+{
+	return handle ? handle_get(handle, type) : NULL;
+}
+
+struct project *capi_project(const void *handle, struct call *call, UplinkError **error)
+{
+	struct project *p = capi_use(handle, HANDLE_PROJECT, "project", error);
+
+	if (p)
+		project_call(p, call);
 	return p;
 }
 
@@ -162,12 +177,9 @@ enum err capi_entries(struct call *call, const UplinkCustomMetadata *custom,
 
 UplinkError *capi_no_memory(UplinkError *error)
 {
-	struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 
-	if (error)
-		return error;
-	call_init(&call);
-	return outcome_error(&call, ERR_NO_MEMORY);
+	return error ? error : outcome_error(&call, ERR_NO_MEMORY);
 }
 
 uint8_t uplink_internal_UniverseIsEmpty(void)

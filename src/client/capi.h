@@ -10,6 +10,10 @@
 
 /* A reference, to be put back; NULL with *error set when the handle is NULL or not one of these. */
 void *capi_use(const void *handle, enum handle_type type, const char *what, UplinkError **error);
+/* The same where there is no error to give. */
+void *capi_peek(const void *handle, enum handle_type type);
+/* The project, and the call readied for an operation of it. */
+struct project *capi_project(const void *handle, struct call *call, UplinkError **error);
 /* False, and *error set, when any of the arguments (name, pointer, ..., NULL) is NULL. */
 bool capi_given(UplinkError **error, const char *name, const void *pointer, ...)
 	__attribute__((sentinel));

@@ -32,7 +32,6 @@ UplinkAccessResult uplink_parse_access(uplink_const_char *access_string)
 	struct call call AUTO_CALL = CALL_INIT;
 	struct access *access AUTO(access_put) = NULL;
 
-	call_init(&call);
 	access = access_new(&call);
 	enum err e = access ? grant_parse(&call, &access->arena, bytes_str(access_string),
 					  &access->grant)
@@ -89,7 +88,6 @@ UplinkAccessResult acre_request_access(const AcreConfig *config,
 	struct access *access AUTO(access_put) = NULL;
 	UplinkAccessResult r = { NULL, NULL };
 
-	call_init(&call);
 	if (!capi_given(&r.error, "satellite_address", satellite_address, "api_key", api_key,
 			"passphrase", passphrase, NULL))
 		return r;
@@ -143,7 +141,6 @@ static UplinkStringResult access_text(UplinkAccess *handle, add_text *add)
 	struct buf text AUTO_SECRET_BUF = BUF_INIT(1 << 20);
 	struct access *access AUTO(capi_put) = capi_use(handle, HANDLE_ACCESS, "access", &r.error);
 
-	call_init(&call);
 	if (!access)
 		return r;
 	os_mutex_lock(&access->lock);
@@ -223,7 +220,6 @@ UplinkAccessResult acre_access_share(UplinkAccess *handle, AcrePermission permis
 	struct access *shared AUTO(access_put) = NULL;
 	struct access *access AUTO(capi_put) = capi_use(handle, HANDLE_ACCESS, "access", &r.error);
 
-	call_init(&call);
 	if (!access)
 		return r;
 	shared = access_new(&call);
@@ -251,7 +247,6 @@ UplinkError *uplink_access_override_encryption_key(UplinkAccess *handle, uplink_
 	struct access *access AUTO(capi_put) = capi_use(handle, HANDLE_ACCESS, "access", &error);
 	struct encryption_key *key AUTO(capi_put) = NULL;
 
-	call_init(&call);
 	if (!access)
 		return error;
 	key = capi_use(encryption_key, HANDLE_ENCRYPTION_KEY, "encryption key", &error);
@@ -293,7 +288,6 @@ UplinkEncryptionKeyResult uplink_derive_encryption_key(uplink_const_char *passph
 	UplinkEncryptionKeyResult r = { NULL, NULL };
 	struct call call AUTO_CALL = CALL_INIT;
 
-	call_init(&call);
 	if (!capi_given(&r.error, "passphrase", passphrase, NULL) ||
 	    (length && !capi_given(&r.error, "salt", salt, NULL)))
 		return r;

@@ -27,9 +27,8 @@ UplinkDownloadResult acre_download_object(UplinkProject *project, uplink_const_c
 	static const UplinkDownloadOptions all = { .offset = 0, .length = -1 };
 	UplinkDownloadResult r = { NULL, NULL };
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &r.error);
 
-	call_init(&call);
 	if (!p || !capi_given(&r.error, "bucket_name", bucket_name, "object_key", object_key, NULL))
 		return r;
 	struct download_handle *d = calloc(1, sizeof(*d));
@@ -40,7 +39,6 @@ UplinkDownloadResult acre_download_object(UplinkProject *project, uplink_const_c
 	d->handled = (struct handled){ HANDLE_DOWNLOAD, 1, download_release };
 	if (!options)
 		options = &all;
-	project_call(p, &call);
 	r.error = outcome_error(&call, download_new(&call, p, bytes_str(bucket_name),
 						    bytes_str(object_key), options->offset,
 						    options->length, transfer, &d->download));
@@ -83,7 +81,6 @@ UplinkReadResult uplink_download_read(UplinkDownload *download, void *bytes, siz
 	struct download_handle *d AUTO(capi_put) = capi_use(download, HANDLE_DOWNLOAD, "download",
 							    &r.error);
 
-	call_init(&call);
 	if (!d || (length && !capi_given(&r.error, "bytes", bytes, NULL)))
 		return r;
 	download_call(d->download, &call);

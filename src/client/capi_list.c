@@ -16,9 +16,18 @@ struct bucket_pages {
 	struct buf cursor;
 };
 
-/* Behind all four handles: one of the sources, the current item, the failure that ended it. */
+struct iterator;
+
+/* What differs between the four kinds: the step to the next item, and a copy of it. */
+struct iterator_kind {
+	enum handle_type type;
+	enum err (*next)(struct iterator *i);
+	void *(*item)(const struct iterator *i);
+};
+
 struct iterator {
 	struct handled handled;
+	const struct iterator_kind *kind;
 	struct project *project; /* a reference; NULL when it failed from the start */
 	struct bucket_pages buckets;
 	struct listing *listing;
@@ -26,6 +35,7 @@ struct iterator {
 	const struct bucket *bucket;
 	const struct object *object;
 	const struct part *part;
+	bool has_item;
 	enum err err;
 	struct call call;     /* error text and status of err */
 	UplinkError *refused; /* a wrong argument: what err gives */
@@ -46,55 +56,55 @@ static void iterator_release(struct handled *h)
 	free(i);
 }
 
-/* A new iterator of that type in the project; with a wrong argument one that only has the error.
- * NULL without memory. */
-static struct iterator *iterator_new(enum handle_type type, const void *project)
+/* A new iterator in the project; with a wrong argument one that only has the error.  NULL without
+ * memory. */
+static struct iterator *iterator_new(const struct iterator_kind *kind, const void *project)
 {
 	struct iterator *i = calloc(1, sizeof(*i));
 
 	if (!i)
 		return NULL;
-	i->handled = (struct handled){ type, 1, iterator_release };
+	i->handled = (struct handled){ kind->type, 1, iterator_release };
+	i->kind = kind;
 	call_init(&i->call);
 	i->buckets.cursor = BUF_INIT(1 << 16);
-	i->project = capi_use(project, HANDLE_PROJECT, "project", &i->refused);
-	if (i->project)
-		project_call(i->project, &i->call);
+	i->project = capi_project(project, &i->call, &i->refused);
 	return i;
 }
 
-static bool usable(const struct iterator *i)
+static void *iterator_handle(struct iterator *i)
 {
-	return !i->refused && i->err == OK;
+	return i ? handle_new(&i->handled) : NULL;
 }
 
-/* Keeps the end or failure of a step; true when there is an item. */
-static bool stepped(struct iterator *i, enum err e)
+static bool iterator_next(const void *handle, enum handle_type type)
 {
-	i->err = e;
-	if (e == OK)
-		return true;
-	i->bucket = NULL;
-	i->object = NULL;
-	i->part = NULL;
-	return false;
+	struct iterator *i AUTO(capi_put) = capi_peek(handle, type);
+
+	if (!i || i->refused || i->err)
+		return false;
+	i->err = i->kind->next(i);
+	i->has_item = i->err == OK;
+	return i->has_item;
 }
 
 static UplinkError *iterator_err(const void *handle, enum handle_type type)
 {
 	UplinkError *error = NULL;
 	struct iterator *i AUTO(capi_put) = capi_use(handle, type, "iterator", &error);
-	struct call copy;
 
 	if (!i)
 		return error;
-	if (i->refused) {
-		call_init(&copy);
-		return outcome_error(&copy, call_fail_status(&copy, ERR_INVALID,
-							     OUTCOME_STATUS(i->refused->code), "%s",
-							     i->refused->message));
-	}
+	if (i->refused)
+		return outcome_copy(i->refused);
 	return outcome_error(&i->call, i->err == ERR_EOF ? OK : i->err);
+}
+
+static void *iterator_item(const void *handle, enum handle_type type)
+{
+	struct iterator *i AUTO(capi_put) = capi_peek(handle, type);
+
+	return i && i->has_item ? i->kind->item(i) : NULL;
 }
 
 static void iterator_free(void *handle, enum handle_type type)
@@ -103,19 +113,31 @@ static void iterator_free(void *handle, enum handle_type type)
 		handle_put(handle_end(handle, type));
 }
 
+/* The four functions of uplink_NAME_iterator. */
+#define DEFINE_ITERATOR(name, type, handle_struct, item_struct)                                    \
+	bool uplink_##name##_iterator_next(handle_struct *iterator)                                \
+	{                                                                                          \
+		return iterator_next(iterator, type);                                              \
+	}                                                                                          \
+	UplinkError *uplink_##name##_iterator_err(handle_struct *iterator)                         \
+	{                                                                                          \
+		return iterator_err(iterator, type);                                               \
+	}                                                                                          \
+	item_struct *uplink_##name##_iterator_item(handle_struct *iterator)                        \
+	{                                                                                          \
+		return iterator_item(iterator, type);                                              \
+	}                                                                                          \
+	void uplink_free_##name##_iterator(handle_struct *iterator)                                \
+	{                                                                                          \
+		iterator_free(iterator, type);                                                     \
+	}
+
+DEFINE_ITERATOR(bucket, HANDLE_BUCKETS, UplinkBucketIterator, UplinkBucket)
+DEFINE_ITERATOR(object, HANDLE_OBJECTS, UplinkObjectIterator, UplinkObject)
+DEFINE_ITERATOR(upload, HANDLE_UPLOADS, UplinkUploadIterator, UplinkUploadInfo)
+DEFINE_ITERATOR(part, HANDLE_PARTS, UplinkPartIterator, UplinkPart)
+
 /* ---- buckets ---- */
-
-UplinkBucketIterator *uplink_list_buckets(UplinkProject *project, UplinkListBucketsOptions *options)
-{
-	struct iterator *i = iterator_new(HANDLE_BUCKETS, project);
-
-	if (!i)
-		return NULL;
-	i->buckets.more = true;
-	if (options && options->cursor)
-		buf_add_str(&i->buckets.cursor, options->cursor);
-	return handle_new(&i->handled);
-}
 
 static enum err next_bucket(struct iterator *i)
 {
@@ -138,59 +160,55 @@ static enum err next_bucket(struct iterator *i)
 	return OK;
 }
 
-bool uplink_bucket_iterator_next(UplinkBucketIterator *iterator)
+static void *bucket_item(const struct iterator *i)
 {
-	UplinkError *error = NULL;
-	struct iterator *i AUTO(capi_put) = capi_use(iterator, HANDLE_BUCKETS, "iterator", &error);
-
-	uplink_free_error(error);
-	return i && usable(i) && stepped(i, next_bucket(i));
+	return capi_bucket(i->bucket);
 }
 
-UplinkError *uplink_bucket_iterator_err(UplinkBucketIterator *iterator)
+UplinkBucketIterator *uplink_list_buckets(UplinkProject *project, UplinkListBucketsOptions *options)
 {
-	return iterator_err(iterator, HANDLE_BUCKETS);
-}
+	static const struct iterator_kind kind = { HANDLE_BUCKETS, next_bucket, bucket_item };
+	struct iterator *i = iterator_new(&kind, project);
 
-UplinkBucket *uplink_bucket_iterator_item(UplinkBucketIterator *iterator)
-{
-	UplinkError *error = NULL;
-	struct iterator *i AUTO(capi_put) = capi_use(iterator, HANDLE_BUCKETS, "iterator", &error);
-
-	uplink_free_error(error);
-	return i && i->bucket ? capi_bucket(i->bucket) : NULL;
-}
-
-void uplink_free_bucket_iterator(UplinkBucketIterator *iterator)
-{
-	iterator_free(iterator, HANDLE_BUCKETS);
+	if (!i)
+		return NULL;
+	i->buckets.more = true;
+	if (options && options->cursor)
+		buf_add_str(&i->buckets.cursor, options->cursor);
+	return iterator_handle(i);
 }
 
 /* ---- objects and uploads ---- */
 
-static struct iterator *listing_iterator(enum handle_type type, UplinkProject *project,
-					 const char *bucket, const struct listing_options *o)
+static enum err next_object(struct iterator *i)
 {
-	struct iterator *i = iterator_new(type, project);
-
-	if (!i || i->refused || !capi_given(&i->refused, "bucket_name", bucket, NULL))
-		return i;
-	i->err = listing_new(&i->call, i->project, bytes_str(bucket), o, &i->listing);
-	return i;
+	return listing_next(&i->call, i->listing, &i->object);
 }
 
-static bool listing_step(const void *handle, enum handle_type type)
+static void *object_item(const struct iterator *i)
 {
-	UplinkError *error = NULL;
-	struct iterator *i AUTO(capi_put) = capi_use(handle, type, "iterator", &error);
+	return capi_object(i->object);
+}
 
-	uplink_free_error(error);
-	return i && usable(i) && stepped(i, listing_next(&i->call, i->listing, &i->object));
+static void *upload_item(const struct iterator *i)
+{
+	return capi_upload_info(i->object);
+}
+
+static void *list(const struct iterator_kind *kind, UplinkProject *project, const char *bucket,
+		  const struct listing_options *o)
+{
+	struct iterator *i = iterator_new(kind, project);
+
+	if (i && !i->refused && capi_given(&i->refused, "bucket_name", bucket, NULL))
+		i->err = listing_new(&i->call, i->project, bytes_str(bucket), o, &i->listing);
+	return iterator_handle(i);
 }
 
 UplinkObjectIterator *uplink_list_objects(UplinkProject *project, uplink_const_char *bucket_name,
 					  UplinkListObjectsOptions *options)
 {
+	static const struct iterator_kind kind = { HANDLE_OBJECTS, next_object, object_item };
 	struct listing_options o = { 0 };
 
 	if (options)
@@ -201,46 +219,20 @@ UplinkObjectIterator *uplink_list_objects(UplinkProject *project, uplink_const_c
 			.system = options->system,
 			.custom = options->custom,
 		};
-	struct iterator *i = listing_iterator(HANDLE_OBJECTS, project, bucket_name, &o);
-	return i ? handle_new(&i->handled) : NULL;
-}
-
-bool uplink_object_iterator_next(UplinkObjectIterator *iterator)
-{
-	return listing_step(iterator, HANDLE_OBJECTS);
-}
-
-UplinkError *uplink_object_iterator_err(UplinkObjectIterator *iterator)
-{
-	return iterator_err(iterator, HANDLE_OBJECTS);
-}
-
-UplinkObject *uplink_object_iterator_item(UplinkObjectIterator *iterator)
-{
-	UplinkError *error = NULL;
-	struct iterator *i AUTO(capi_put) = capi_use(iterator, HANDLE_OBJECTS, "iterator", &error);
-
-	uplink_free_error(error);
-	return i && i->object ? capi_object(i->object) : NULL;
+	return list(&kind, project, bucket_name, &o);
 }
 
 uint64_t acre_object_iterator_skipped(UplinkObjectIterator *iterator)
 {
-	UplinkError *error = NULL;
-	struct iterator *i AUTO(capi_put) = capi_use(iterator, HANDLE_OBJECTS, "iterator", &error);
+	struct iterator *i AUTO(capi_put) = capi_peek(iterator, HANDLE_OBJECTS);
 
-	uplink_free_error(error);
 	return i && i->listing ? listing_skipped(i->listing) : 0;
-}
-
-void uplink_free_object_iterator(UplinkObjectIterator *iterator)
-{
-	iterator_free(iterator, HANDLE_OBJECTS);
 }
 
 UplinkUploadIterator *uplink_list_uploads(UplinkProject *project, uplink_const_char *bucket_name,
 					  UplinkListUploadsOptions *options)
 {
+	static const struct iterator_kind kind = { HANDLE_UPLOADS, next_object, upload_item };
 	struct listing_options o = { .pending = true };
 
 	if (options)
@@ -252,35 +244,20 @@ UplinkUploadIterator *uplink_list_uploads(UplinkProject *project, uplink_const_c
 			.custom = options->custom,
 			.pending = true,
 		};
-	struct iterator *i = listing_iterator(HANDLE_UPLOADS, project, bucket_name, &o);
-	return i ? handle_new(&i->handled) : NULL;
-}
-
-bool uplink_upload_iterator_next(UplinkUploadIterator *iterator)
-{
-	return listing_step(iterator, HANDLE_UPLOADS);
-}
-
-UplinkError *uplink_upload_iterator_err(UplinkUploadIterator *iterator)
-{
-	return iterator_err(iterator, HANDLE_UPLOADS);
-}
-
-UplinkUploadInfo *uplink_upload_iterator_item(UplinkUploadIterator *iterator)
-{
-	UplinkError *error = NULL;
-	struct iterator *i AUTO(capi_put) = capi_use(iterator, HANDLE_UPLOADS, "iterator", &error);
-
-	uplink_free_error(error);
-	return i && i->object ? capi_upload_info(i->object) : NULL;
-}
-
-void uplink_free_upload_iterator(UplinkUploadIterator *iterator)
-{
-	iterator_free(iterator, HANDLE_UPLOADS);
+	return list(&kind, project, bucket_name, &o);
 }
 
 /* ---- parts ---- */
+
+static enum err next_part(struct iterator *i)
+{
+	return part_listing_next(&i->call, i->parts, &i->part);
+}
+
+static void *part_item(const struct iterator *i)
+{
+	return capi_part(i->part->number, i->part->size, i->part->modified_ns, i->part->etag);
+}
 
 static enum err new_parts(struct iterator *i, const char *bucket, const char *key,
 			  const char *upload_id, uint32_t cursor)
@@ -299,43 +276,13 @@ UplinkPartIterator *uplink_list_upload_parts(UplinkProject *project, uplink_cons
 					     uplink_const_char *upload_id,
 					     UplinkListUploadPartsOptions *options)
 {
-	struct iterator *i = iterator_new(HANDLE_PARTS, project);
+	static const struct iterator_kind kind = { HANDLE_PARTS, next_part, part_item };
+	struct iterator *i = iterator_new(&kind, project);
 
-	if (!i)
-		return NULL;
-	if (!i->refused && capi_given(&i->refused, "bucket_name", bucket_name, "object_key",
-				      object_key, "upload_id", upload_id, NULL))
+	if (i && !i->refused &&
+	    capi_given(&i->refused, "bucket_name", bucket_name, "object_key", object_key,
+		       "upload_id", upload_id, NULL))
 		i->err = new_parts(i, bucket_name, object_key, upload_id,
 				   options ? options->cursor : 0);
-	return handle_new(&i->handled);
-}
-
-bool uplink_part_iterator_next(UplinkPartIterator *iterator)
-{
-	UplinkError *error = NULL;
-	struct iterator *i AUTO(capi_put) = capi_use(iterator, HANDLE_PARTS, "iterator", &error);
-
-	uplink_free_error(error);
-	return i && usable(i) && stepped(i, part_listing_next(&i->call, i->parts, &i->part));
-}
-
-UplinkError *uplink_part_iterator_err(UplinkPartIterator *iterator)
-{
-	return iterator_err(iterator, HANDLE_PARTS);
-}
-
-UplinkPart *uplink_part_iterator_item(UplinkPartIterator *iterator)
-{
-	UplinkError *error = NULL;
-	struct iterator *i AUTO(capi_put) = capi_use(iterator, HANDLE_PARTS, "iterator", &error);
-
-	uplink_free_error(error);
-	if (!i || !i->part)
-		return NULL;
-	return capi_part(i->part->number, i->part->size, i->part->modified_ns, i->part->etag);
-}
-
-void uplink_free_part_iterator(UplinkPartIterator *iterator)
-{
-	iterator_free(iterator, HANDLE_PARTS);
+	return iterator_handle(i);
 }

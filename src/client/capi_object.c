@@ -23,12 +23,10 @@ UplinkObjectResult uplink_stat_object(UplinkProject *project, uplink_const_char 
 	UplinkObjectResult r = { NULL, NULL };
 	struct object *o = NULL;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &r.error);
 
-	call_init(&call);
 	if (!p || !capi_given(&r.error, "bucket_name", bucket_name, "object_key", object_key, NULL))
 		return r;
-	project_call(p, &call);
 	enum err e = object_stat(&call, p, &call.scratch, bytes_str(bucket_name),
 				 bytes_str(object_key), &o);
 	return object_result(&call, e, o);
@@ -40,12 +38,10 @@ UplinkObjectResult uplink_delete_object(UplinkProject *project, uplink_const_cha
 	UplinkObjectResult r = { NULL, NULL };
 	struct object *o = NULL;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &r.error);
 
-	call_init(&call);
 	if (!p || !capi_given(&r.error, "bucket_name", bucket_name, "object_key", object_key, NULL))
 		return r;
-	project_call(p, &call);
 	enum err e = object_delete(&call, p, &call.scratch, bytes_str(bucket_name),
 				   bytes_str(object_key), &o);
 	return object_result(&call, e, o);
@@ -60,12 +56,10 @@ UplinkError *uplink_update_object_metadata(UplinkProject *project, uplink_const_
 	struct meta_entry *entries;
 	size_t count;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &error);
 
-	call_init(&call);
 	if (!p || !capi_given(&error, "bucket_name", bucket_name, "object_key", object_key, NULL))
 		return error;
-	project_call(p, &call);
 	enum err e = capi_entries(&call, &new_metadata, &entries, &count);
 	if (!e)
 		e = object_update_metadata(&call, p, bytes_str(bucket_name), bytes_str(object_key),
@@ -82,14 +76,12 @@ UplinkObjectResult uplink_copy_object(UplinkProject *project, uplink_const_char 
 	UplinkObjectResult r = { NULL, NULL };
 	struct object *o = NULL;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &r.error);
 
-	call_init(&call);
 	if (!p || !capi_given(&r.error, "old_bucket_name", old_bucket_name, "old_object_key",
 			      old_object_key, "new_bucket_name", new_bucket_name, "new_object_key",
 			      new_object_key, NULL))
 		return r;
-	project_call(p, &call);
 	struct place from = { bytes_str(old_bucket_name), bytes_str(old_object_key) };
 	struct place to = { bytes_str(new_bucket_name), bytes_str(new_object_key) };
 	enum err e = object_copy(&call, p, &call.scratch, from, to, &o);
@@ -103,14 +95,12 @@ UplinkError *uplink_move_object(UplinkProject *project, uplink_const_char *old_b
 {
 	UplinkError *error = NULL;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &error);
 
-	call_init(&call);
 	if (!p || !capi_given(&error, "old_bucket_name", old_bucket_name, "old_object_key",
 			      old_object_key, "new_bucket_name", new_bucket_name, "new_object_key",
 			      new_object_key, NULL))
 		return error;
-	project_call(p, &call);
 	struct place from = { bytes_str(old_bucket_name), bytes_str(old_object_key) };
 	struct place to = { bytes_str(new_bucket_name), bytes_str(new_object_key) };
 	return outcome_error(&call, object_move(&call, p, from, to));

@@ -2,8 +2,10 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "client/capi.h"
 #include "client/metainfo.h"
+#include "os/process.h"
 #include "proto/proto.h"
 
 #ifndef ACRE_VERSION
@@ -19,20 +21,21 @@ const char *acre_version(void)
 
 AcreCancel *acre_cancel_new(void)
 {
-	struct call call;
+	AUTO_CALL struct call call = CALL_INIT;
 	AcreCancel *c = calloc(1, sizeof(*c));
 
-	call_init(&call);
 	if (c && os_cancel_init(&call, &c->cancel, NULL)) {
 		free(c);
 		return NULL;
 	}
+	if (c)
+		c->pid = os_pid();
 	return c;
 }
 
 void acre_cancel_set(AcreCancel *cancel)
 {
-	if (cancel)
+	if (cancel && cancel->pid == os_pid())
 		os_cancel_set(&cancel->cancel);
 }
 
@@ -59,7 +62,6 @@ UplinkProjectResult acre_open_project(const AcreConfig *config, UplinkAccess *ha
 	struct project *project = NULL;
 	struct access *access AUTO(capi_put) = capi_use(handle, HANDLE_ACCESS, "access", &r.error);
 
-	call_init(&call);
 	if (!access)
 		return r;
 	r.error = outcome_error(&call,
@@ -82,6 +84,30 @@ UplinkProjectResult uplink_config_open_project(UplinkConfig config, UplinkAccess
 UplinkProjectResult uplink_open_project(UplinkAccess *access)
 {
 	return acre_open_project(NULL, access);
+}
+
+UplinkProjectResult acre_project_limit(UplinkProject *project, int64_t timeout_ms)
+{
+	UplinkProjectResult r = { NULL, NULL };
+	AUTO_CALL struct call call = CALL_INIT;
+	struct project *limited = NULL;
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &r.error);
+
+	if (!p)
+		return r;
+	if (timeout_ms < 0 || timeout_ms > INT64_MAX / NS_PER_SEC)
+		r.error = outcome_error(&call, call_fail(&call, ERR_INVALID,
+							 "a limit of %lld ms cannot be",
+							 (long long)timeout_ms));
+	else
+		r.error = outcome_error(&call,
+					project_limit(&call, p, timeout_ms * NS_PER_MS, &limited));
+	if (r.error)
+		return r;
+	r.project = handle_new(&limited->handled);
+	if (!r.project)
+		r.error = capi_no_memory(NULL);
+	return r;
 }
 
 UplinkError *uplink_close_project(UplinkProject *handle)
@@ -130,15 +156,13 @@ UplinkError *uplink_revoke_access(UplinkProject *project, UplinkAccess *handle)
 	UplinkError *error = NULL;
 	struct call call AUTO_CALL = CALL_INIT;
 	struct access *access AUTO(capi_put) = NULL;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &error);
 
-	call_init(&call);
 	if (!p)
 		return error;
 	access = capi_use(handle, HANDLE_ACCESS, "access", &error);
 	if (!access)
 		return error;
-	project_call(p, &call);
 	return outcome_error(&call, revoke(&call, p, access));
 }
 
@@ -173,12 +197,10 @@ static UplinkBucketResult bucket_call(UplinkProject *project, const char *name, 
 	UplinkBucketResult r = { NULL, NULL };
 	struct bucket bucket = { 0 };
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &r.error);
 
-	call_init(&call);
 	if (!p || !capi_given(&r.error, "bucket_name", name, NULL))
 		return r;
-	project_call(p, &call);
 	r.error = outcome_error(&call, bucket_do(&call, p, op, bytes_str(name), &bucket));
 	/* A bucket that exists already comes with its error. */
 	if (bucket.name.len) {

@@ -56,12 +56,10 @@ UplinkUploadResult acre_upload_object(UplinkProject *project, uplink_const_char 
 	UplinkUploadResult r = { NULL, NULL };
 	struct upload *upload = NULL;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &r.error);
 
-	call_init(&call);
 	if (!p || !capi_given(&r.error, "bucket_name", bucket_name, "object_key", object_key, NULL))
 		return r;
-	project_call(p, &call);
 	struct upload_options o = { .expires_ns = expires_ns(options), .transfer = transfer };
 	r.error = outcome_error(&call, upload_new(&call, p, bytes_str(bucket_name),
 						  bytes_str(object_key), &o, &upload));
@@ -83,7 +81,6 @@ static UplinkWriteResult write_call(const void *handle, enum handle_type type, c
 	struct call call AUTO_CALL = CALL_INIT;
 	struct upload_handle *u AUTO(capi_put) = capi_use(handle, type, what, &r.error);
 
-	call_init(&call);
 	if (!u || (length && !capi_given(&r.error, "bytes", bytes, NULL)))
 		return r;
 	upload_call(u->upload, &call);
@@ -106,7 +103,6 @@ static UplinkError *end_call(const void *handle, enum handle_type type, const ch
 	struct call call AUTO_CALL = CALL_INIT;
 	struct upload_handle *u AUTO(capi_put) = capi_use(handle, type, what, &error);
 
-	call_init(&call);
 	if (!u)
 		return error;
 	upload_call(u->upload, &call);
@@ -140,7 +136,6 @@ UplinkObjectResult uplink_upload_info(UplinkUpload *upload)
 	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_UPLOAD, "upload",
 							  &r.error);
 
-	call_init(&call);
 	if (!u)
 		return r;
 	r.error = outcome_error(&call, upload_info(&call, u->upload, &call.scratch, &info));
@@ -160,7 +155,6 @@ UplinkError *uplink_upload_set_custom_metadata(UplinkUpload *upload, UplinkCusto
 	struct call call AUTO_CALL = CALL_INIT;
 	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_UPLOAD, "upload", &error);
 
-	call_init(&call);
 	if (!u)
 		return error;
 	enum err e = capi_entries(&call, &custom, &entries, &count);
@@ -210,12 +204,10 @@ UplinkUploadInfoResult uplink_begin_upload(UplinkProject *project, uplink_const_
 	UplinkUploadInfoResult r = { NULL, NULL };
 	struct object info = { 0 };
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &r.error);
 
-	call_init(&call);
 	if (!p || !capi_given(&r.error, "bucket_name", bucket_name, "object_key", object_key, NULL))
 		return r;
-	project_call(p, &call);
 	info.key = bytes_str(object_key);
 	info.expires_ns = expires_ns(options);
 	r.error = outcome_error(&call,
@@ -270,13 +262,11 @@ UplinkCommitUploadResult uplink_commit_upload(UplinkProject *project,
 	UplinkCommitUploadResult r = { NULL, NULL };
 	struct object *o = NULL;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &r.error);
 
-	call_init(&call);
 	if (!p || !capi_given(&r.error, "bucket_name", bucket_name, "object_key", object_key,
 			      "upload_id", upload_id, NULL))
 		return r;
-	project_call(p, &call);
 	r.error = outcome_error(
 		&call, commit_multipart(&call, p, bucket_name, object_key, upload_id, options, &o));
 	if (r.error || !o)
@@ -299,13 +289,11 @@ UplinkError *uplink_abort_upload(UplinkProject *project, uplink_const_char *buck
 	UplinkError *error = NULL;
 	struct bytes stream_id;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &error);
 
-	call_init(&call);
 	if (!p || !capi_given(&error, "bucket_name", bucket_name, "object_key", object_key,
 			      "upload_id", upload_id, NULL))
 		return error;
-	project_call(p, &call);
 	enum err e = upload_id_parse(&call, &call.scratch, bytes_str(upload_id), &stream_id);
 	if (!e)
 		e = multipart_abort(&call, p, bytes_str(bucket_name), bytes_str(object_key),
@@ -333,13 +321,11 @@ UplinkPartUploadResult acre_upload_part(UplinkProject *project, uplink_const_cha
 	UplinkPartUploadResult r = { NULL, NULL };
 	struct upload *upload = NULL;
 	struct call call AUTO_CALL = CALL_INIT;
-	struct project *p AUTO(capi_put) = capi_use(project, HANDLE_PROJECT, "project", &r.error);
+	struct project *p AUTO(capi_put) = capi_project(project, &call, &r.error);
 
-	call_init(&call);
 	if (!p || !capi_given(&r.error, "bucket_name", bucket_name, "object_key", object_key,
 			      "upload_id", upload_id, NULL))
 		return r;
-	project_call(p, &call);
 	r.error = outcome_error(&call, new_part(&call, p, bucket_name, object_key, upload_id,
 						part_number, transfer, &upload));
 	if (!r.error)
@@ -376,7 +362,6 @@ UplinkError *uplink_part_upload_set_etag(UplinkPartUpload *upload, uplink_const_
 	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_PART_UPLOAD, "part upload",
 							  &error);
 
-	call_init(&call);
 	if (!u)
 		return error;
 	return outcome_error(&call, upload_set_etag(&call, u->upload, bytes_str(etag)));
@@ -407,7 +392,6 @@ UplinkPartResult uplink_part_upload_info(UplinkPartUpload *upload)
 	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_PART_UPLOAD, "part upload",
 							  &r.error);
 
-	call_init(&call);
 	if (!u)
 		return r;
 	r.error = outcome_error(&call, upload_info(&call, u->upload, &call.scratch, &info));

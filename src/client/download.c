@@ -349,7 +349,7 @@ void download_done(struct download *d)
 void download_call(struct download *d, struct call *call)
 {
 	call_init(call);
-	call->cancel = &d->child.cancel;
+	project_child_call(&d->child, call);
 }
 
 /* ---- reading ---- */

@@ -1,10 +1,12 @@
 /* Table of handles: open addressing over growing numbers that are never used twice. */
 #include "client/handle.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "os/lock.h"
+#include "os/process.h"
 
 /* All of the C API's handle structs look like this. */
 struct c_handle {
@@ -14,6 +16,8 @@ struct c_handle {
 enum { TABLE_CAP_MIN = 64 };
 
 static struct {
+	_Atomic int owner; /* process; 0 before the first, negative while it changes hands */
+	size_t foreign;	   /* numbers up to this one are of a process we were forked from */
 	struct os_mutex lock;
 	size_t next; /* number given out last */
 	size_t count;
@@ -21,8 +25,34 @@ static struct {
 	struct slot {
 		size_t number; /* 0 = empty */
 		struct handled *h;
-	} * slots;
+	} * slots, *inherited; /* not used any more, but not lost either */
 } table;
+
+/* The lock of the table, which is this process's afterwards.  In a forked child a thread that is
+ * not there any more may have held it, so it begins anew. */
+static struct os_mutex *own_table(void)
+{
+	int self = os_pid(), was = table.owner;
+
+	while (was != self) {
+		/* Another thread of ours is at it: a few stores. */
+		if (was == -self) {
+			was = table.owner;
+			continue;
+		}
+		if (!atomic_compare_exchange_weak(&table.owner, &was, -self))
+			continue;
+		if (was) {
+			table.lock = (struct os_mutex){ 0 };
+			table.foreign = table.next;
+			table.inherited = table.slots;
+			table.slots = NULL;
+			table.cap = table.count = 0;
+		}
+		table.owner = was = self;
+	}
+	return &table.lock;
+}
 
 /* Where the number is, or the empty slot where it would be.  Lock held, cap > 0. */
 static struct slot *find(size_t number)
@@ -55,7 +85,7 @@ void *handle_new(struct handled *h)
 	struct c_handle *c = calloc(1, sizeof(*c));
 
 	h->refs = 1;
-	os_mutex_lock(&table.lock);
+	os_mutex_lock(own_table());
 	bool ok = c && (table.count * 2 < table.cap || grow());
 	if (ok) {
 		c->number = ++table.next;
@@ -74,7 +104,7 @@ void *handle_get(const void *handle, enum handle_type type)
 {
 	const struct c_handle *c = handle;
 
-	OS_LOCKED(&table.lock);
+	OS_LOCKED(own_table());
 	if (!table.cap || !c->number)
 		return NULL;
 	struct slot *s = find(c->number);
@@ -86,7 +116,7 @@ void *handle_get(const void *handle, enum handle_type type)
 
 void *handle_ref(struct handled *h)
 {
-	OS_LOCKED(&table.lock);
+	OS_LOCKED(own_table());
 	h->refs++;
 	return h;
 }
@@ -95,7 +125,7 @@ void handle_put(struct handled *h)
 {
 	if (!h)
 		return;
-	os_mutex_lock(&table.lock);
+	os_mutex_lock(own_table());
 	bool last = --h->refs == 0;
 	os_mutex_unlock(&table.lock);
 	if (last)
@@ -128,7 +158,7 @@ struct handled *handle_end(void *handle, enum handle_type type)
 	struct c_handle *c = handle;
 	struct handled *h = NULL;
 
-	os_mutex_lock(&table.lock);
+	os_mutex_lock(own_table());
 	if (table.cap && c->number) {
 		struct slot *s = find(c->number);
 		if (s->number && s->h->type == type) {
@@ -141,8 +171,16 @@ struct handled *handle_end(void *handle, enum handle_type type)
 	return h;
 }
 
+bool handle_foreign(const void *handle)
+{
+	const struct c_handle *c = handle;
+
+	OS_LOCKED(own_table());
+	return c->number && c->number <= table.foreign;
+}
+
 bool handle_none(void)
 {
-	OS_LOCKED(&table.lock);
+	OS_LOCKED(own_table());
 	return table.count == 0;
 }

@@ -1,6 +1,10 @@
 /*
  * The handles of the C API.  uplink-c promises that a freed or made-up handle is an error and not a
  * crash, so handles are numbers in a table; this table is the library's only state.
+ *
+ * A forked child begins with an empty table: what the parent's handles stand for has threads and
+ * connections that are the parent's.  Nothing of it is touched or freed in the child, whose own
+ * handles go on with numbers the parent has not used.
  */
 #ifndef ACRE_CLIENT_HANDLE_H
 #define ACRE_CLIENT_HANDLE_H
@@ -21,6 +25,7 @@ enum handle_type {
 	HANDLE_BUCKETS,
 	HANDLE_UPLOADS,
 	HANDLE_PARTS,
+	HANDLE_LOOP,
 };
 
 /* Everything behind a handle begins with this; release is called when the last user lets go. */
@@ -36,6 +41,8 @@ void *handle_new(struct handled *h);
 /* A reference to what is behind the handle (pointer to one of the C API's structs, not NULL); NULL
  * if it was freed or is of another type.  Give it back with handle_put. */
 void *handle_get(const void *handle, enum handle_type type);
+/* Whether the handle is one of the process that this one was forked from. */
+bool handle_foreign(const void *handle);
 /* Another reference to something that one is held of. */
 void *handle_ref(struct handled *h);
 void handle_put(struct handled *h);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/num.h"
+#include "os/clock.h"
 
 static UplinkError no_memory = {
 	.code = UPLINK_ERROR_INTERNAL,
@@ -82,6 +83,9 @@ int32_t outcome_code(const struct call *call, enum err e)
 		return UPLINK_ERROR_CANCELED;
 	if (e == ERR_PERMISSION)
 		return UPLINK_ERROR_PERMISSION_DENIED;
+	/* The caller's own limit; the library's are restored when a question is answered. */
+	if (e == ERR_DEADLINE && call->deadline_ns <= os_clock_mono_ns())
+		return ACRE_ERROR_DEADLINE;
 	return UPLINK_ERROR_INTERNAL;
 }
 
@@ -123,6 +127,11 @@ UplinkError *outcome_error(const struct call *call, enum err e)
 	return new_error(outcome_code(call, e), call_error(call, e));
 }
 
+UplinkError *outcome_copy(const UplinkError *error)
+{
+	return new_error(error->code, error->message);
+}
+
 UplinkError *outcome_null(const char *argument)
 {
 	char text[128];
@@ -131,11 +140,15 @@ UplinkError *outcome_null(const char *argument)
 	return new_error(UPLINK_ERROR_INTERNAL, text);
 }
 
-UplinkError *outcome_invalid_handle(const char *what)
+UplinkError *outcome_invalid_handle(const char *what, bool foreign)
 {
-	char text[128];
+	char text[160];
 
-	snprintf(text, sizeof(text), "invalid handle: this %s was freed or never made", what);
+	snprintf(text, sizeof(text),
+		 foreign ? "invalid handle: this %s belongs to the process that this one was "
+			   "forked from; make a new one here"
+			 : "invalid handle: this %s was freed or never made",
+		 what);
 	return new_error(UPLINK_ERROR_INVALID_HANDLE, text);
 }
 

@@ -31,8 +31,10 @@ int32_t outcome_code(const struct call *call, enum err e);
 /* NULL for OK; else to be freed with uplink_free_error.  Never NULL on failure: without memory a
  * static error is returned, which uplink_free_error knows. */
 UplinkError *outcome_error(const struct call *call, enum err e);
+UplinkError *outcome_copy(const UplinkError *error);
 /* The same for a wrong argument, before there is a call. */
 UplinkError *outcome_null(const char *argument);
-UplinkError *outcome_invalid_handle(const char *what);
+/* foreign: of the process this one was forked from. */
+UplinkError *outcome_invalid_handle(const char *what, bool foreign);
 
 #endif

@@ -131,6 +131,7 @@ enum err project_open(struct call *call, const AcreConfig *config, struct access
 	if (!p)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	p->handled = (struct handled){ HANDLE_PROJECT, 1, project_release };
+	p->deadline_ns = CALL_NO_DEADLINE;
 	if (config->segment_size && config->segment_size < PROJECT_SEGMENT_MIN)
 		return call_fail(call, ERR_INVALID, "segment size %llu is below %d",
 				 (unsigned long long)config->segment_size, PROJECT_SEGMENT_MIN);
@@ -158,19 +159,78 @@ enum err project_open(struct call *call, const AcreConfig *config, struct access
 	return OK;
 }
 
-void project_close(struct project *p)
+static void limited_release(struct handled *h)
 {
-	OS_LOCKED(&p->lock);
+	struct project *p = (struct project *)(void *)h;
+
+	project_disown(&p->own);
+	os_mutex_fini(&p->lock);
+	free(p);
+}
+
+enum err project_limit(struct call *call, struct project *base, int64_t timeout_ns,
+		       struct project **ret)
+{
+	if (base->own.limited)
+		return call_fail(call, ERR_INVALID, "this project handle is limited already");
+	struct project *p = calloc(1, sizeof(*p));
+	if (!p)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	p->handled = (struct handled){ HANDLE_PROJECT, 1, limited_release };
+	p->satellite = base->satellite;
+	p->grant = base->grant;
+	p->segment_size = base->segment_size;
+	p->parallelism = base->parallelism;
+	p->stall_ns = base->stall_ns;
+	p->temp_dir = base->temp_dir;
+	p->deadline_ns = timeout_ns ? os_clock_mono_ns() + timeout_ns : CALL_NO_DEADLINE;
+	p->own.limited = p;
+	enum err e = project_adopt(call, base, NULL, &p->own);
+	if (e) {
+		free(p);
+		return e;
+	}
+	*ret = p;
+	return OK;
+}
+
+static struct os_cancel *cancel_of(struct project *p)
+{
+	return p->own.limited ? &p->own.cancel : &p->cancel;
+}
+
+/* Lock held. */
+static void close_locked(struct project *p)
+{
 	p->closed = true;
-	os_cancel_set(&p->cancel);
+	os_cancel_set(cancel_of(p));
 	for (struct project_child *c = p->children; c; c = c->next)
 		os_cancel_set(&c->cancel);
 }
 
+void project_close(struct project *p)
+{
+	OS_LOCKED(&p->lock);
+	close_locked(p);
+	/* Limited ones have no limited ones below them. */
+	for (struct project_child *c = p->children; c; c = c->next)
+		if (c->limited) {
+			os_mutex_lock(&c->limited->lock);
+			close_locked(c->limited);
+			os_mutex_unlock(&c->limited->lock);
+		}
+}
+
 void project_call(struct project *p, struct call *call)
 {
-	call_init(call);
-	call->cancel = &p->cancel;
+	call->cancel = cancel_of(p);
+	call->deadline_ns = p->deadline_ns;
+}
+
+void project_child_call(struct project_child *child, struct call *call)
+{
+	call->cancel = &child->cancel;
+	call->deadline_ns = child->project->deadline_ns;
 }
 
 enum err project_adopt(struct call *call, struct project *p, AcreCancel *cancel,

@@ -22,6 +22,7 @@ enum {
 
 struct AcreCancel {
 	struct os_cancel cancel;
+	int pid; /* of the process it is good in: a forked child shares its descriptor */
 };
 
 /* What only talks to a satellite: a project, or the asking for a new grant. */
@@ -43,6 +44,14 @@ enum err satellite_init(struct call *call, const AcreConfig *config, const char 
 			const struct macaroon *api_key, struct satellite *ret) MUST_USE;
 void satellite_fini(struct satellite *s);
 
+/* Something that runs in the project and ends with it. */
+struct project_child {
+	struct os_cancel cancel;
+	struct project_child *next, **prev;
+	struct project *project; /* a reference */
+	struct project *limited; /* NULL, or the limited project whose place this is */
+};
+
 struct project {
 	struct handled handled;
 	struct satellite satellite;
@@ -51,26 +60,30 @@ struct project {
 	unsigned parallelism;
 	int64_t stall_ns;
 	char *temp_dir;
+	int64_t deadline_ns;	 /* of a limited project */
 	struct os_cancel cancel; /* parent is the configuration's; set when the project is closed */
 	bool cancel_made;
 	struct os_mutex lock; /* guards children and closed */
 	bool closed;
 	struct project_child *children;
-};
-
-/* Something that runs in the project and ends with it. */
-struct project_child {
-	struct os_cancel cancel;
-	struct project_child *next, **prev;
-	struct project *project; /* a reference */
+	/* A limited project's place in its base; its cancel stands for the one above.  What has
+	 * pointers above belongs to the base. */
+	struct project_child own;
 };
 
 enum err project_open(struct call *call, const AcreConfig *config, struct access *access,
 		      struct project **ret) MUST_USE;
+/* The same project with the same connections once more, whose calls and transfers end after
+ * timeout_ns at latest (0 = no limit), with ERR_DEADLINE, and all together when this one is closed.
+ */
+enum err project_limit(struct call *call, struct project *base, int64_t timeout_ns,
+		       struct project **ret) MUST_USE;
 /* Cancels all that runs. */
 void project_close(struct project *p);
 /* Readies a call for one operation of the project: cancelled when the project closes. */
 void project_call(struct project *p, struct call *call);
+/* The same for one of a transfer. */
+void project_child_call(struct project_child *child, struct call *call);
 /* Links a transfer to the project: its cancel object's parent is the transfer's own AcreCancel,
  * else the configuration's.  ERR_CANCELED when the project is closed. */
 enum err project_adopt(struct call *call, struct project *p, AcreCancel *cancel,

@@ -311,7 +311,6 @@ static void wait_writer(struct put *p, enum err e)
 	bool last = false;
 	struct call call AUTO_CALL = CALL_INIT;
 
-	call_init(&call);
 	if (e)
 		pipe_break(p->s->pipe);
 	while (!last && pipe_peek(&call, p->s->pipe, &rest, &last) == OK)

@@ -86,7 +86,7 @@ uint64_t upload_resumed(const struct upload *u)
 void upload_call(struct upload *u, struct call *call)
 {
 	call_init(call);
-	call->cancel = &u->child.cancel;
+	project_child_call(&u->child, call);
 }
 
 /* ---- failure ---- */

@@ -1,40 +1,8 @@
 /*
- * A program as others write it: only the public headers, linked to libacre.so.  Runs against the
+ * A program as others write it: only the public headers.  Runs against the
  * network of $ACRE_ACCESS; prints what failed and ends with 1, or "ok" and 0.
  */
-#include <stdio.h>
-#include <string.h>
-
-#define UPLINK_DISABLE_NAMESPACE_COMPAT
-#include <acre.h>
-
-#define REQUIRE(what)                                                                              \
-	do {                                                                                       \
-		if (!(what)) {                                                                     \
-			printf("line %d: %s\n", __LINE__, #what);                                  \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
-
-static void no_error(UplinkError *e, int line)
-{
-	if (!e)
-		return;
-	printf("line %d: error 0x%x: %s\n", line, (unsigned)e->code, e->message ? e->message : "");
-	exit(1);
-}
-#define NO_ERROR(e) no_error(e, __LINE__)
-
-static void is_error(UplinkError *e, int code, int line)
-{
-	if (!e || e->code != code) {
-		printf("line %d: want error 0x%x, got 0x%x %s\n", line, (unsigned)code,
-		       e ? (unsigned)e->code : 0, e && e->message ? e->message : "");
-		exit(1);
-	}
-	uplink_free_error(e);
-}
-#define IS_ERROR(e, code) is_error(e, code, __LINE__)
+#include "library.h"
 
 enum { BIG = 5 * 1024 * 1024 + 12345, SMALL = 3000 };
 

@@ -50,3 +50,10 @@ def test_library(net, tmp_path, how):
     needed = subprocess.run(["readelf", "-d", program], check=True, capture_output=True, text=True).stdout
     assert ("libacre.so.0" in needed) == (how != "static")
     run_program(program, net.env)
+
+
+@pytest.mark.parametrize("program", ["library_loop", "library_fork"])
+def test_program(net, tmp_path, program):
+    if program == "library_fork" and "tsan" in str(BIN):
+        pytest.skip("ThreadSanitizer does not follow a fork of many threads")
+    run_program(compile_program(program + ".c", tmp_path / program, "acre"), net.env)
