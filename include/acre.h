@@ -1,6 +1,6 @@
 /*
- * What libacre offers beyond uplink-c: progress, cancellation, time limits, parallelism, a look
- * into access grants.  Ownership, threads and errors are as in uplink.h.
+ * What libacre offers beyond uplink-c: progress, cancellation, time limits, event loops, transfers
+ * that resume, a look into access grants.  Ownership, threads and errors are as in uplink.h.
  *
  * Structs with options are zeroed first: zero always means the default.
  */
@@ -25,6 +25,7 @@ typedef struct AcreCancel AcreCancel;
 UPLINK_API AcreCancel *acre_cancel_new(void);
 /* From any thread or a signal handler, any number of times. */
 UPLINK_API void acre_cancel_set(AcreCancel *cancel);
+/* Whether acre_cancel_set was called. */
 UPLINK_API bool acre_cancel_is_set(const AcreCancel *cancel);
 /* Only after all that was started with it is freed.  NULL is fine. */
 UPLINK_API void acre_cancel_free(AcreCancel *cancel);
@@ -46,10 +47,14 @@ typedef struct AcreConfig {
 	uint64_t download_rate_max;
 } AcreConfig;
 
+/* Makes a grant of an API key and a passphrase: asks the satellite ("id@host:port") for the
+ * project's salt and derives the root key. config may be NULL. */
 UPLINK_API UplinkAccessResult acre_request_access(const AcreConfig *config,
 						  uplink_const_char *satellite_address,
 						  uplink_const_char *api_key,
 						  uplink_const_char *passphrase);
+/* Opens the project the grant belongs to. config may be NULL, it is copied.  Nothing is asked of
+ * the satellite yet. */
 UPLINK_API UplinkProjectResult acre_open_project(const AcreConfig *config, UplinkAccess *access);
 
 /* Another handle to the same open project, with the same connections, for calls that must not take
@@ -98,14 +103,17 @@ typedef struct AcreTransferOptions {
 	size_t resume_source_length;
 } AcreTransferOptions;
 
+/* As uplink_upload_object; transfer may be NULL, it is copied. */
 UPLINK_API UplinkUploadResult acre_upload_object(UplinkProject *project,
 						 uplink_const_char *bucket_name,
 						 uplink_const_char *object_key,
 						 const UplinkUploadOptions *options,
 						 const AcreTransferOptions *transfer);
+/* As uplink_upload_part; transfer may be NULL, it is copied. */
 UPLINK_API UplinkPartUploadResult acre_upload_part(
 	UplinkProject *project, uplink_const_char *bucket_name, uplink_const_char *object_key,
 	uplink_const_char *upload_id, uint32_t part_number, const AcreTransferOptions *transfer);
+/* As uplink_download_object; transfer may be NULL, it is copied. */
 UPLINK_API UplinkDownloadResult acre_download_object(UplinkProject *project,
 						     uplink_const_char *bucket_name,
 						     uplink_const_char *object_key,
@@ -139,6 +147,7 @@ typedef struct AcreResumed {
 	const void *guard;
 	size_t guard_length;
 } AcreResumed;
+/* Where a resumed download goes on. */
 UPLINK_API AcreResumed acre_download_resumed(UplinkDownload *download);
 /* The bytes before `offset` are stored and will be there after a kill.  guard: anything by which
  * the caller will know them again (a hash), at most ACRE_RESUME_GUARD_MAX bytes.  May run beside
@@ -197,13 +206,14 @@ UPLINK_API UplinkError *acre_loop_run(AcreLoop *loop, AcreLoopFunc *work, void *
 /* Takes the oldest event, without waiting; false when there is none. */
 UPLINK_API bool acre_loop_next(AcreLoop *loop, AcreLoopEvent *event);
 
+/* Where progress goes: the loop, and the arg of its events. */
+typedef struct AcreLoopSource {
+	AcreLoop *loop;
+	void *arg;
+} AcreLoopSource;
 /* Brings a transfer's progress to the loop: AcreTransferOptions.progress = acre_loop_progress,
  * .progress_arg = an AcreLoopSource that lives as long as the transfer.  What was not taken yet is
  * brought up to date, so that a slow loop is not flooded. */
-typedef struct AcreLoopSource {
-	AcreLoop *loop;
-	void *arg; /* of the events */
-} AcreLoopSource;
 UPLINK_API void acre_loop_progress(void *source, const AcreProgress *progress);
 
 /* Waits for the work that was given to it; what should end sooner is cancelled first.  Events that
@@ -223,6 +233,8 @@ typedef struct AcrePermission {
 	int64_t max_object_ttl_seconds; /* objects uploaded with it end at most so late; 0 = none */
 } AcrePermission;
 
+/* As uplink_access_share, with all that a grant can be limited by. prefixes may be NULL with a
+ * count of 0. */
 UPLINK_API UplinkAccessResult acre_access_share(UplinkAccess *access, AcrePermission permission,
 						const UplinkSharePrefix *prefixes,
 						size_t prefixes_count);
