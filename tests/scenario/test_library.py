@@ -1,5 +1,7 @@
-"""Foreign C programs over the installed headers, linked to libacre.so and to libacre.a."""
+"""Foreign C programs over the installed headers, linked to libacre.so and to libacre.a; and those of
+docs/library.md, with the commands it gives."""
 import os
+import re
 import subprocess
 
 import pytest
@@ -29,10 +31,10 @@ def compile_program(source, program, how):
     return program
 
 
-def run_program(program, env):
+def run_program(program, env, expect=b"ok\n"):
     run = subprocess.run([program], env=dict(env, **{k: v for k, v in os.environ.items() if "SAN" in k}),
                          capture_output=True, timeout=120 * SLOW, check=False)
-    assert run.returncode == 0 and run.stdout == b"ok\n", (run.stdout + run.stderr).decode()
+    assert run.returncode == 0 and run.stdout == expect, (run.stdout + run.stderr).decode()
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +59,23 @@ def test_program(net, tmp_path, program):
     if program == "library_fork" and "tsan" in str(BIN):
         pytest.skip("ThreadSanitizer does not follow a fork of many threads")
     run_program(compile_program(program + ".c", tmp_path / program, "acre"), net.env)
+
+
+def test_documentation(net, tmp_path):
+    text = (ROOT / "docs" / "library.md").read_text()
+    programs = re.findall(r"^```c\n(.*?)^```", text, flags=re.M | re.S)
+    commands = re.findall(r"^```sh\n(.*?)^```", text, flags=re.M | re.S)
+    assert len(programs) == 2 and len(commands) == 1
+    cflags = " ".join(["-Wall", "-Wextra", "-Werror", *SANITIZE, f"-Wl,-rpath,{LIB}"])
+    for name, program, output in (("hello", programs[0], b"stored in pieces, read as a whole\n"), ("loop", programs[1], None)):
+        (tmp_path / "hello.c").write_text(program)
+        subprocess.run(["sh", "-ec", commands[0].replace("cc ", f"cc {cflags} ")], check=True, cwd=tmp_path,
+                       env=dict(os.environ, PKG_CONFIG_PATH=str(LIB / "pkgconfig")))
+        for how in ("hello", "hello-static"):
+            if output:
+                run_program(tmp_path / how, net.env, output)
+            else:
+                out = subprocess.run([tmp_path / how], env=net.env, check=True, capture_output=True, text=True,
+                                     timeout=120 * SLOW).stdout
+                assert sorted(line for line in out.splitlines() if "stored" in line) == [
+                    "one: stored", "three: stored", "two: stored"], out
