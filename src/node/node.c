@@ -80,6 +80,19 @@ static int64_t expire(struct call *call, void *arg)
 	return EXPIRE_SECONDS * NS_PER_SEC;
 }
 
+/* Beside serving: what the last checkpoint lacks (a node that was killed). */
+static int64_t recover(struct call *call, void *arg)
+{
+	struct node *n = arg;
+	enum err e = piece_store_recover(call, n->store);
+
+	if (!e)
+		e = order_log_sync(call, n->orders, os_clock_unix_ns());
+	if (e && e != ERR_CANCELED)
+		node_fail(n, call, e);
+	return CHORE_NEVER;
+}
+
 static int64_t sync_orders(struct call *call, void *arg)
 {
 	struct node *n = arg;
@@ -110,6 +123,8 @@ static enum err start_chores(struct call *call, struct node *n)
 		{ maintain, MAINTAIN_SECONDS * NS_PER_SEC, &n->maintain },
 		{ expire, MAINTAIN_SECONDS * NS_PER_SEC, &n->expire },
 		{ write_status, CHORE_NEVER, &n->write_status },
+		/* The last: it calls on the others. */
+		{ recover, 0, &n->recover },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
@@ -120,8 +135,10 @@ static enum err start_chores(struct call *call, struct node *n)
 
 static void stop_chores(struct node *n)
 {
-	struct chore **list[] = { &n->sync_orders, &n->check_readable, &n->check_writable,
-				  &n->maintain,	   &n->expire,	       &n->write_status };
+	/* Maintenance last: the others ask for it. */
+	struct chore **list[] = { &n->recover,	      &n->sync_orders, &n->check_readable,
+				  &n->check_writable, &n->expire,      &n->write_status,
+				  &n->maintain };
 
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
 		chores_remove(n->chores, take(list[i]));
@@ -218,6 +235,14 @@ static enum err recover_order(struct call *call, void *arg, const struct piece_r
 	return order_log_append(call, n->orders, &w, r->limit, &order);
 }
 
+static void wake_maintenance(void *arg)
+{
+	struct node *n = arg;
+
+	if (n->maintain)
+		chores_soon(n->chores, n->maintain, 0);
+}
+
 static enum err open_storage(struct call *call, struct node *n)
 {
 	const struct node_id *id = identity_node_id(n->identity);
@@ -237,10 +262,10 @@ static enum err open_storage(struct call *call, struct node *n)
 		.segment_bytes = n->config.segment_size,
 		.accept_loss = n->config.accept_loss,
 		.recovered = recover_order,
-		.recovered_arg = n,
+		.wake = wake_maintenance,
+		.arg = n,
 	};
-	TRY_PLAIN(piece_store_open(call, &config, &n->store));
-	return order_log_sync(call, n->orders, os_clock_unix_ns());
+	return piece_store_open(call, &config, &n->store);
 }
 
 static enum err open_parts(struct call *call, struct node *n, const char *dir)

@@ -50,7 +50,7 @@ struct node {
 	int64_t started_unix_ns;
 
 	struct chores *chores; /* borrowed */
-	struct chore *sync_orders, *check_readable, *check_writable, *maintain, *expire,
+	struct chore *sync_orders, *check_readable, *check_writable, *recover, *maintain, *expire,
 		*write_status;
 	struct check_in check_ins[TRUST_SATELLITES_MAX];
 

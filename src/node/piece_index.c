@@ -1,240 +1,505 @@
-/* Hash tables with linear probing in the order of the hash, so that growing is one ordered copy. */
+/* Look-ups, changes, figures, checkpoints.  Merging is in index_merge.c, opening in index_open.c.
+ */
 #include "node/piece_index.h"
 
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/num.h"
-#include "os/random.h"
+#include "node/piece_index_internal.h"
+#include "os/clock.h"
 
-enum { SHARD_SLOTS_MIN = 8, SHARD_SLOTS_SMALL = 512 };
+enum { ENTRY_MEMORY = 96 }; /* bytes of memory for a newer entry, with slack for growing */
 
-struct shard {
-	struct piece_entry *slots;
-	uint32_t cap;
-	uint32_t count;
-};
+/* ---- with the lock held ---- */
 
-struct piece_index {
-	uint64_t seed[2]; /* so that nobody can choose IDs that collide */
-	struct shard shards[INDEX_SHARDS];
-};
-
-void piece_entry_encode(const struct piece_entry *e, uint8_t out[INDEX_ENTRY_BYTES])
+bool index_find_newer(const struct piece_index *x, uint64_t hash, const struct piece_key *key,
+		      struct piece_entry *ret, bool *ret_active)
 {
-	memcpy(out, e->id.b, PIECE_ID_BYTES);
-	put_le32(out + 32, e->segment);
-	put_le32(out + 36, e->offset64);
-	put_le32(out + 40, e->size);
-	put_le32(out + 44, e->stored_at);
-	put_le32(out + 48, e->expires_at);
-	put_le16(out + 52, e->satellite);
-	out[54] = e->header64;
-	out[55] = e->flags;
+	const struct piece_entry *e = piece_delta_find(&x->active, hash, key);
+
+	*ret_active = e != NULL;
+	if (!e)
+		e = piece_delta_find(&x->frozen, hash, key);
+	if (e)
+		*ret = *e;
+	return e != NULL;
 }
 
-enum err piece_entry_decode(const uint8_t in[INDEX_ENTRY_BYTES], struct piece_entry *ret)
+void index_effective(const struct checkpoint_satellite *satellites, struct piece_entry *e)
 {
-	struct piece_entry e = {
-		.segment = get_le32(in + 32),
-		.offset64 = get_le32(in + 36),
-		.size = get_le32(in + 40),
-		.stored_at = get_le32(in + 44),
-		.expires_at = get_le32(in + 48),
-		.satellite = get_le16(in + 52),
-		.header64 = in[54],
-		.flags = in[55],
-	};
+	uint32_t restored = satellites[e->satellite].restored_at;
 
-	memcpy(e.id.b, in, PIECE_ID_BYTES);
-	if (e.header64 < RECORD_FIXED_BYTES / RECORD_ALIGN ||
-	    e.header64 > RECORD_HEADER_MAX / RECORD_ALIGN ||
-	    e.offset64 < SEGMENT_HEADER_BYTES / RECORD_ALIGN || e.flags != 0)
-		return ERR_FORMAT;
+	if (!e->trashed_at || (e->flags & PIECE_DELETED) || e->trashed_at > restored)
+		return;
+	e->trashed_at = 0;
+	/* A filter made before the restore must not put it back. */
+	e->stored_at = MAX(e->stored_at, restored);
+}
+
+struct table_ref *index_table_use(struct piece_index *x)
+{
+	if (x->table)
+		x->table->users++;
+	return x->table;
+}
+
+struct piece_table *index_table_drop(struct table_ref *t)
+{
+	if (!t || --t->users)
+		return NULL;
+	struct piece_table *table = t->table;
+
+	free(t);
+	return table;
+}
+
+/* One byte of sieve for an entry, as long as that is at most a quarter of the budget: while a merge
+ * runs there are two sieves. */
+uint64_t index_sieve_bytes(const struct piece_index *x, uint64_t entries)
+{
+	return MIN(entries, x->config.memory / 4);
+}
+
+void index_set_limit(struct piece_index *x)
+{
+	uint64_t entries = x->table ? piece_table_count(x->table->table) : 0;
+	uint64_t tables = 2 * (index_sieve_bytes(x, entries) + entries / TABLE_PAGE_ENTRIES * 8);
+	uint64_t rest = x->config.memory > tables ? x->config.memory - tables : 0;
+
+	/* Two generations of newer entries: one being merged, one being filled. */
+	x->changes_max = (uint32_t)MIN(MAX(rest / 2 / ENTRY_MEMORY, (uint64_t)INDEX_CHANGES_MIN),
+				       (uint64_t)UINT32_MAX / 2);
+}
+
+enum err index_begin_busy(struct call *call, struct piece_index *x)
+{
+	while (x->busy)
+		TRY(os_cond_wait(call, &x->calm, &x->lock), "the piece index is busy");
+	if (x->broken)
+		return call_fail(call, ERR_IO,
+				 "the piece index could not be written: the node "
+				 "must be started anew");
+	x->busy = true;
+	return OK;
+}
+
+void index_end_busy(struct piece_index *x)
+{
+	x->busy = false;
+	os_cond_broadcast(&x->calm);
+}
+
+enum err index_snapshot(struct call *call, struct piece_index *x, struct arena *a,
+			struct checkpoint *ret)
+{
+	struct checkpoint c = { .node = x->config.node,
+				.created_unix_ns = os_clock_unix_ns(),
+				.generation = x->generation,
+				.seed = x->seed };
+
+	TRY_PLAIN(x->config.snapshot(call, x->config.arg, a, &c));
+	c.satellites = arena_array(a, x->satellites_count + 1, sizeof(*c.satellites));
+	if (!c.satellites)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for a checkpoint");
+	if (x->satellites_count)
+		memcpy(c.satellites, x->satellites, x->satellites_count * sizeof(*c.satellites));
+	c.satellites_count = x->satellites_count;
+	*ret = c;
+	return OK;
+}
+
+static void account(struct piece_index *x, const struct piece_entry *e, int sign)
+{
+	struct checkpoint_satellite *s = &x->satellites[e->satellite];
+
+	if (e->flags & PIECE_DELETED)
+		return;
+	piece_figures_add(&s->figures, e, sign);
+	if (e->trashed_at && sign > 0) {
+		s->newest_trash = MAX(s->newest_trash, e->trashed_at);
+		if (!s->oldest_trash || e->trashed_at < s->oldest_trash)
+			s->oldest_trash = e->trashed_at;
+	}
+	x->config.add_live(x->config.arg, e->segment, sign * (int64_t)piece_entry_len(e),
+			   piece_entry_end(e));
+}
+
+/* ---- satellites ---- */
+
+static bool find_satellite(const struct piece_index *x, const struct node_id *id, uint16_t *ret)
+{
+	for (size_t i = 0; i < x->satellites_count; i++)
+		if (node_id_equal(&x->satellites[i].id, id)) {
+			*ret = (uint16_t)i;
+			return true;
+		}
+	return false;
+}
+
+bool piece_index_find_satellite(struct piece_index *x, const struct node_id *id, uint16_t *ret)
+{
+	OS_LOCKED(&x->lock);
+
+	return find_satellite(x, id, ret);
+}
+
+enum err piece_index_satellite(struct call *call, struct piece_index *x, const struct node_id *id,
+			       uint16_t *ret)
+{
+	OS_LOCKED(&x->lock);
+
+	if (find_satellite(x, id, ret))
+		return OK;
+	if (x->satellites_count == PIECE_SATELLITES_MAX)
+		return call_fail(call, ERR_EXHAUSTED, "pieces of too many satellites");
+	if (x->satellites_count == x->satellites_cap) {
+		size_t cap = x->satellites_cap ? x->satellites_cap * 2 : 4;
+		struct checkpoint_satellite *grown = realloc(x->satellites, cap * sizeof(*grown));
+		if (!grown)
+			return call_fail(call, ERR_NO_MEMORY, "out of memory for a satellite");
+		x->satellites = grown;
+		x->satellites_cap = cap;
+	}
+	x->satellites[x->satellites_count] = (struct checkpoint_satellite){ .id = *id };
+	*ret = (uint16_t)x->satellites_count++;
+	return OK;
+}
+
+uint32_t piece_index_restore_time(struct piece_index *x, uint16_t satellite, uint32_t now)
+{
+	OS_LOCKED(&x->lock);
+	const struct checkpoint_satellite *s = &x->satellites[satellite];
+	uint32_t time = MAX(now, s->restored_at + 1);
+
+	return MAX(time, s->newest_trash);
+}
+
+bool piece_index_restore(struct piece_index *x, uint16_t satellite, uint32_t time)
+{
+	OS_LOCKED(&x->lock);
+	/* What a sweep is about to make durable would not know of it. */
+	while (x->committing)
+		os_cond_wait_forever(&x->calm, &x->lock);
+	struct checkpoint_satellite *s = &x->satellites[satellite];
+
+	if (time <= s->restored_at || time < s->newest_trash)
+		return false;
+	s->restored_at = time;
+	s->figures.pieces += s->figures.trash_pieces;
+	s->figures.bytes += s->figures.trash_bytes;
+	s->figures.data += s->figures.trash_data;
+	s->figures.trash_pieces = s->figures.trash_bytes = s->figures.trash_data = 0;
+	s->oldest_trash = 0;
+	x->restores++;
+	return true;
+}
+
+/* ---- look-ups ---- */
+
+enum err piece_index_look(struct call *call, struct piece_index *x, const struct piece_key *key,
+			  struct piece_entry *ret)
+{
+	uint64_t hash = piece_hash(&x->seed, key->id.b, key->satellite);
+	struct table_ref *t = NULL;
+	struct piece_entry e;
+	bool active;
+
+	os_mutex_lock(&x->lock);
+	bool found = index_find_newer(x, hash, key, &e, &active);
+	if (!found && x->table && piece_table_may_have(x->table->table, hash))
+		t = index_table_use(x);
+	os_mutex_unlock(&x->lock);
+	enum err result = found ? OK : ERR_NOT_FOUND;
+	if (t)
+		result = piece_table_find(call, t->table, hash, key, &e);
+	os_mutex_lock(&x->lock);
+	struct piece_table *old = index_table_drop(t);
+	if (!result)
+		index_effective(x->satellites, &e);
+	os_mutex_unlock(&x->lock);
+	piece_table_free(old);
+	if (!result)
+		*ret = e;
+	return result;
+}
+
+enum err piece_index_find(struct call *call, struct piece_index *x, const struct piece_key *key,
+			  struct piece_entry *ret)
+{
+	struct piece_entry e;
+
+	TRY_PLAIN(piece_index_look(call, x, key, &e));
+	if (e.flags & PIECE_DELETED)
+		return ERR_NOT_FOUND;
 	*ret = e;
 	return OK;
 }
 
-static uint64_t fold(uint64_t a, uint64_t b)
+/* ---- changes ---- */
+
+/* Lock held, and again when it returns. */
+static enum err make_room(struct call *call, struct piece_index *x)
 {
-	unsigned __int128 p = (unsigned __int128)a * b;
-
-	return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
-
-static uint64_t hash_key(const struct piece_index *x, const uint8_t id[PIECE_ID_BYTES],
-			 uint16_t satellite)
-{
-	uint64_t h = fold(get_le64(id) ^ x->seed[0], get_le64(id + 8) ^ x->seed[1]);
-
-	h ^= fold(get_le64(id + 16) ^ x->seed[1], get_le64(id + 24) ^ h);
-	return fold(h ^ satellite, x->seed[0] | 1);
-}
-
-static struct shard *shard_of(struct piece_index *x, uint64_t hash)
-{
-	return &x->shards[hash % INDEX_SHARDS];
-}
-
-/* The slot a hash begins at: rises with the hash, which keeps a table ordered by hash. */
-static uint32_t home(uint64_t hash, uint32_t cap)
-{
-	return (uint32_t)((unsigned __int128)hash * cap >> 64);
-}
-
-static bool slot_is(const struct piece_entry *s, const uint8_t id[PIECE_ID_BYTES],
-		    uint16_t satellite)
-{
-	return s->satellite == satellite && memcmp(s->id.b, id, PIECE_ID_BYTES) == 0;
-}
-
-/* The slot of the key, or the free one where it would go.  The table is never full. */
-static uint32_t probe(const struct shard *s, uint64_t hash, const uint8_t id[PIECE_ID_BYTES],
-		      uint16_t satellite)
-{
-	uint32_t i = home(hash, s->cap);
-
-	while (s->slots[i].header64 && !slot_is(&s->slots[i], id, satellite))
-		i = i + 1 == s->cap ? 0 : i + 1;
-	return i;
-}
-
-static enum err grow(struct call *call, const struct piece_index *x, struct shard *s)
-{
-	/* In small steps once it is large: the table is then 70 to 88 % full. */
-	uint64_t more = s->cap < SHARD_SLOTS_SMALL ? s->cap : s->cap / 4;
-	uint64_t cap = s->cap < SHARD_SLOTS_MIN ? SHARD_SLOTS_MIN : s->cap + more;
-	struct shard bigger = { .count = s->count };
-
-	if (cap > UINT32_MAX)
-		return call_fail(call, ERR_EXHAUSTED, "the piece index is full");
-	bigger.cap = (uint32_t)cap;
-	bigger.slots = calloc(cap, sizeof(*bigger.slots));
-	if (!bigger.slots)
-		return call_fail(call, ERR_NO_MEMORY, "out of memory for the piece index");
-	for (uint32_t i = 0; i < s->cap; i++) {
-		const struct piece_entry *e = &s->slots[i];
-		if (e->header64)
-			bigger.slots[probe(&bigger, hash_key(x, e->id.b, e->satellite), e->id.b,
-					   e->satellite)] = *e;
-	}
-	free(s->slots);
-	*s = bigger;
-	return OK;
-}
-
-enum err piece_index_new(struct call *call, struct piece_index **ret)
-{
-	struct piece_index *x = calloc(1, sizeof(*x));
-
-	if (!x)
-		return call_fail(call, ERR_NO_MEMORY, "out of memory for the piece index");
-	os_random(x->seed, sizeof(x->seed));
-	*ret = x;
-	return OK;
-}
-
-void piece_index_free(struct piece_index *x)
-{
-	if (!x)
-		return;
-	for (size_t i = 0; i < INDEX_SHARDS; i++)
-		free(x->shards[i].slots);
-	free(x);
-}
-
-enum err piece_index_find(struct call *call, const struct piece_index *x,
-			  const struct piece_key *key, struct piece_entry *ret)
-{
-	uint64_t hash = hash_key(x, key->id.b, key->satellite);
-	const struct shard *s = &x->shards[hash % INDEX_SHARDS];
-
-	(void)call;
-	if (!s->count)
-		return ERR_NOT_FOUND;
-	const struct piece_entry *e = &s->slots[probe(s, hash, key->id.b, key->satellite)];
-	if (!e->header64)
-		return ERR_NOT_FOUND;
-	*ret = *e;
-	return OK;
-}
-
-enum err piece_index_put(struct call *call, struct piece_index *x, const struct piece_entry *e,
-			 bool *ret_had, struct piece_entry *ret_old)
-{
-	uint64_t hash = hash_key(x, e->id.b, e->satellite);
-	struct shard *s = shard_of(x, hash);
-
-	/* At most seven eighths full. */
-	if (s->count + 1 > s->cap - s->cap / 8)
-		TRY_PLAIN(grow(call, x, s));
-	struct piece_entry *slot = &s->slots[probe(s, hash, e->id.b, e->satellite)];
-	bool had = slot->header64 != 0;
-	if (had && ret_old)
-		*ret_old = *slot;
-	if (ret_had)
-		*ret_had = had;
-	*slot = *e;
-	s->count += !had;
-	return OK;
-}
-
-bool piece_index_remove(struct piece_index *x, const struct piece_entry *e)
-{
-	uint64_t hash = hash_key(x, e->id.b, e->satellite);
-	struct shard *s = shard_of(x, hash);
-
-	if (!s->count)
-		return false;
-	uint32_t hole = probe(s, hash, e->id.b, e->satellite);
-	if (!s->slots[hole].header64 || memcmp(&s->slots[hole], e, sizeof(*e)) != 0)
-		return false;
-	/* Entries behind that probed over the hole move up, so that no mark of it is needed. */
-	for (uint32_t i = hole;;) {
-		i = i + 1 == s->cap ? 0 : i + 1;
-		const struct piece_entry *next = &s->slots[i];
-		if (!next->header64)
-			break;
-		uint32_t want = home(hash_key(x, next->id.b, next->satellite), s->cap);
-		uint32_t from_want = (i + s->cap - want) % s->cap;
-		uint32_t from_hole = (i + s->cap - hole) % s->cap;
-		if (from_want >= from_hole) {
-			s->slots[hole] = *next;
-			hole = i;
+	while (x->active.count >= x->changes_max) {
+		if (x->busy) {
+			TRY(os_cond_wait(call, &x->calm, &x->lock), "the piece index is busy");
+			continue;
 		}
+		/* Who needs the room makes it. */
+		struct index_swept swept;
+		os_mutex_unlock(&x->lock);
+		enum err e = piece_index_merge(call, x, NULL, NULL, &swept);
+		os_mutex_lock(&x->lock);
+		TRY_PLAIN(e);
 	}
-	memset(&s->slots[hole], 0, sizeof(s->slots[hole]));
-	s->count--;
+	return OK;
+}
+
+static enum err remember_replaced(struct call *call, struct piece_index *x,
+				  const struct piece_entry *e)
+{
+	if (x->replaced_count == x->replaced_cap) {
+		size_t cap = x->replaced_cap ? x->replaced_cap * 2 : 64;
+		struct piece_entry *grown = realloc(x->replaced, cap * sizeof(*grown));
+		if (!grown)
+			return call_fail(call, ERR_NO_MEMORY, "out of memory for the piece index");
+		x->replaced = grown;
+		x->replaced_cap = cap;
+	}
+	x->replaced[x->replaced_count++] = *e;
+	return OK;
+}
+
+/* Lock held.  `old` is what is there now (have), in the active part or below it. */
+static enum err apply(struct call *call, struct piece_index *x, uint64_t hash, bool have,
+		      bool active, const struct piece_entry *old, index_change *change, void *arg)
+{
+	struct piece_entry before = { 0 };
+
+	if (have) {
+		before = *old;
+		index_effective(x->satellites, &before);
+	}
+	struct piece_entry after = before;
+	if (!change(arg, have, &after))
+		return OK;
+	TRY_PLAIN(piece_delta_reserve(call, &x->active, &x->seed));
+	if (x->sweeping && have && !active)
+		TRY_PLAIN(remember_replaced(call, x, old));
+	if (have)
+		account(x, &before, -1);
+	account(x, &after, 1);
+	piece_delta_put(&x->active, hash, &after);
+	if (x->config.full_soon && x->active.count == x->changes_max / 4 * 3)
+		x->config.full_soon(x->config.arg);
+	return OK;
+}
+
+enum err piece_index_change(struct call *call, struct piece_index *x, const struct piece_key *key,
+			    index_change *change, void *arg)
+{
+	uint64_t hash = piece_hash(&x->seed, key->id.b, key->satellite);
+	enum err e;
+
+	os_mutex_lock(&x->lock);
+	for (;;) {
+		struct piece_entry old = { 0 };
+		bool active = false;
+		e = make_room(call, x);
+		if (e)
+			break;
+		bool have = index_find_newer(x, hash, key, &old, &active);
+		if (have || !x->table || !piece_table_may_have(x->table->table, hash)) {
+			e = apply(call, x, hash, have, active, &old, change, arg);
+			break;
+		}
+		struct table_ref *t = index_table_use(x);
+		os_mutex_unlock(&x->lock);
+		e = piece_table_find(call, t->table, hash, key, &old);
+		os_mutex_lock(&x->lock);
+		bool same = t == x->table;
+		struct piece_table *unused = index_table_drop(t);
+		struct piece_entry newer;
+		if (same && !index_find_newer(x, hash, key, &newer, &active)) {
+			if (e == OK || e == ERR_NOT_FOUND)
+				e = apply(call, x, hash, e == OK, false, &old, change, arg);
+			break;
+		}
+		/* Somebody was faster, or the table is another one: look again. */
+		os_mutex_unlock(&x->lock);
+		piece_table_free(unused);
+		os_mutex_lock(&x->lock);
+	}
+	os_mutex_unlock(&x->lock);
+	return e;
+}
+
+static bool put_entry(void *arg, bool have, struct piece_entry *e)
+{
+	(void)have;
+	*e = *(const struct piece_entry *)arg;
 	return true;
 }
 
-uint64_t piece_index_count(const struct piece_index *x)
+enum err piece_index_put(struct call *call, struct piece_index *x, const struct piece_entry *e)
 {
-	uint64_t n = 0;
+	struct piece_key key = piece_entry_key(e);
+	struct piece_entry copy = *e;
 
-	for (size_t i = 0; i < INDEX_SHARDS; i++)
-		n += x->shards[i].count;
-	return n;
+	return piece_index_change(call, x, &key, put_entry, &copy);
 }
 
-uint64_t piece_index_memory(const struct piece_index *x)
-{
-	uint64_t n = sizeof(*x);
+/* ---- checkpoints ---- */
 
-	for (size_t i = 0; i < INDEX_SHARDS; i++)
-		n += (uint64_t)x->shards[i].cap * sizeof(struct piece_entry);
-	return n;
+static enum err copy_newer(struct call *call, struct piece_index *x, struct arena *a,
+			   struct checkpoint *c, struct piece_entry **ret, size_t *ret_count)
+{
+	struct piece_entry *entries;
+	size_t n = 0;
+
+	if (x->frozen.count)
+		return call_fail(call, ERR_NO_MEMORY, "a merge failed for want of memory");
+	TRY_PLAIN(index_snapshot(call, x, a, c));
+	entries = malloc(((size_t)x->active.count + 1) * sizeof(*entries));
+	if (!entries)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for a checkpoint");
+	for (uint32_t i = 0; i < x->active.cap; i++)
+		if (x->active.slots[i].header64)
+			entries[n++] = x->active.slots[i];
+	*ret = entries;
+	*ret_count = n;
+	return OK;
 }
 
-enum err piece_index_shard(struct call *call, const struct piece_index *x, unsigned shard,
-			   struct buf *out)
+enum err piece_index_checkpoint(struct call *call, struct piece_index *x)
 {
-	const struct shard *s = &x->shards[shard];
+	AUTO_CALL struct call own = CALL_INIT;
+	AUTO_FREE struct piece_entry *entries = NULL;
+	struct checkpoint c;
+	size_t count = 0;
 
-	if (!buf_reserve(out, s->count * sizeof(struct piece_entry)))
-		return call_fail(call, ERR_NO_MEMORY, "out of memory to copy the piece index");
-	for (uint32_t i = 0; i < s->cap; i++)
-		if (s->slots[i].header64)
-			buf_add(out, &s->slots[i], sizeof(s->slots[i]));
-	return buf_status(out);
+	call_init_child(&own, call);
+	os_mutex_lock(&x->lock);
+	enum err e = index_begin_busy(&own, x);
+	if (!e) {
+		e = copy_newer(&own, x, &own.scratch, &c, &entries, &count);
+		if (e)
+			index_end_busy(x);
+	}
+	os_mutex_unlock(&x->lock);
+	if (!e) {
+		e = checkpoint_save(&own, index_checkpoint_path(&own, x), &c, entries, count);
+		os_mutex_lock(&x->lock);
+		index_end_busy(x);
+		os_mutex_unlock(&x->lock);
+	}
+	if (!e)
+		return OK;
+	call_copy_error(call, &own);
+	return call_wrap(call, e, "checkpoint");
+}
+
+/* ---- scans ---- */
+
+static bool visit_delta(const struct piece_index *x, const struct piece_delta *d,
+			const struct piece_delta *newer, index_visit *visit, void *arg)
+{
+	for (uint32_t i = 0; i < d->cap; i++) {
+		struct piece_entry e = d->slots[i];
+		if (!e.header64 || (e.flags & PIECE_DELETED))
+			continue;
+		struct piece_key key = piece_entry_key(&e);
+		if (newer &&
+		    piece_delta_find(newer, piece_hash(&x->seed, e.id.b, e.satellite), &key))
+			continue;
+		index_effective(x->satellites, &e);
+		if (!visit(arg, &e))
+			return false;
+	}
+	return true;
+}
+
+static enum err visit_table(struct call *call, struct piece_index *x, struct table_cursor *c,
+			    index_visit *visit, void *arg)
+{
+	struct piece_entry e;
+	bool found = true;
+
+	for (;;) {
+		TRY_PLAIN(table_cursor_next(call, c, &e, &found));
+		if (!found)
+			return OK;
+		if (e.flags & PIECE_DELETED)
+			continue;
+		struct piece_key key = piece_entry_key(&e);
+		uint64_t hash = piece_hash(&x->seed, e.id.b, e.satellite);
+		struct piece_entry newer;
+		bool active;
+		OS_LOCKED(&x->lock);
+		if (index_find_newer(x, hash, &key, &newer, &active))
+			continue;
+		index_effective(x->satellites, &e);
+		if (!visit(arg, &e))
+			return OK;
+	}
+}
+
+enum err piece_index_scan(struct call *call, struct piece_index *x, index_visit *visit, void *arg)
+{
+	struct table_cursor c;
+
+	os_mutex_lock(&x->lock);
+	bool more = visit_delta(x, &x->active, NULL, visit, arg) &&
+		    visit_delta(x, &x->frozen, &x->active, visit, arg);
+	struct table_ref *t = more ? index_table_use(x) : NULL;
+	os_mutex_unlock(&x->lock);
+	if (!t)
+		return OK;
+	enum err e = table_cursor_begin(call, &c, t->table);
+	if (!e)
+		e = visit_table(call, x, &c, visit, arg);
+	table_cursor_end(&c);
+	os_mutex_lock(&x->lock);
+	struct piece_table *old = index_table_drop(t);
+	os_mutex_unlock(&x->lock);
+	piece_table_free(old);
+	return e;
+}
+
+/* ---- figures ---- */
+
+void piece_index_status(struct piece_index *x, struct index_status *ret)
+{
+	OS_LOCKED(&x->lock);
+	struct index_status s = { .satellites = x->satellites_count,
+				  .changes = x->active.count,
+				  .changes_max = x->changes_max,
+				  .generation = x->generation };
+
+	for (size_t i = 0; i < x->satellites_count; i++) {
+		const struct checkpoint_satellite *one = &x->satellites[i];
+		piece_figures_sum(&s.figures, &one->figures);
+		if (one->oldest_trash && (!s.oldest_trash || one->oldest_trash < s.oldest_trash))
+			s.oldest_trash = one->oldest_trash;
+	}
+	s.memory = sizeof(*x) + piece_delta_memory(&x->active) + piece_delta_memory(&x->frozen) +
+		   x->satellites_cap * sizeof(*x->satellites);
+	if (x->table) {
+		s.memory += piece_table_memory(x->table->table);
+		s.file_bytes = piece_table_file_bytes(x->table->table);
+	}
+	*ret = s;
+}
+
+bool piece_index_satellite_status(struct piece_index *x, size_t i, struct index_satellite *ret)
+{
+	OS_LOCKED(&x->lock);
+
+	if (i >= x->satellites_count)
+		return false;
+	*ret = (struct index_satellite){ .id = x->satellites[i].id,
+					 .figures = x->satellites[i].figures,
+					 .oldest_trash = x->satellites[i].oldest_trash };
+	return true;
 }

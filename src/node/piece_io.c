@@ -107,7 +107,8 @@ static enum err begin_streaming(struct call *call, struct piece_writer *w, struc
 	struct bytes parts[2] = { BYTES(w->buffer, w->buffered), data };
 
 	w->streaming = true;
-	TRY_PLAIN(piece_log_append_begin(call, w->store->log, &w->append, w->begin.limit.len));
+	TRY_PLAIN(piece_log_append_begin(call, w->store->log, &w->append, w->begin.limit.len,
+					 w->begin.expiration_unix_ns));
 	TRY_PLAIN(piece_log_append_data(call, w->store->log, &w->append, parts, 2));
 	give_buffer(w->store, take(&w->buffer));
 	return OK;
@@ -196,8 +197,7 @@ enum err piece_writer_commit(struct call *call, struct piece_writer *w,
 		return e;
 	}
 
-	OS_LOCKED(&s->lock);
-	TRY_PLAIN(store_satellite(call, s, &r.satellite, &satellite));
+	TRY_PLAIN(piece_index_satellite(call, s->index, &r.satellite, &satellite));
 	store_entry_of(&r, satellite, w->append.number, w->append.offset, &entry);
 	return store_put(call, s, &entry);
 }
@@ -218,26 +218,70 @@ void piece_writer_end(struct piece_writer *w)
 	free(w);
 }
 
+static enum err find_piece(struct call *call, struct piece_store *s,
+			   const struct node_id *satellite, const struct piece_id *piece,
+			   struct piece_entry *ret)
+{
+	struct piece_key key = { .id = *piece };
+	bool all_known = piece_store_recovered(s);
+	enum err e = piece_index_find_satellite(s->index, satellite, &key.satellite)
+			     ? piece_index_find(call, s->index, &key, ret)
+			     : ERR_NOT_FOUND;
+
+	if (e == ERR_NOT_FOUND && !all_known)
+		return call_fail(call, ERR_UNAVAILABLE,
+				 "the piece may be among those that are still being read from the "
+				 "log after a crash");
+	if (e == ERR_NOT_FOUND)
+		return call_fail(call, e, "piece not found");
+	TRY_PLAIN(e);
+	if (ret->flags & PIECE_DAMAGED)
+		return call_fail(call, ERR_DATA_LOSS, "the disk damaged this piece");
+	return OK;
+}
+
+/* Compaction may move the piece between the look-up and the opening of its file: looked up again
+ * then. */
+static enum err find_and_pin(struct call *call, struct piece_store *s,
+			     const struct node_id *satellite, const struct piece_id *piece,
+			     struct piece_reader *r)
+{
+	struct piece_entry again;
+
+	TRY_PLAIN(find_piece(call, s, satellite, piece, &r->entry));
+	for (;;) {
+		enum err e = piece_log_pin(call, s->log, r->entry.segment, &r->file);
+		if (e != ERR_NOT_FOUND)
+			return e;
+		enum err found = find_piece(call, s, satellite, piece, &again);
+		if (found) {
+			r->entry = (struct piece_entry){ 0 }; /* gone meanwhile */
+			return found;
+		}
+		if (piece_entry_same_place(&again, &r->entry))
+			return e;
+		r->entry = again;
+	}
+}
+
 enum err piece_reader_open(struct call *call, struct piece_store *s,
 			   const struct node_id *satellite, const struct piece_id *piece,
 			   struct piece_reader *ret)
 {
-	struct piece_key key = { .id = *piece };
 	struct piece_reader r = { .store = s };
+	enum err e = find_and_pin(call, s, satellite, piece, &r);
 
-	os_mutex_lock(&s->lock);
-	enum err e = store_find_satellite(s, satellite, &key.satellite)
-			     ? piece_index_find(call, s->index, &key, &r.entry)
-			     : ERR_NOT_FOUND;
-	os_mutex_unlock(&s->lock);
-	if (e == ERR_NOT_FOUND)
-		return call_fail(call, e, "piece not found");
-	TRY_PLAIN(e);
-	e = piece_log_pin(call, s->log, r.entry.segment, &r.file);
-	if (e) {
-		store_note_trouble(s, e);
+	if (e == ERR_NOT_FOUND && r.entry.header64) {
 		/* The piece is known: that its file cannot be had is never "not found". */
-		return e == ERR_NOT_FOUND ? ERR_IO : e;
+		store_note_trouble(s, e);
+		return ERR_IO;
+	}
+	if (e && e != ERR_NOT_FOUND)
+		store_note_trouble(s, e);
+	TRY_PLAIN(e);
+	if (r.entry.trashed_at) {
+		store_revive(call, s, satellite, &r.entry);
+		r.restored = true;
 	}
 	*ret = r;
 	return OK;
@@ -283,5 +327,7 @@ enum err piece_reader_record(struct call *call, struct piece_reader *r, uint8_t 
 
 	if (e)
 		store_note_trouble(r->store, e);
+	if (e == ERR_DATA_LOSS && store_mark_damaged(call, r->store, &r->entry))
+		call_clear_error(call);
 	return e;
 }

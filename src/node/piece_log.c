@@ -7,7 +7,11 @@
 #include "base/num.h"
 #include "node/piece_log_internal.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/log.h"
+#include "proto/proto.h"
+
+enum { DAY_SECONDS = 24 * 3600 };
 
 void piece_log_close(struct piece_log *log)
 {
@@ -25,6 +29,7 @@ void piece_log_close(struct piece_log *log)
 	free(log->segments);
 	while (log->runs_idle)
 		free(log->runs[--log->runs_idle]);
+	free(log->losses);
 	os_mutex_fini(&log->lock);
 	free(log->dir);
 	free(log);
@@ -38,38 +43,58 @@ bool piece_log_has(struct piece_log *log, uint32_t segment, uint64_t end)
 	return s && end <= s->tail;
 }
 
-void piece_log_seq_at_least(struct piece_log *log, uint64_t seq)
+const struct log_loss *piece_log_losses(const struct piece_log *log, size_t *ret_count)
 {
-	OS_LOCKED(&log->lock);
-	log->seq = MAX(log->seq, seq);
+	*ret_count = log->losses_count;
+	return log->losses;
+}
+
+uint32_t piece_log_group(int64_t expiration_unix_ns, int64_t now_unix_ns)
+{
+	static const struct {
+		int64_t within, span; /* days */
+	} spans[] = { { 32, 1 }, { 366, 8 }, { 4000, 64 } };
+	int64_t day_ns = DAY_SECONDS * NS_PER_SEC;
+
+	if (expiration_unix_ns == TIME_NONE)
+		return 0;
+	/* Collected an hour after their end, so the day is that of the hour after. */
+	int64_t end = expiration_unix_ns / NS_PER_SEC + 3600, today = now_unix_ns / day_ns;
+	int64_t day = end < 0 ? 0 : end / DAY_SECONDS + 1;
+	day = MAX(day, today + 1);
+	for (size_t i = 0; i < ARRAY_LEN(spans); i++)
+		if (day - today <= spans[i].within)
+			return (uint32_t)round_up((uint64_t)day, (uint64_t)spans[i].span);
+	return 0;
 }
 
 static bool takes_records(const struct piece_log *log, const struct log_segment *s)
 {
-	return !s->sealed && !s->failed && s->tail < log->segment_bytes;
+	return s->scanned && !s->sealed && !s->failed && !s->retired &&
+	       s->tail < log->segment_bytes;
 }
 
 /* The fullest segment without a writer, so that segments get full one after the other. */
-static struct log_segment *pick_exclusive(struct piece_log *log)
+static struct log_segment *pick_exclusive(struct piece_log *log, uint32_t group)
 {
 	struct log_segment *best = NULL;
 
 	for (size_t i = log->sealed; i < log->count; i++) {
 		struct log_segment *s = log->segments[i];
-		if (takes_records(log, s) && !s->busy && !s->shared &&
+		if (takes_records(log, s) && s->expiry_group == group && !s->busy && !s->shared &&
 		    (!best || s->tail > best->tail))
 			best = s;
 	}
 	return best;
 }
 
-static struct log_segment *pick_shared(struct piece_log *log)
+static struct log_segment *pick_shared(struct piece_log *log, uint32_t group)
 {
 	struct log_segment *spare = NULL;
 
 	for (size_t i = log->sealed; i < log->count; i++) {
 		struct log_segment *s = log->segments[i];
-		if (!takes_records(log, s) || s->busy)
+		if (!takes_records(log, s) || s->expiry_group != group || s->busy)
 			continue;
 		if (s->shared)
 			return s;
@@ -106,13 +131,24 @@ static void mark_failed(struct piece_log *log, struct log_segment *s)
 	s->failed = true;
 }
 
+/* Without an index the sequence numbers in use are not known before all has been read. */
+static enum err check_rebuilt(struct call *call, struct piece_log *log)
+{
+	OS_LOCKED(&log->lock);
+
+	if (log->rebuilding)
+		return call_fail(call, ERR_UNAVAILABLE, "the index is being rebuilt from the log");
+	return OK;
+}
+
 /* A place for a whole record of len bytes in the shared segment. */
 static enum err reserve_shared(struct call *call, struct piece_log *log, struct log_append *a,
-			       uint64_t len)
+			       uint64_t len, uint32_t group)
 {
+	TRY_PLAIN(check_rebuilt(call, log));
 	for (;;) {
 		os_mutex_lock(&log->lock);
-		struct log_segment *s = pick_shared(log);
+		struct log_segment *s = pick_shared(log, group);
 		if (s) {
 			list_append(a, s);
 			s->tail += len;
@@ -121,7 +157,7 @@ static enum err reserve_shared(struct call *call, struct piece_log *log, struct 
 		os_mutex_unlock(&log->lock);
 		if (s)
 			return OK;
-		TRY_PLAIN(log_new_segment(call, log, true, &s));
+		TRY_PLAIN(log_new_segment(call, log, group, true, &s));
 	}
 }
 
@@ -134,7 +170,8 @@ static size_t encode_header(struct piece_log *log, const struct log_append *a,
 				      .offset = a->offset };
 
 	os_mutex_lock(&log->lock);
-	r->seq = log->seq++;
+	if (!r->moves)
+		r->seq = log->seq++;
 	r->durable = MIN(a->segment->durable, a->offset);
 	os_mutex_unlock(&log->lock);
 	return piece_record_encode(r, &place, out);
@@ -156,7 +193,8 @@ enum err piece_log_append_whole(struct call *call, struct piece_log *log, struct
 	r->size = a->size = data.len;
 	a->header_len = record_header_len(r->limit.len);
 	uint64_t len = record_len(a->header_len, data.len);
-	TRY_PLAIN(reserve_shared(call, log, a, len));
+	TRY_PLAIN(reserve_shared(call, log, a, len,
+				 piece_log_group(r->expiration_unix_ns, os_clock_unix_ns())));
 	TRY_PLAIN(piece_log_pin(call, log, a->segment->number, &a->file));
 	size_t head_len = encode_header(log, a, r, head);
 	struct bytes parts[3] = { BYTES(head, head_len), data,
@@ -197,15 +235,18 @@ static void give_run_buffer(struct piece_log *log, uint8_t *b)
 }
 
 enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct log_append *a,
-				size_t limit_len)
+				size_t limit_len, int64_t expiration_unix_ns)
 {
+	uint32_t group = piece_log_group(expiration_unix_ns, os_clock_unix_ns());
+
+	TRY_PLAIN(check_rebuilt(call, log));
 	os_mutex_lock(&log->lock);
-	struct log_segment *s = pick_exclusive(log);
+	struct log_segment *s = pick_exclusive(log, group);
 	if (s)
 		s->busy = true;
 	os_mutex_unlock(&log->lock);
 	if (!s)
-		TRY_PLAIN(log_new_segment(call, log, false, &s));
+		TRY_PLAIN(log_new_segment(call, log, group, false, &s));
 	os_mutex_lock(&log->lock);
 	list_append(a, s);
 	os_mutex_unlock(&log->lock);
@@ -312,7 +353,7 @@ void piece_log_append_end(struct call *call, struct piece_log *log, struct log_a
 	(void)call;
 }
 
-void piece_log_add_live(struct piece_log *log, uint32_t segment, int64_t bytes)
+void piece_log_add_live(struct piece_log *log, uint32_t segment, int64_t bytes, uint64_t end)
 {
 	OS_LOCKED(&log->lock);
 	struct log_segment *s = log_find_segment(log, segment);
@@ -320,17 +361,133 @@ void piece_log_add_live(struct piece_log *log, uint32_t segment, int64_t bytes)
 	if (!s)
 		return;
 	s->live += (uint64_t)bytes;
+	s->end = MAX(s->end, end);
 	log->live += (uint64_t)bytes;
 }
 
-void piece_log_space(struct piece_log *log, struct piece_log_space *ret)
+static bool has_ended(const struct log_segment *s, uint32_t today)
+{
+	return s->expiry_group && s->expiry_group < today;
+}
+
+void piece_log_space(struct piece_log *log, uint32_t today, struct piece_log_space *ret)
 {
 	OS_LOCKED(&log->lock);
 
 	*ret = (struct piece_log_space){ .segments = log->count,
 					 .used = log->used,
 					 .live = log->live };
+	for (size_t i = 0; i < log->count; i++)
+		if (has_ended(log->segments[i], today))
+			ret->ended += log->segments[i]->live;
 }
+
+bool piece_log_segment(struct piece_log *log, uint32_t from, struct log_segment_info *ret)
+{
+	OS_LOCKED(&log->lock);
+
+	for (size_t i = log_lower_bound(log, from); i < log->count; i++) {
+		const struct log_segment *s = log->segments[i];
+		if (s->retired)
+			continue;
+		*ret = (struct log_segment_info){
+			.number = s->number,
+			.expiry_group = s->expiry_group,
+			.complete = s->scanned && !s->busy && !s->appends,
+			.sealed = s->sealed,
+			.left_alone = s->left_alone,
+			.bytes = s->tail,
+			.live = s->live,
+		};
+		return true;
+	}
+	return false;
+}
+
+void piece_log_leave_alone(struct piece_log *log, uint32_t segment)
+{
+	OS_LOCKED(&log->lock);
+	struct log_segment *s = log_find_segment(log, segment);
+
+	if (s)
+		s->left_alone = true;
+}
+
+/* ---- removal ---- */
+
+/* Holds nothing and will not: complete, or its pieces have ended. */
+static bool is_dead(const struct log_segment *s, uint32_t today)
+{
+	return s->scanned && !s->live && !s->busy && !s->appends && !s->retired && !s->syncing &&
+	       (s->sealed || s->failed || has_ended(s, today));
+}
+
+bool piece_log_retire(struct piece_log *log, uint32_t today)
+{
+	OS_LOCKED(&log->lock);
+	bool any = false;
+
+	for (size_t i = 0; i < log->count; i++) {
+		struct log_segment *s = log->segments[i];
+		if (is_dead(s, today))
+			s->retired = true;
+		any |= s->retired;
+	}
+	return any;
+}
+
+static enum err list_retired(struct call *call, struct piece_log *log, uint32_t **ret,
+			     size_t *ret_count)
+{
+	OS_LOCKED(&log->lock);
+	uint32_t *numbers = arena_array(&call->scratch, log->count + 1, sizeof(*numbers));
+	size_t n = 0;
+
+	if (!numbers)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for segments");
+	for (size_t i = 0; i < log->count; i++)
+		if (log->segments[i]->retired)
+			numbers[n++] = log->segments[i]->number;
+	*ret = numbers;
+	*ret_count = n;
+	return OK;
+}
+
+static void drop_segment(struct piece_log *log, uint32_t number)
+{
+	OS_LOCKED(&log->lock);
+	size_t at = log_lower_bound(log, number);
+	struct log_segment *s = log->segments[at];
+
+	log->used -= s->tail;
+	memmove(log->segments + at, log->segments + at + 1,
+		(log->count - at - 1) * sizeof(*log->segments));
+	log->count--;
+	if (at < log->sealed)
+		log->sealed--;
+	os_cond_fini(&s->synced_cond);
+	free(s);
+}
+
+enum err piece_log_remove_retired(struct call *call, struct piece_log *log)
+{
+	uint32_t *numbers = NULL;
+	size_t count = 0;
+
+	TRY_PLAIN(list_retired(call, log, &numbers, &count));
+	for (size_t i = 0; i < count; i++) {
+		log_forget_file(log, numbers[i]);
+		TRY_PLAIN(os_unlink(call, log_segment_path(call, log, numbers[i])));
+	}
+	/* Only then a checkpoint may forget that they are gone. */
+	if (count)
+		TRY_PLAIN(os_dir_sync(call, log->dir));
+	for (size_t i = 0; i < count; i++)
+		drop_segment(log, numbers[i]);
+	return OK;
+}
+
+/* ---- sealing ---- */
 
 /* A segment that is full and that nobody writes to, claimed for sealing. */
 static struct log_segment *claim_full(struct piece_log *log)
@@ -341,8 +498,8 @@ static struct log_segment *claim_full(struct piece_log *log)
 		log->sealed++;
 	for (size_t i = log->sealed; i < log->count; i++) {
 		struct log_segment *s = log->segments[i];
-		if (!s->sealed && !s->failed && !s->busy && !s->appends &&
-		    s->tail >= log->segment_bytes) {
+		if (s->scanned && !s->sealed && !s->failed && !s->busy && !s->appends &&
+		    !s->retired && s->tail >= log->segment_bytes) {
 			s->busy = true;
 			return s;
 		}
@@ -390,17 +547,12 @@ enum err piece_log_seal_full(struct call *call, struct piece_log *log)
 enum err piece_log_stable(struct call *call, struct piece_log *log, struct arena *a,
 			  struct checkpoint *c)
 {
-	/* New segments may come between the count and the copy: they are simply not mentioned. */
-	os_mutex_lock(&log->lock);
-	size_t count = log->count;
-	os_mutex_unlock(&log->lock);
-	struct checkpoint_segment *rows = arena_array(a, count + 1, sizeof(*rows));
+	OS_LOCKED(&log->lock);
+	struct checkpoint_segment *rows = arena_array(a, log->count + 1, sizeof(*rows));
+
 	if (!rows)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a checkpoint");
-
-	OS_LOCKED(&log->lock);
-	size_t n = MIN(count, log->count);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < log->count; i++) {
 		const struct log_segment *s = log->segments[i];
 		uint64_t stable = s->tail;
 		for (const struct log_append *p = s->appends; p; p = p->next)
@@ -408,10 +560,17 @@ enum err piece_log_stable(struct call *call, struct piece_log *log, struct arena
 		/* What was written to a failed segment is for the next start to find out. */
 		if (s->failed)
 			stable = MIN(stable, s->durable);
-		rows[i] = (struct checkpoint_segment){ s->number, s->sealed, stable };
+		rows[i] = (struct checkpoint_segment){ .number = s->number,
+						       .sealed = s->sealed,
+						       .removed = s->retired,
+						       .expiry_group = s->expiry_group,
+						       .stable = stable,
+						       .end = s->end,
+						       .live = s->live };
 	}
 	c->segments = rows;
-	c->segments_count = n;
+	c->segments_count = log->count;
 	c->seq = log->seq;
+	c->next_segment = log->next_number;
 	return OK;
 }

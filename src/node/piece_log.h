@@ -2,6 +2,9 @@
  * The piece log: append-only segment files of one storage directory.  It knows records and bytes,
  * not which record of a piece counts: that is the store's business (node/piece_store.h).
  *
+ * A segment holds pieces without an end, or pieces that have all ended by the same day: its expiry
+ * group.  So pieces with an end die together, and their segment goes as a whole.
+ *
  * Small pieces are kept in memory by their writer and appended whole to the one segment that all
  * share.  A larger piece has a segment to itself while it is written, so that pieces are never
  * interleaved and what was cancelled is cut off again; the segment then serves the next writer.
@@ -37,22 +40,36 @@ struct piece_log_config {
 	bool accept_loss;	/* open although segments are missing, short or damaged */
 };
 
-/* Opens the directory.  `known` are the segments of the checkpoint.  ERR_DATA_LOSS when a segment
- * is missing, shorter than known or damaged, or of another node (ERR_PRECONDITION). */
+/* Opens the directory.  `known` is what the index has taken in.  ERR_DATA_LOSS when a segment is
+ * missing, shorter than known or damaged, or of another node (ERR_PRECONDITION).  Segments of which
+ * not everything is known can be read at once; they are not written to before piece_log_recover. */
 enum err piece_log_open(struct call *call, const struct piece_log_config *config,
 			const struct checkpoint *known, struct piece_log **ret) MUST_USE;
 void piece_log_close(struct piece_log *log); /* NULL is fine; nobody may be using it */
 
-/* Visits every record that `known` does not cover, in each segment from the front; called once,
- * before anything is appended.  What a crash left unfinished is skipped and cut off. */
+/* Visits every record that is not yet taken in, in each segment from the front.  May run beside
+ * everything else.  What a crash left unfinished is skipped and cut off.
+ * whole false: the bytes of the piece are not those of its hash.  Either it was never acknowledged,
+ * or the disk damaged it: *ret_claimed true says that the index has this very record. */
 typedef enum err log_visit(struct call *call, void *arg, const struct piece_record *r,
-			   uint32_t segment, uint64_t offset);
+			   uint32_t segment, uint64_t offset, bool whole, bool *ret_claimed);
 enum err piece_log_recover(struct call *call, struct piece_log *log, log_visit *visit,
 			   void *arg) MUST_USE;
+/* Whether there is anything to recover. */
+bool piece_log_recovered(struct piece_log *log);
 /* Whether bytes [0, end) of the segment are there. */
 bool piece_log_has(struct piece_log *log, uint32_t segment, uint64_t end);
-/* Sequence numbers below this one have been used. */
-void piece_log_seq_at_least(struct piece_log *log, uint64_t seq);
+/* Segments that were known and are missing or too short (only with accept_loss): of segment i only
+ * the first end bytes are left.  Borrowed. */
+struct log_loss {
+	uint32_t segment;
+	uint64_t end;
+};
+const struct log_loss *piece_log_losses(const struct piece_log *log, size_t *ret_count);
+
+/* The day (since 1970) by which pieces with this end have ended and are collected; 0 = never.
+ * Near days stand for themselves, later ones for a span, so that there are few groups. */
+uint32_t piece_log_group(int64_t expiration_unix_ns, int64_t now_unix_ns);
 
 /* A record being appended.  Zeroed before its first use; belongs to one thread. */
 struct log_append {
@@ -67,12 +84,12 @@ struct log_append {
 	struct log_append *next;
 };
 
-/* Either a whole record at once ... */
+/* Either a whole record at once ...  (r->seq is given here, unless it is a copy: moves != 0.) */
 enum err piece_log_append_whole(struct call *call, struct piece_log *log, struct log_append *a,
 				struct piece_record *r, struct bytes data) MUST_USE;
-/* ... or begin, data ..., finish.  limit_len is that of the record to come. */
+/* ... or begin, data ..., finish.  limit_len and expiration are those of the record to come. */
 enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct log_append *a,
-				size_t limit_len) MUST_USE;
+				size_t limit_len, int64_t expiration_unix_ns) MUST_USE;
 enum err piece_log_append_data(struct call *call, struct piece_log *log, struct log_append *a,
 			       const struct bytes *parts, size_t count) MUST_USE;
 enum err piece_log_append_finish(struct call *call, struct piece_log *log, struct log_append *a,
@@ -99,19 +116,53 @@ enum err piece_log_read_bulk(struct call *call, struct log_file *f, uint8_t *buf
 enum err piece_log_read_record(struct call *call, struct log_file *f, uint64_t offset, uint8_t *buf,
 			       struct piece_record *ret) MUST_USE;
 
-/* Accounting: bytes of a segment that belong to pieces in the index. */
-void piece_log_add_live(struct piece_log *log, uint32_t segment, int64_t bytes);
+/* Accounting: bytes of a segment that belong to pieces in the index, which lie before `end`. */
+void piece_log_add_live(struct piece_log *log, uint32_t segment, int64_t bytes, uint64_t end);
 struct piece_log_space {
 	uint64_t segments; /* files */
 	uint64_t used;	   /* bytes of all segments, headers included */
-	uint64_t live;	   /* of pieces in the index */
+	uint64_t live;	   /* of pieces in the index, also those in the trash */
+	uint64_t ended;	   /* of live: in segments whose pieces have all ended (before `today`) */
 };
-void piece_log_space(struct piece_log *log, struct piece_log_space *ret);
+void piece_log_space(struct piece_log *log, uint32_t today, struct piece_log_space *ret);
 
 /* Marks full segments as complete; called from time to time. */
 enum err piece_log_seal_full(struct call *call, struct piece_log *log) MUST_USE;
-/* What a checkpoint begun now may claim: fills c->segments (in `a`) and c->seq. */
+/* What a checkpoint begun now may claim: fills c->segments (in `a`), c->seq, c->next_segment.
+ * Waits for nothing. */
 enum err piece_log_stable(struct call *call, struct piece_log *log, struct arena *a,
 			  struct checkpoint *c) MUST_USE;
+
+/* Segments in order, for compaction and scrubbing: the first whose number is not below `from`.
+ * False when there is none. */
+struct log_segment_info {
+	uint32_t number, expiry_group;
+	bool complete; /* nobody writes to it, and nothing of it is unknown */
+	bool sealed;
+	bool left_alone; /* holds what cannot be copied */
+	uint64_t bytes, live;
+};
+bool piece_log_segment(struct piece_log *log, uint32_t from, struct log_segment_info *ret);
+
+void piece_log_leave_alone(struct piece_log *log, uint32_t segment);
+
+/* Removal, in three steps, so that a start never misses a segment or takes a dead one in again:
+ * retire what holds nothing (false = there is nothing of the kind); write a checkpoint, which says
+ * so; remove the files.  One thread at a time does all three. */
+bool piece_log_retire(struct piece_log *log, uint32_t today);
+enum err piece_log_remove_retired(struct call *call, struct piece_log *log) MUST_USE;
+
+/* Reads the records of one segment from the front: *pos is where to look, and afterwards behind
+ * what was found.  Bytes that are no record are passed over; *ret_gap says how many were. */
+struct log_scan;
+enum err piece_log_scan_begin(struct call *call, struct piece_log *log, uint32_t segment,
+			      struct log_scan **ret) MUST_USE;
+void piece_log_scan_end(struct log_scan *s); /* NULL is fine */
+enum err piece_log_scan_next(struct call *call, struct log_scan *s, uint64_t *pos,
+			     struct piece_record *ret, uint64_t *ret_offset,
+			     bool *ret_found) MUST_USE;
+/* Whether the bytes of a piece are those of its record; ret_record's limit is void afterwards. */
+enum err piece_log_scan_check(struct call *call, struct log_scan *s, const struct piece_record *r,
+			      uint64_t offset, bool *ret_whole) MUST_USE;
 
 #endif

@@ -9,6 +9,7 @@ struct log_file {
 	struct os_file *file;
 	uint8_t key[RECORD_KEY_BYTES];
 	uint32_t segment;
+	bool gone; /* removed: closed as soon as nobody uses it */
 	unsigned users;
 	uint64_t last_use;
 	struct log_file *next;
@@ -19,13 +20,17 @@ struct log_segment {
 	bool sealed; /* its seal record is written: never appended to again */
 	bool failed; /* a write or sync failed: not appended to in this run */
 	bool sync_failed;
-	bool busy;     /* has a writer of its own */
-	bool shared;   /* takes whole records of many writers */
+	bool busy;    /* has a writer of its own */
+	bool shared;  /* takes whole records of many writers */
+	bool retired; /* holds nothing: its file is about to go */
+	bool left_alone;
+	uint32_t expiry_group;
 	bool syncing;  /* a thread syncs it now */
 	bool scanned;  /* of known size; false only between open and recover */
 	uint64_t tail; /* the next record begins here */
 	uint64_t live;
-	uint64_t stable;	    /* while opening: where the checkpoint's knowledge ends */
+	uint64_t stable;	    /* while not scanned: where the checkpoint's knowledge ends */
+	uint64_t end;		    /* entries of the index lie before it */
 	uint64_t durable;	    /* everything before it is synced */
 	uint64_t writes, synced;    /* writes made, and how many of them a sync covers */
 	struct log_append *appends; /* under way, or not yet in the index */
@@ -38,6 +43,7 @@ struct piece_log {
 	struct node_id node;
 	uint64_t segment_bytes;
 	bool accept_loss;
+	bool rebuilding; /* nothing was known when it was opened, and not all is read yet */
 	struct log_segment **segments; /* rising numbers */
 	size_t count, cap;
 	size_t sealed; /* the first of them that may be unsealed */
@@ -49,16 +55,22 @@ struct piece_log {
 	uint64_t used, live;
 	uint8_t *runs[LOG_RUNS_IDLE_MAX];
 	unsigned runs_idle;
+	struct log_loss *losses;
+	size_t losses_count;
 };
 
 /* segment.c: with the lock held. */
+/* Index of the first segment whose number is not lower. */
+size_t log_lower_bound(const struct piece_log *log, uint32_t number);
 struct log_segment *log_find_segment(struct piece_log *log, uint32_t number);
 enum err log_add_segment(struct call *call, struct piece_log *log, uint32_t number,
 			 struct log_segment **ret) MUST_USE;
 /* Without the lock: makes a new segment file and adds it, busy. */
-enum err log_new_segment(struct call *call, struct piece_log *log, bool shared,
-			 struct log_segment **ret) MUST_USE;
+enum err log_new_segment(struct call *call, struct piece_log *log, uint32_t expiry_group,
+			 bool shared, struct log_segment **ret) MUST_USE;
 const char *log_segment_path(struct call *call, const struct piece_log *log, uint32_t number);
+/* Closes the file of a removed segment, or has its last user do it. */
+void log_forget_file(struct piece_log *log, uint32_t number);
 /* Without the lock: makes everything written to the segment so far durable. */
 enum err log_sync_segment(struct call *call, struct piece_log *log, struct log_segment *s,
 			  struct log_file *f) MUST_USE;

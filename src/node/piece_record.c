@@ -92,6 +92,7 @@ size_t piece_record_encode(const struct piece_record *r, const struct record_pla
 	memcpy(out + 176, r->uplink_signature, ED25519_SIGNATURE_BYTES);
 	memcpy(out + 240, r->order_signature, ED25519_SIGNATURE_BYTES);
 	put_le16(out + 304, (uint16_t)r->limit.len);
+	put_le16(out + 306, r->moves);
 	if (r->limit.len)
 		memcpy(out + RECORD_FIXED_BYTES, r->limit.data, r->limit.len);
 	piece_record_checksum(place, BYTES(out, len), out + RECORD_CHECKSUM_AT);
@@ -116,7 +117,8 @@ enum err piece_record_decode(struct bytes wire, const struct record_place *place
 	const uint8_t *p = wire.data;
 	size_t limit_len = get_le16(p + 304);
 	/* Only a writer of another version could have made these; the checksum was right. */
-	if ((p[6] != RECORD_PIECE && p[6] != RECORD_SEAL) ||
+	if (p[6] < RECORD_PIECE || p[6] > RECORD_RESTORE ||
+	    (p[6] != RECORD_PIECE && get_le64(p + 40)) ||
 	    (p[7] != HASH_SHA256 && p[7] != HASH_BLAKE3) || record_header_len(limit_len) != len ||
 	    get_le64(p + 40) > UINT32_MAX)
 		return ERR_FORMAT;
@@ -124,6 +126,7 @@ enum err piece_record_decode(struct bytes wire, const struct record_place *place
 		.type = (enum record_type)p[6],
 		.algorithm = (enum hash_algorithm)p[7],
 		.seq = get_le64(p + 24),
+		.moves = get_le16(p + 306),
 		.durable = get_le64(p + 32),
 		.size = get_le64(p + 40),
 		.stored_unix_ns = (int64_t)get_le64(p + 48),

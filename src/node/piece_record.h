@@ -50,15 +50,25 @@ void segment_header_encode(const struct segment_header *h, uint8_t out[SEGMENT_H
 enum err segment_header_decode(struct call *call, struct bytes wire,
 			       struct segment_header *ret) MUST_USE;
 
-enum record_type { RECORD_PIECE = 1, RECORD_SEAL = 2 };
-
 /* RECORD_SEAL ends a segment that takes no more records; of its fields only `seq` and `durable`
- * count. */
+ * count.  The others are notes about what happened to a piece, or to all of a satellite, when the
+ * index on disk did not know it yet: they have no piece bytes, and stored_unix_ns is when it
+ * happened. */
+enum record_type {
+	RECORD_PIECE = 1,
+	RECORD_SEAL = 2,
+	RECORD_REVIVE = 3,  /* out of the trash; `limit` is the index entry afterwards */
+	RECORD_DELETE = 4,  /* gone */
+	RECORD_RESTORE = 5, /* everything of the satellite is out of the trash */
+};
+
 struct piece_record {
 	enum record_type type;
 	enum hash_algorithm algorithm;
-	/* Rises over all segments; of two records of a piece the higher counts. */
+	/* Rises over all segments; of two records of a piece the higher counts.  A copy that
+	 * compaction made keeps the number, and has been moved once more often. */
 	uint64_t seq;
+	uint16_t moves;
 	/* All bytes of this segment before it were synced when this was written. */
 	uint64_t durable;
 	uint64_t size;		    /* piece bytes that follow the header */

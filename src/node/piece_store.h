@@ -20,10 +20,17 @@ enum {
 	STORE_BUFFER_BYTES = 128 << 10, /* pieces up to this are appended whole */
 	STORE_BUFFERS_IDLE_MAX = 8,
 	STORE_FREE_RESERVE_DEFAULT = 256 << 20,
+	STORE_TRASH_SECONDS = 7 * 24 * 3600,
+	STORE_EXPIRY_GRACE_SECONDS = 3600,
 };
 
 /* Told of every record that a start found beyond the last checkpoint. */
 typedef enum err store_recovered(struct call *call, void *arg, const struct piece_record *r);
+/* Told once of every piece whose bytes turned out not to be what was stored. */
+typedef void store_damaged(void *arg, const struct node_id *satellite,
+			   const struct piece_id *piece);
+/* Told when piece_store_maintain should be called soon; it must not wait. */
+typedef void store_wake(void *arg);
 
 struct piece_store_config {
 	const char *dir; /* exists; "pieces" and "index" are made in it */
@@ -31,36 +38,89 @@ struct piece_store_config {
 	uint64_t allocated;	/* bytes of the disk that pieces may take */
 	uint64_t free_reserve;	/* bytes of the disk never touched */
 	uint64_t segment_bytes; /* 0 = default */
+	uint64_t index_memory;	/* 0 = INDEX_MEMORY_DEFAULT */
 	bool accept_loss;
 	store_recovered *recovered; /* NULL = nobody */
-	void *recovered_arg;
+	store_damaged *damaged;	    /* NULL = nobody */
+	store_wake *wake;	    /* NULL = nobody */
+	void *arg;
 };
 
+/* What was acknowledged before the last checkpoint can be read at once.  The rest is there after
+ * piece_store_recover, which is called once, by any thread; until then pieces that are not known
+ * are ERR_UNAVAILABLE, never ERR_NOT_FOUND. */
 enum err piece_store_open(struct call *call, const struct piece_store_config *config,
 			  struct piece_store **ret) MUST_USE;
+/* Reads what the last checkpoint lacks; may be cancelled, and called again. */
+enum err piece_store_recover(struct call *call, struct piece_store *s) MUST_USE;
+bool piece_store_recovered(const struct piece_store *s);
 /* Writes a checkpoint if there is anything new, so that the next start reads no log.  Nobody may be
  * using the store any more. */
 void piece_store_close(struct call *call, struct piece_store *s);
 
 struct piece_space {
 	uint64_t pieces;
-	uint64_t used;	   /* bytes of the log on disk */
-	uint64_t live;	   /* of it: pieces that can be read, headers included */
-	uint64_t dead;	   /* of it: the rest */
-	uint64_t reserved; /* promised to uploads under way */
+	uint64_t used;			/* bytes of the log on disk */
+	uint64_t live;			/* of it: pieces that can be read, headers included */
+	uint64_t trash;			/* of it: pieces in the trash */
+	uint64_t dead;			/* of it: the rest */
+	uint64_t trash_pieces, damaged; /* pieces */
+	uint64_t index;			/* bytes of the index on disk */
+	uint64_t reserved;		/* promised to uploads under way */
 	uint64_t disk_free;
 	uint64_t available; /* for new pieces */
 };
 enum err piece_store_space(struct call *call, struct piece_store *s,
 			   struct piece_space *ret) MUST_USE;
+/* The same for satellite i; false beyond the last. */
+bool piece_store_satellite(struct piece_store *s, size_t i, struct index_satellite *ret);
 /* Whether the disk failed a request since the last time this was asked. */
 bool piece_store_take_trouble(struct piece_store *s);
 
-/* Chores.  maintain: completes full segments, and writes a checkpoint when enough is new.
- * expire: forgets pieces whose time ended more than an hour ago. */
+/* ---- chores ---- */
+
+/* Completes full segments, merges the index when it is due, writes a checkpoint when enough is new,
+ * removes segments that hold nothing. */
 enum err piece_store_maintain(struct call *call, struct piece_store *s) MUST_USE;
 enum err piece_store_checkpoint(struct call *call, struct piece_store *s) MUST_USE;
+/* Drops pieces whose time ended more than an hour ago and trash that is a week old, if there are
+ * any; *ret_count pieces. */
 enum err piece_store_expire(struct call *call, struct piece_store *s, uint64_t *ret_count) MUST_USE;
+
+struct store_compaction {
+	uint64_t bytes_per_second; /* copied; 0 = as fast as it goes */
+	unsigned dead_percent;	   /* a segment with less than that dead is left alone */
+};
+/* Copies what lives in segments that are mostly dead, and removes them: as much as one pass over
+ * the index shows; *ret_freed bytes.  Nothing to do is OK with 0. */
+enum err piece_store_compact(struct call *call, struct piece_store *s,
+			     const struct store_compaction *how, uint64_t *ret_freed) MUST_USE;
+
+struct store_scrubbed {
+	uint64_t records, bytes, damaged;
+};
+/* Reads one segment and compares every piece with its hash, at most so many bytes a second
+ * (0 = no limit); the next call takes the next segment. */
+enum err piece_store_scrub(struct call *call, struct piece_store *s, uint64_t bytes_per_second,
+			   struct store_scrubbed *ret) MUST_USE;
+
+/* ---- what satellites ask ---- */
+
+struct retain_filter;
+/* Puts every piece of the satellite into the trash that was stored before `created_before` (Unix
+ * seconds) and that the filter does not have. */
+enum err piece_store_retain(struct call *call, struct piece_store *s,
+			    const struct node_id *satellite, uint32_t created_before,
+			    const struct retain_filter *filter, struct index_swept *ret) MUST_USE;
+/* Takes everything of the satellite out of the trash: durable when it returns. */
+enum err piece_store_restore_trash(struct call *call, struct piece_store *s,
+				   const struct node_id *satellite) MUST_USE;
+/* Frees everything of the satellite; there is no way back. */
+enum err piece_store_forget(struct call *call, struct piece_store *s,
+			    const struct node_id *satellite, struct index_swept *ret) MUST_USE;
+/* Removes one piece: durable when it returns.  ERR_NOT_FOUND. */
+enum err piece_store_delete(struct call *call, struct piece_store *s,
+			    const struct node_id *satellite, const struct piece_id *piece) MUST_USE;
 
 /* ---- writing ---- */
 
@@ -103,8 +163,10 @@ struct piece_reader {
 	struct piece_store *store; /* NULL = closed */
 	struct log_file *file;
 	struct piece_entry entry;
+	bool restored; /* it was in the trash, and is not any more */
 };
-/* ERR_NOT_FOUND; ERR_IO and others when it is there but cannot be opened. */
+/* ERR_NOT_FOUND; ERR_UNAVAILABLE while the log is being read after a crash; ERR_DATA_LOSS, ERR_IO
+ * and others when it is there but damaged or cannot be opened. */
 enum err piece_reader_open(struct call *call, struct piece_store *s,
 			   const struct node_id *satellite, const struct piece_id *piece,
 			   struct piece_reader *ret) MUST_USE;

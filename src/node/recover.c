@@ -4,9 +4,13 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "node/piece_log_internal.h"
+#include "os/cancel.h"
 #include "os/log.h"
 
 enum { WINDOW_BYTES = 256 << 10, JUMP_BYTES = 2 * RECORD_HEADER_MAX, NAME_DIGITS = 8 };
+#define SEQ_JUMP (UINT64_C(1) << 32) /* more records than are ever beyond a checkpoint */
+
+DEFINE_AUTO_PTR(struct os_file, os_file_auto, os_file_close)
 
 static bool parse_name(const char *name, uint32_t *ret_number)
 {
@@ -25,51 +29,89 @@ static bool parse_name(const char *name, uint32_t *ret_number)
 	return strcmp(name + NAME_DIGITS, ".log") == 0;
 }
 
-static const struct checkpoint_segment *find_known(const struct checkpoint *known, uint32_t number)
+/* Of a segment the index knows nothing of, its header says to which group it belongs. */
+static enum err read_group(struct call *call, const char *path, uint32_t *ret)
 {
-	size_t low = 0, high = known->segments_count;
+	AUTO(os_file_auto) struct os_file *f = NULL;
+	uint8_t wire[SEGMENT_HEADER_BYTES];
+	struct segment_header h;
+	size_t n = 0;
 
-	while (low < high) {
-		size_t mid = (low + high) / 2;
-		if (known->segments[mid].number == number)
-			return &known->segments[mid];
-		if (known->segments[mid].number < number)
-			low = mid + 1;
-		else
-			high = mid;
+	TRY_PLAIN(os_file_open(call, path, OS_FILE_READ, &f));
+	TRY_PLAIN(os_file_read_at(call, f, wire, sizeof(wire), 0, &n));
+	if (segment_header_decode(call, BYTES(wire, n), &h)) {
+		/* Recovery will say what is wrong with it, if that is to be said. */
+		call_clear_error(call);
+		*ret = 0;
+		return OK;
 	}
-	return NULL;
+	*ret = h.expiry_group;
+	return OK;
+}
+
+static enum err note_loss(struct call *call, struct piece_log *log, uint32_t number, uint64_t end)
+{
+	struct log_loss *grown = realloc(log->losses,
+					 (log->losses_count + 1) * sizeof(*log->losses));
+
+	if (!grown)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for segments");
+	log->losses = grown;
+	log->losses[log->losses_count++] = (struct log_loss){ number, end };
+	return OK;
+}
+
+static enum err check_size(struct call *call, struct piece_log *log,
+			   const struct checkpoint_segment *k, const char *path, uint64_t size)
+{
+	uint64_t known = MAX(k->stable, k->end);
+
+	if (size >= known)
+		return OK;
+	if (!log->accept_loss)
+		return call_fail(call, ERR_DATA_LOSS,
+				 "%s has %llu bytes, %llu are known to have been there: restore "
+				 "it, or start once with --accept-loss to go on without those "
+				 "pieces",
+				 path, (unsigned long long)size, (unsigned long long)known);
+	log_error("segment is too short: pieces are lost", F_STR("file", path));
+	return note_loss(call, log, k->number, size);
 }
 
 static enum err add_file(struct call *call, struct piece_log *log, const struct checkpoint *known,
 			 uint32_t number)
 {
 	const char *path = log_segment_path(call, log, number);
-	const struct checkpoint_segment *k = find_known(known, number);
+	const struct checkpoint_segment *k = checkpoint_find(known, number);
 	struct log_segment *s = NULL;
-	struct os_stat st;
+	struct os_stat st = { .size = k ? MAX(k->stable, k->end) : 0 };
+	uint32_t group = k ? k->expiry_group : 0;
 
-	TRY_PLAIN(os_stat(call, path, &st));
+	if (k && k->removed)
+		return os_unlink(call, path);
+	/* Of complete segments not even the size is looked at: there may be very many. */
+	if (!k || !k->sealed)
+		TRY_PLAIN(os_stat(call, path, &st));
 	if (!k && st.size <= SEGMENT_HEADER_BYTES) {
 		/* Killed while it was made, or right after. */
 		log_info("removing a segment that was never used", F_STR("file", path));
 		return os_unlink(call, path);
 	}
-	if (k && st.size < k->stable) {
-		if (!log->accept_loss)
-			return call_fail(call, ERR_DATA_LOSS,
-					 "%s has %llu bytes, %llu are known to have been there: "
-					 "restore it, or start once with --accept-loss to go on "
-					 "without those pieces",
-					 path, (unsigned long long)st.size,
-					 (unsigned long long)k->stable);
-		log_error("segment is too short: pieces are lost", F_STR("file", path));
-	}
+	if (k)
+		TRY_PLAIN(check_size(call, log, k, path, st.size));
+	else
+		TRY_PLAIN(read_group(call, path, &group));
 	TRY_PLAIN(log_add_segment(call, log, number, &s));
 	s->tail = k ? MIN(k->stable, round_up(st.size, RECORD_ALIGN)) : SEGMENT_HEADER_BYTES;
 	log->used += s->tail - SEGMENT_HEADER_BYTES;
 	s->stable = s->durable = s->tail;
-	s->sealed = k && k->sealed;
+	s->expiry_group = group;
+	if (k) {
+		s->sealed = k->sealed;
+		s->live = k->live;
+		s->end = MIN(k->end, st.size);
+		log->live += k->live;
+	}
 	/* Sealed segments, and others that ended cleanly, are not even opened. */
 	s->scanned = k && (k->sealed || st.size == k->stable);
 	return OK;
@@ -78,21 +120,22 @@ static enum err add_file(struct call *call, struct piece_log *log, const struct 
 static enum err check_missing(struct call *call, struct piece_log *log,
 			      const struct checkpoint *known)
 {
+	log->next_number = MAX(log->next_number, known->next_segment);
 	for (size_t i = 0; i < known->segments_count; i++) {
-		uint32_t number = known->segments[i].number;
-		if (log_find_segment(log, number))
+		const struct checkpoint_segment *k = &known->segments[i];
+		if (k->removed || log_find_segment(log, k->number))
 			continue;
-		if (number >= log->next_number)
-			log->next_number = number + 1;
 		if (!log->accept_loss)
 			return call_fail(call, ERR_DATA_LOSS,
 					 "%s is missing: restore it, or start once with "
 					 "--accept-loss to go on without its pieces",
-					 log_segment_path(call, log, number));
+					 log_segment_path(call, log, k->number));
 		log_error("segment is missing: its pieces are lost",
-			  F_STR("file", log_segment_path(call, log, number)));
+			  F_STR("file", log_segment_path(call, log, k->number)));
+		TRY_PLAIN(note_loss(call, log, k->number, 0));
 	}
-	return OK;
+	/* What a checkpoint called removed is now, for good. */
+	return known->segments_count ? os_dir_sync(call, log->dir) : OK;
 }
 
 static enum err open_dir(struct call *call, struct piece_log *log, const struct checkpoint *known)
@@ -129,8 +172,11 @@ enum err piece_log_open(struct call *call, const struct piece_log_config *config
 						   : LOG_SEGMENT_BYTES_DEFAULT;
 	log->accept_loss = config->accept_loss;
 	log->next_number = 1;
-	log->seq = MAX(known->seq, 1);
 	enum err e = open_dir(call, log, known);
+	bool recovered = piece_log_recovered(log);
+	/* Records that are not taken in yet have numbers that are not known yet. */
+	log->seq = MAX(known->seq, 1) + (recovered ? 0 : SEQ_JUMP);
+	log->rebuilding = !recovered && known->seq == 0;
 	if (e) {
 		piece_log_close(log);
 		return call_wrap(call, e, "piece log");
@@ -139,8 +185,10 @@ enum err piece_log_open(struct call *call, const struct piece_log_config *config
 	return OK;
 }
 
-/* One segment being read from front to back. */
-struct scan {
+/* ---- reading segments from front to back ---- */
+
+struct log_scan {
+	struct piece_log *log;
 	struct log_file *file;
 	uint64_t size;	    /* of the file */
 	uint8_t *window;    /* WINDOW_BYTES */
@@ -148,8 +196,39 @@ struct scan {
 	size_t window_len;
 };
 
+enum err piece_log_scan_begin(struct call *call, struct piece_log *log, uint32_t segment,
+			      struct log_scan **ret)
+{
+	struct log_scan *s = calloc(1, sizeof(*s));
+
+	if (!s || !(s->window = malloc(WINDOW_BYTES))) {
+		free(s);
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	}
+	s->log = log;
+	s->window_at = UINT64_MAX;
+	enum err e = piece_log_pin(call, log, segment, &s->file);
+	if (!e)
+		e = os_file_size(call, s->file->file, &s->size);
+	if (e) {
+		piece_log_scan_end(s);
+		return e;
+	}
+	*ret = s;
+	return OK;
+}
+
+void piece_log_scan_end(struct log_scan *s)
+{
+	if (!s)
+		return;
+	piece_log_unpin(s->log, s->file);
+	free(s->window);
+	free(s);
+}
+
 /* At least RECORD_HEADER_MAX bytes from pos on, or all up to the end of the file. */
-static enum err scan_bytes(struct call *call, struct scan *s, uint64_t pos, struct bytes *ret)
+static enum err scan_bytes(struct call *call, struct log_scan *s, uint64_t pos, struct bytes *ret)
 {
 	uint64_t end = s->window_at + s->window_len;
 
@@ -166,28 +245,34 @@ static enum err scan_bytes(struct call *call, struct scan *s, uint64_t pos, stru
 	return OK;
 }
 
-/* The next whole record at or after *pos; *ret_found false at the end of the file. */
-static enum err scan_next(struct call *call, struct scan *s, uint64_t *pos,
-			  struct piece_record *ret, bool *ret_found)
+static uint64_t whole_len(const struct piece_record *r)
 {
-	for (; *pos < s->size; *pos += RECORD_ALIGN) {
-		struct record_place place = { s->file->key, s->file->segment, *pos };
+	return record_len(record_header_len(r->limit.len), r->size);
+}
+
+enum err piece_log_scan_next(struct call *call, struct log_scan *s, uint64_t *pos,
+			     struct piece_record *ret, uint64_t *ret_offset, bool *ret_found)
+{
+	for (uint64_t at = *pos; at < s->size; at += RECORD_ALIGN) {
+		struct record_place place = { s->file->key, s->file->segment, at };
 		struct bytes some;
-		TRY_PLAIN(scan_bytes(call, s, *pos, &some));
+		TRY_PLAIN(scan_bytes(call, s, at, &some));
 		if (piece_record_decode(some, &place, ret))
 			continue;
-		if (record_len(record_header_len(ret->limit.len), ret->size) > s->size - *pos)
+		if (whole_len(ret) > s->size - at)
 			continue; /* its end was never written */
+		*ret_offset = at;
+		*pos = at + whole_len(ret);
 		*ret_found = true;
 		return OK;
 	}
+	*pos = s->size;
 	*ret_found = false;
 	return OK;
 }
 
-/* Whether the piece bytes behind the header are those that were hashed. */
-static enum err data_is_whole(struct call *call, struct scan *s, const struct piece_record *r,
-			      uint64_t offset, bool *ret)
+enum err piece_log_scan_check(struct call *call, struct log_scan *s, const struct piece_record *r,
+			      uint64_t offset, bool *ret_whole)
 {
 	struct hasher *h = hasher_new(r->algorithm);
 	uint64_t at = offset + record_header_len(r->limit.len), left = r->size;
@@ -207,118 +292,157 @@ static enum err data_is_whole(struct call *call, struct scan *s, const struct pi
 	}
 	if (!e) {
 		hasher_sum(h, sum);
-		*ret = memcmp(sum, r->hash, sizeof(sum)) == 0;
+		*ret_whole = memcmp(sum, r->hash, sizeof(sum)) == 0;
 	}
 	hasher_free(h);
 	return e;
 }
 
+/* ---- recovery ---- */
+
+struct recovery {
+	struct piece_log *log;
+	struct log_segment *segment;
+	struct log_scan *scan;
+	log_visit *visit;
+	void *arg;
+	uint64_t durable, seq, tail;
+	bool sealed;
+};
+
 /* First pass: how far later records say that everything before them is durable. */
-static enum err find_durable(struct call *call, struct scan *s, uint64_t from,
-			     uint64_t *ret_durable, uint64_t *ret_seq)
+static enum err find_durable(struct call *call, struct recovery *v)
 {
-	uint64_t pos = from, durable = from;
+	uint64_t pos = v->segment->stable, at = 0;
 	struct piece_record r;
 	bool found = true;
 
+	v->durable = pos;
 	for (;;) {
-		TRY_PLAIN(scan_next(call, s, &pos, &r, &found));
+		TRY_PLAIN(piece_log_scan_next(call, v->scan, &pos, &r, &at, &found));
 		if (!found)
-			break;
-		durable = MAX(durable, MIN(r.durable, pos));
-		*ret_seq = MAX(*ret_seq, r.seq + 1);
-		pos += record_len(record_header_len(r.limit.len), r.size);
+			return OK;
+		v->durable = MAX(v->durable, MIN(r.durable, at));
+		v->seq = MAX(v->seq, r.seq + 1);
 	}
-	*ret_durable = durable;
-	return OK;
 }
 
-/* Second pass: hands out what is whole.  *ret_tail is the end of the last such record. */
-static enum err visit_records(struct call *call, struct scan *s, uint64_t from, uint64_t durable,
-			      log_visit *visit, void *arg, uint64_t *ret_tail, bool *ret_sealed)
+/* A record whose piece is not what was hashed: *pos goes on behind it, or inside. */
+static enum err visit_torn(struct call *call, struct recovery *v, struct piece_record *r,
+			   uint64_t offset, uint64_t *pos)
 {
-	uint64_t pos = from, tail = from;
+	uint32_t segment = v->segment->number;
+	bool claimed = false;
+
+	TRY_PLAIN(v->visit(call, v->arg, r, segment, offset, false, &claimed));
+	if (claimed)
+		return OK;
+	log_info("a piece that was not yet acknowledged is incomplete: dropped",
+		 F_HEX("piece", BYTES_OF(r->piece.b)), F_U64("segment", segment),
+		 F_U64("offset", offset));
+	/* Another record may begin inside what this one claimed. */
+	*pos = offset + RECORD_ALIGN;
+	return log_wipe_header(call, v->scan->file, offset);
+}
+
+/* Second pass: hands out what is whole.  v->tail is the end of the last such record. */
+static enum err visit_records(struct call *call, struct recovery *v)
+{
+	uint64_t pos = v->segment->stable, at = 0;
 	uint8_t head[RECORD_HEADER_MAX];
 	struct piece_record r;
-	bool found = true, whole;
+	bool found = true, whole, claimed;
 
+	v->tail = pos;
 	for (;;) {
-		TRY_PLAIN(scan_next(call, s, &pos, &r, &found));
+		if (call->cancel && os_cancel_is_set(call->cancel))
+			return call_fail(call, ERR_CANCELED, "canceled");
+		TRY_PLAIN(piece_log_scan_next(call, v->scan, &pos, &r, &at, &found));
 		if (!found)
-			break;
-		uint64_t end = pos + record_len(record_header_len(r.limit.len), r.size);
+			return OK;
 		whole = true;
-		if (end > durable && r.type == RECORD_PIECE)
-			TRY_PLAIN(data_is_whole(call, s, &r, pos, &whole));
+		if (pos > v->durable && r.type == RECORD_PIECE)
+			TRY_PLAIN(piece_log_scan_check(call, v->scan, &r, at, &whole));
 		if (!whole) {
-			log_info("a piece that was not yet acknowledged is incomplete: dropped",
-				 F_HEX("piece", BYTES_OF(r.piece.b)),
-				 F_U64("segment", s->file->segment), F_U64("offset", pos));
-			TRY_PLAIN(log_wipe_header(call, s->file, pos));
-			/* Another record may begin inside what this one claimed. */
-			pos += RECORD_ALIGN;
+			TRY_PLAIN(visit_torn(call, v, &r, at, &pos));
+			if (pos > at + RECORD_ALIGN)
+				v->tail = pos;
 			continue;
 		}
 		/* The hash was taken in the same memory that the header was in. */
-		TRY_PLAIN(piece_log_read_record(call, s->file, pos, head, &r));
-		if (r.type == RECORD_PIECE)
-			TRY_PLAIN(visit(call, arg, &r, s->file->segment, pos));
-		*ret_sealed = r.type == RECORD_SEAL;
-		tail = pos = end;
+		TRY_PLAIN(piece_log_read_record(call, v->scan->file, at, head, &r));
+		v->sealed = r.type == RECORD_SEAL;
+		if (!v->sealed)
+			TRY_PLAIN(
+				v->visit(call, v->arg, &r, v->segment->number, at, true, &claimed));
+		v->tail = pos;
 	}
-	*ret_tail = tail;
+}
+
+static enum err recover_segment(struct call *call, struct recovery *v)
+{
+	struct log_segment *seg = v->segment;
+
+	TRY_PLAIN(find_durable(call, v));
+	TRY_PLAIN(visit_records(call, v));
+	/* Never below what the index has, even if the disk damaged the last of it. */
+	v->tail = MAX(v->tail, seg->end);
+	if (v->tail < v->scan->size) {
+		log_info("cutting off an unfinished end", F_U64("segment", seg->number),
+			 F_U64("bytes", v->scan->size - v->tail));
+		TRY_PLAIN(os_file_truncate(call, v->scan->file->file, v->tail));
+	}
+	/* What is handed out as there may so far be in the kernel only (after a kill). */
+	TRY_PLAIN(os_file_sync(call, v->scan->file->file));
+
+	OS_LOCKED(&v->log->lock);
+	v->log->used += v->tail - seg->tail;
+	seg->tail = seg->durable = v->tail;
+	seg->sealed = v->sealed;
+	seg->scanned = true;
+	v->log->seq = MAX(v->log->seq, v->seq);
 	return OK;
 }
 
-static enum err scan_segment(struct call *call, struct piece_log *log, struct log_segment *seg,
-			     struct scan *s, log_visit *visit, void *arg)
+static struct log_segment *next_unscanned(struct piece_log *log)
 {
-	uint64_t durable = 0, seq = 0, tail = 0;
-	bool sealed = false;
-
-	TRY_PLAIN(os_file_size(call, s->file->file, &s->size));
-	TRY_PLAIN(find_durable(call, s, seg->stable, &durable, &seq));
-	TRY_PLAIN(visit_records(call, s, seg->stable, durable, visit, arg, &tail, &sealed));
-	if (tail < s->size) {
-		log_info("cutting off an unfinished end", F_U64("segment", seg->number),
-			 F_U64("bytes", s->size - tail));
-		TRY_PLAIN(os_file_truncate(call, s->file->file, tail));
-	}
-	/* What is handed out as there may so far be in the kernel only (after a kill). */
-	TRY_PLAIN(os_file_sync(call, s->file->file));
-
 	OS_LOCKED(&log->lock);
-	log->used += tail - seg->tail;
-	seg->tail = seg->durable = tail;
-	seg->sealed = sealed;
-	seg->scanned = true;
-	log->seq = MAX(log->seq, seq);
-	return OK;
+
+	for (size_t i = 0; i < log->count; i++)
+		if (!log->segments[i]->scanned)
+			return log->segments[i];
+	return NULL;
+}
+
+bool piece_log_recovered(struct piece_log *log)
+{
+	return next_unscanned(log) == NULL;
 }
 
 enum err piece_log_recover(struct call *call, struct piece_log *log, log_visit *visit, void *arg)
 {
-	AUTO_FREE uint8_t *window = malloc(WINDOW_BYTES);
+	struct recovery v = { .log = log, .visit = visit, .arg = arg };
 
-	if (!window)
-		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	for (size_t i = 0; i < log->count; i++) {
-		struct log_segment *seg = log->segments[i];
-		struct scan s = { .window = window, .window_at = UINT64_MAX };
-		if (seg->scanned)
-			continue;
-		enum err e = piece_log_pin(call, log, seg->number, &s.file);
+	while ((v.segment = next_unscanned(log))) {
+		uint32_t number = v.segment->number;
+		v.sealed = false;
+		v.seq = 0;
+		enum err e = piece_log_scan_begin(call, log, number, &v.scan);
 		if (e && log->accept_loss) {
 			log_error("segment is damaged: its pieces are lost",
 				  F_STR("why", call_error(call, e)));
 			call_clear_error(call);
-			seg->failed = seg->scanned = true;
+			os_mutex_lock(&log->lock);
+			v.segment->failed = v.segment->scanned = true;
+			os_mutex_unlock(&log->lock);
 			continue;
 		}
 		if (!e)
-			e = scan_segment(call, log, seg, &s, visit, arg);
-		piece_log_unpin(log, s.file);
-		TRY(e, "recover segment %08x", seg->number);
+			e = recover_segment(call, &v);
+		piece_log_scan_end(take(&v.scan));
+		TRY(e, "recover segment %08x", number);
 	}
+	OS_LOCKED(&log->lock);
+	log->rebuilding = false;
 	return OK;
 }

@@ -17,8 +17,7 @@ const char *log_segment_path(struct call *call, const struct piece_log *log, uin
 	return path ? path : "";
 }
 
-/* Index of the first segment whose number is not lower. */
-static size_t lower_bound(const struct piece_log *log, uint32_t number)
+size_t log_lower_bound(const struct piece_log *log, uint32_t number)
 {
 	size_t low = 0, high = log->count;
 
@@ -34,7 +33,7 @@ static size_t lower_bound(const struct piece_log *log, uint32_t number)
 
 struct log_segment *log_find_segment(struct piece_log *log, uint32_t number)
 {
-	size_t i = lower_bound(log, number);
+	size_t i = log_lower_bound(log, number);
 
 	return i < log->count && log->segments[i]->number == number ? log->segments[i] : NULL;
 }
@@ -53,7 +52,7 @@ enum err log_add_segment(struct call *call, struct piece_log *log, uint32_t numb
 	struct log_segment *s = calloc(1, sizeof(*s));
 	if (!s)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for segments");
-	size_t at = lower_bound(log, number);
+	size_t at = log_lower_bound(log, number);
 	memmove(log->segments + at + 1, log->segments + at,
 		(log->count - at) * sizeof(*log->segments));
 	log->segments[at] = s;
@@ -68,10 +67,11 @@ enum err log_add_segment(struct call *call, struct piece_log *log, uint32_t numb
 }
 
 static enum err write_header(struct call *call, struct piece_log *log, const char *path,
-			     uint32_t number)
+			     uint32_t number, uint32_t expiry_group)
 {
 	AUTO(os_file_auto) struct os_file *f = NULL;
 	struct segment_header h = { .number = number,
+				    .expiry_group = expiry_group,
 				    .created_unix_ns = os_clock_unix_ns(),
 				    .node = log->node };
 	uint8_t wire[SEGMENT_HEADER_BYTES];
@@ -86,8 +86,8 @@ static enum err write_header(struct call *call, struct piece_log *log, const cha
 	return os_dir_sync(call, log->dir);
 }
 
-enum err log_new_segment(struct call *call, struct piece_log *log, bool shared,
-			 struct log_segment **ret)
+enum err log_new_segment(struct call *call, struct piece_log *log, uint32_t expiry_group,
+			 bool shared, struct log_segment **ret)
 {
 	os_mutex_lock(&log->lock);
 	uint32_t number = log->next_number;
@@ -98,7 +98,7 @@ enum err log_new_segment(struct call *call, struct piece_log *log, bool shared,
 	if (full)
 		return call_fail(call, ERR_EXHAUSTED, "the piece log has too many segments");
 	const char *path = log_segment_path(call, log, number);
-	enum err e = write_header(call, log, path, number);
+	enum err e = write_header(call, log, path, number, expiry_group);
 	if (e) {
 		/* Without a trace, or a full disk fills up with empty segments. */
 		AUTO_CALL struct call aside = { 0 };
@@ -114,6 +114,7 @@ enum err log_new_segment(struct call *call, struct piece_log *log, bool shared,
 	s->busy = !shared;
 	s->shared = shared;
 	s->scanned = true;
+	s->expiry_group = expiry_group;
 	*ret = s;
 	return OK;
 }
@@ -127,25 +128,32 @@ static void free_file(struct log_file *f)
 static struct log_file *find_file(struct piece_log *log, uint32_t segment)
 {
 	for (struct log_file *f = log->files; f; f = f->next)
-		if (f->segment == segment)
+		if (f->segment == segment && !f->gone)
 			return f;
 	return NULL;
 }
 
-/* Takes the idle file that was used least recently out of the list. */
+/* Takes an idle file out of the list. */
+static struct log_file *take_idle(struct piece_log *log, struct log_file *f)
+{
+	for (struct log_file **p = &log->files; *p; p = &(*p)->next)
+		if (*p == f) {
+			*p = f->next;
+			log->files_idle--;
+			return f;
+		}
+	return NULL;
+}
+
+/* The same for the one that was used least recently. */
 static struct log_file *oldest_idle(struct piece_log *log)
 {
-	struct log_file **pick = NULL, *f;
+	struct log_file *pick = NULL;
 
-	for (struct log_file **p = &log->files; *p; p = &(*p)->next)
-		if (!(*p)->users && (!pick || (*p)->last_use < (*pick)->last_use))
-			pick = p;
-	if (!pick)
-		return NULL;
-	f = *pick;
-	*pick = f->next;
-	log->files_idle--;
-	return f;
+	for (struct log_file *f = log->files; f; f = f->next)
+		if (!f->users && (!pick || f->last_use < pick->last_use))
+			pick = f;
+	return pick ? take_idle(log, pick) : NULL;
 }
 
 static void use_file(struct piece_log *log, struct log_file *f)
@@ -201,6 +209,8 @@ enum err piece_log_pin(struct call *call, struct piece_log *log, uint32_t segmen
 	os_mutex_lock(&log->lock);
 	found = find_file(log, segment);
 	if (!found) {
+		const struct log_segment *seg = log_find_segment(log, segment);
+		mine->gone = !seg || seg->retired;
 		mine->next = log->files;
 		log->files = found = mine;
 		log->files_idle++;
@@ -221,11 +231,32 @@ void piece_log_unpin(struct piece_log *log, struct log_file *f)
 	if (!f)
 		return;
 	os_mutex_lock(&log->lock);
-	if (!--f->users && ++log->files_idle > LOG_FILES_IDLE_MAX)
-		old = oldest_idle(log);
+	if (!--f->users) {
+		log->files_idle++;
+		if (f->gone)
+			old = take_idle(log, f);
+		else if (log->files_idle > LOG_FILES_IDLE_MAX)
+			old = oldest_idle(log);
+	}
 	os_mutex_unlock(&log->lock);
 	if (old)
 		free_file(old);
+}
+
+void log_forget_file(struct piece_log *log, uint32_t number)
+{
+	struct log_file *idle = NULL;
+
+	os_mutex_lock(&log->lock);
+	struct log_file *f = find_file(log, number);
+	if (f) {
+		f->gone = true;
+		if (!f->users)
+			idle = take_idle(log, f);
+	}
+	os_mutex_unlock(&log->lock);
+	if (idle)
+		free_file(idle);
 }
 
 enum err piece_log_read(struct call *call, struct log_file *f, void *out, size_t n, uint64_t offset)

@@ -53,7 +53,7 @@ static struct {
 	struct inode *inodes;
 	struct renaming pending[CHANGES_MAX];
 	size_t pending_count;
-	uint64_t seed, operations, die_after, free, syncs;
+	uint64_t seed, operations, die_after, free, syncs, reads;
 	int64_t sync_ns;
 	_Atomic bool dead;
 } disk = { .free = UINT64_MAX };
@@ -314,6 +314,11 @@ void memdisk_slow_sync(int64_t ns)
 	disk.sync_ns = ns;
 }
 
+uint64_t memdisk_reads(void)
+{
+	return disk.reads;
+}
+
 uint64_t memdisk_syncs(void)
 {
 	return disk.syncs;
@@ -387,6 +392,7 @@ enum err os_file_read_at(struct call *call, struct os_file *f, void *buf, size_t
 
 	if (disk.dead)
 		return died(call);
+	disk.reads++;
 	*ret_n = offset < c->len ? (size_t)MIN((uint64_t)cap, c->len - offset) : 0;
 	if (*ret_n)
 		memcpy(buf, c->data + offset, *ret_n);

@@ -26,5 +26,6 @@ bool memdisk_damage(const char *path, uint64_t offset);
 /* Every sync takes so long, as on a hard disk. */
 void memdisk_slow_sync(int64_t ns);
 uint64_t memdisk_syncs(void);
+uint64_t memdisk_reads(void);
 
 #endif

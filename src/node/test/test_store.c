@@ -14,6 +14,7 @@
 #include "memdisk.h"
 #include "node/piece_log_internal.h"
 #include "node/piece_store_internal.h"
+#include "node/retain.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/lock.h"
@@ -21,12 +22,17 @@
 
 enum { IDS = 24, SEGMENT = 256 << 10, SIZE_MAX_TEST = 400 << 10 };
 
+enum where { LIVE, TRASH, EITHER };
+
 /* What must, and what may, be there. */
 struct expected {
 	bool stored; /* acknowledged */
 	unsigned version;
 	bool in_flight; /* a commit that was begun and not answered */
 	unsigned next_version;
+	enum where where;
+	bool maybe_gone; /* a deletion was begun and not finished */
+	bool may_return; /* it was deleted: a log without its index may show it again */
 };
 
 struct world {
@@ -36,6 +42,8 @@ struct world {
 	uint64_t recovered;
 	uint64_t allocated;
 	bool accept_loss;
+	bool index_lost; /* at some time: what was in the trash is not any more */
+	bool no_recovery;
 };
 
 static const struct node_id node = { { 1, 2, 3 } };
@@ -95,14 +103,35 @@ static enum err open_store(struct world *w)
 		.allocated = w->allocated ? w->allocated : GIB,
 		.segment_bytes = SEGMENT,
 		.recovered = count_recovered,
-		.recovered_arg = w,
+		.arg = w,
 		.accept_loss = w->accept_loss,
 	};
 
 	w->recovered = 0;
 	call_fini(&w->call);
 	call_init(&w->call);
-	return piece_store_open(&w->call, &config, &w->store);
+	TRY_PLAIN(piece_store_open(&w->call, &config, &w->store));
+	enum err e = w->no_recovery ? OK : piece_store_recover(&w->call, w->store);
+	if (e) {
+		AUTO_CALL struct call aside = CALL_INIT;
+		call_init(&aside);
+		piece_store_close(&aside, take(&w->store));
+	}
+	return e;
+}
+
+/* Everything the index has on disk goes; the log remains. */
+static void lose_index(struct world *w)
+{
+	const char **names = NULL;
+	size_t count = 0;
+
+	assert_int_equal(os_dir_list(&w->call, &w->call.scratch, "/disk/index", &names, &count),
+			 OK);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(
+			os_unlink(&w->call, os_path_join(&w->call, "/disk/index", names[i])), OK);
+	w->index_lost = true;
 }
 
 static void close_store(struct world *w)
@@ -171,12 +200,154 @@ static void put(struct world *w, unsigned n, unsigned version)
 	x->in_flight = true;
 	x->next_version = version;
 	if (upload(w, n, version, false) == OK) {
-		x->stored = true;
-		x->version = version;
-		x->in_flight = false;
+		*x = (struct expected){ .stored = true, .version = version };
 	} else {
 		assert_true(memdisk_dead());
 	}
+}
+
+/* Storj's filter with the given pieces in it. */
+static void make_filter(uint64_t keep, uint8_t *out, size_t len)
+{
+	memset(out, 0, len);
+	out[0] = 1;
+	out[2] = 3;
+	for (unsigned n = 0; n < IDS; n++) {
+		struct piece_id id = id_of(n);
+		uint8_t twice[2 * PIECE_ID_BYTES];
+		unsigned offset = 0;
+		if (!(keep >> n & 1))
+			continue;
+		memcpy(twice, id.b, PIECE_ID_BYTES);
+		memcpy(twice + PIECE_ID_BYTES, id.b, PIECE_ID_BYTES);
+		for (int i = 0; i < out[2]; i++, offset = (offset + 9) % PIECE_ID_BYTES)
+			out[3 + get_le64(twice + offset) % (len - 3)] |=
+				(uint8_t)(1 << (twice[offset + 8] & 7));
+	}
+}
+
+/* Garbage collection keeps the pieces of the mask. */
+static void collect_garbage(struct world *w, uint64_t keep)
+{
+	uint8_t wire[300];
+	struct retain_filter filter;
+	struct index_swept swept;
+	bool goes[IDS] = { 0 };
+
+	if (memdisk_dead())
+		return;
+	make_filter(keep, wire, sizeof(wire));
+	assert_int_equal(retain_filter_parse(&w->call, BYTES_OF(wire), &filter), OK);
+	for (unsigned n = 0; n < IDS; n++) {
+		struct expected *x = &w->pieces[n];
+		struct piece_id id = id_of(n);
+		goes[n] = x->stored && x->where == LIVE && !retain_filter_has(&filter, &id);
+		if (goes[n])
+			x->where = EITHER;
+	}
+	if (piece_store_retain(&w->call, w->store, &satellite,
+			       (uint32_t)(os_clock_unix_ns() / NS_PER_SEC) + 1000, &filter,
+			       &swept) == OK) {
+		for (unsigned n = 0; n < IDS; n++)
+			if (goes[n])
+				w->pieces[n].where = TRASH;
+	} else {
+		assert_true(memdisk_dead());
+	}
+}
+
+static void restore(struct world *w)
+{
+	if (memdisk_dead())
+		return;
+	for (unsigned n = 0; n < IDS; n++)
+		if (w->pieces[n].where == TRASH)
+			w->pieces[n].where = EITHER;
+	if (piece_store_restore_trash(&w->call, w->store, &satellite) == OK) {
+		for (unsigned n = 0; n < IDS; n++)
+			w->pieces[n].where = LIVE;
+	} else {
+		assert_true(memdisk_dead());
+	}
+}
+
+/* A read takes it out of the trash. */
+static void revive(struct world *w, unsigned n)
+{
+	struct piece_reader r = { 0 };
+	struct piece_id id = id_of(n);
+	struct expected *x = &w->pieces[n];
+
+	if (memdisk_dead())
+		return;
+	bool trash = x->where == TRASH;
+	if (trash)
+		x->where = EITHER;
+	if (piece_reader_open(&w->call, w->store, &satellite, &id, &r) == OK)
+		assert_int_equal(r.restored, trash);
+	else
+		assert_true(memdisk_dead());
+	piece_reader_close(&r);
+	if (!memdisk_dead())
+		x->where = LIVE;
+}
+
+static void delete_piece(struct world *w, unsigned n)
+{
+	struct expected *x = &w->pieces[n];
+	struct piece_id id = id_of(n);
+
+	if (memdisk_dead())
+		return;
+	x->maybe_gone = true;
+	if (piece_store_delete(&w->call, w->store, &satellite, &id) == OK)
+		*x = (struct expected){ .may_return = true, .version = x->version };
+	else
+		assert_true(memdisk_dead());
+}
+
+/* Eight days later. */
+static void empty_trash(struct world *w)
+{
+	struct store_sweep order = { .now = (uint32_t)(os_clock_unix_ns() / NS_PER_SEC) +
+					    8 * 24 * 3600 };
+	struct index_swept swept;
+
+	if (memdisk_dead())
+		return;
+	for (unsigned n = 0; n < IDS; n++)
+		w->pieces[n].maybe_gone = w->pieces[n].where == TRASH;
+	if (store_sweep(&w->call, w->store, &order, &swept) == OK) {
+		for (unsigned n = 0; n < IDS; n++)
+			if (w->pieces[n].maybe_gone)
+				w->pieces[n] = (struct expected){ .may_return = true,
+								  .version = w->pieces[n].version };
+	} else {
+		assert_true(memdisk_dead());
+	}
+}
+
+static void maintain(struct world *w)
+{
+	if (!memdisk_dead())
+		assert_true(piece_store_maintain(&w->call, w->store) == OK || memdisk_dead());
+}
+
+static void checkpoint(struct world *w)
+{
+	if (!memdisk_dead())
+		assert_true(piece_store_checkpoint(&w->call, w->store) == OK || memdisk_dead());
+}
+
+static uint64_t compact(struct world *w)
+{
+	const struct store_compaction how = { .dead_percent = 1 };
+	uint64_t freed = 0;
+
+	if (!memdisk_dead())
+		assert_true(piece_store_compact(&w->call, w->store, &how, &freed) == OK ||
+			    memdisk_dead());
+	return freed;
 }
 
 static void cancel(struct world *w, unsigned n, unsigned version)
@@ -185,8 +356,7 @@ static void cancel(struct world *w, unsigned n, unsigned version)
 		assert_true(upload(w, n, version, true) == OK || memdisk_dead());
 }
 
-/* A life of a store, ended wherever the disk dies. */
-static void scenario(struct world *w)
+static void uploads(struct world *w)
 {
 	for (unsigned n = 0; n < 14; n++)
 		put(w, n, 0);
@@ -194,32 +364,62 @@ static void scenario(struct world *w)
 	cancel(w, 21, 3);
 	put(w, 3, 1);
 	put(w, 10, 1);
-	if (!memdisk_dead())
-		assert_true(piece_store_maintain(&w->call, w->store) == OK || memdisk_dead());
-	if (!memdisk_dead())
-		assert_true(piece_store_checkpoint(&w->call, w->store) == OK || memdisk_dead());
+	maintain(w);
+	checkpoint(w);
 	for (unsigned n = 14; n < 18; n++)
 		put(w, n, 2);
 	put(w, 3, 2);
 	cancel(w, 22, 2);
 	put(w, 18, 4);
-	if (!memdisk_dead())
-		assert_true(piece_store_maintain(&w->call, w->store) == OK || memdisk_dead());
+	maintain(w);
 	put(w, 5, 5);
 	put(w, 19, 1);
 }
 
+/* A life of a store, ended wherever the disk dies. */
+static void scenario(struct world *w)
+{
+	uploads(w);
+	delete_piece(w, 7);
+	collect_garbage(w, 0xf7f00);
+	revive(w, 2);
+	put(w, 4, 6);
+	restore(w);
+	compact(w);
+	collect_garbage(w, 0xfffc0);
+	delete_piece(w, 12);
+	put(w, 20, 3);
+	empty_trash(w);
+	maintain(w);
+	compact(w);
+	put(w, 21, 4);
+	checkpoint(w);
+	put(w, 12, 9);
+}
+
+/* What the index says, without a read that would take it out of the trash. */
+static bool find_entry(struct world *w, unsigned n, struct piece_entry *ret)
+{
+	struct piece_key key = { .id = id_of(n) };
+
+	if (!piece_index_find_satellite(w->store->index, &satellite, &key.satellite))
+		return false;
+	enum err e = piece_index_find(&w->call, w->store->index, &key, ret);
+	assert_true(e == OK || e == ERR_NOT_FOUND);
+	return e == OK;
+}
+
 static bool holds(struct world *w, unsigned n, unsigned version)
 {
-	struct piece_reader r = { 0 };
-	struct piece_id id = id_of(n);
+	struct piece_reader r = { .store = w->store };
 	size_t size = size_of(n, version);
 	uint8_t head[RECORD_HEADER_MAX];
 	struct piece_record record;
 	bool same = false;
 
-	if (piece_reader_open(&w->call, w->store, &satellite, &id, &r))
+	if (!find_entry(w, n, &r.entry))
 		return false;
+	assert_int_equal(piece_log_pin(&w->call, w->store->log, r.entry.segment, &r.file), OK);
 	if (piece_reader_size(&r) == size) {
 		AUTO_FREE uint8_t *want = malloc(SIZE_MAX_TEST), *got = malloc(SIZE_MAX_TEST);
 		fill(n, version, want, size);
@@ -240,53 +440,83 @@ static bool holds(struct world *w, unsigned n, unsigned version)
 
 static bool absent(struct world *w, unsigned n)
 {
-	struct piece_reader r = { 0 };
-	struct piece_id id = id_of(n);
-	enum err e = piece_reader_open(&w->call, w->store, &satellite, &id, &r);
+	struct piece_entry e;
 
-	piece_reader_close(&r);
-	return e == ERR_NOT_FOUND;
+	return !find_entry(w, n, &e);
+}
+
+struct counted {
+	struct world *world;
+	struct piece_figures figures;
+	uint64_t segment_live[64];
+};
+
+static bool count_one(void *arg, const struct piece_entry *e)
+{
+	struct counted *c = arg;
+
+	piece_figures_add(&c->figures, e, 1);
+	if (e->segment < ARRAY_LEN(c->segment_live))
+		c->segment_live[e->segment] += piece_entry_len(e);
+	return true;
 }
 
 /* Every figure against a full count. */
 static void check_accounts(struct world *w)
 {
-	AUTO_BUF struct buf all = BUF_INIT(1 << 20);
+	struct counted c = { .world = w };
 	struct piece_space space;
-	uint64_t live = 0, used = 0;
+	uint64_t used = 0;
 
 	assert_int_equal(piece_store_space(&w->call, w->store, &space), OK);
-	for (unsigned i = 0; i < INDEX_SHARDS; i++)
-		assert_int_equal(piece_index_shard(&w->call, w->store->index, i, &all), OK);
-	for (size_t at = 0; at < all.len; at += sizeof(struct piece_entry)) {
-		struct piece_entry e;
-		memcpy(&e, all.data + at, sizeof(e));
-		live += piece_entry_len(&e);
-	}
+	assert_int_equal(piece_index_scan(&w->call, w->store->index, count_one, &c), OK);
 	struct piece_log *log = w->store->log;
 	for (size_t i = 0; i < log->count; i++) {
 		struct os_stat st;
-		const char *path = log_segment_path(&w->call, log, log->segments[i]->number);
+		const struct log_segment *s = log->segments[i];
+		const char *path = log_segment_path(&w->call, log, s->number);
 		assert_int_equal(os_stat(&w->call, path, &st), OK);
-		assert_int_equal(st.size, log->segments[i]->tail);
-		assert_null(log->segments[i]->appends);
+		assert_int_equal(st.size, s->tail);
+		assert_null(s->appends);
+		if (s->number < ARRAY_LEN(c.segment_live))
+			assert_int_equal(s->live, c.segment_live[s->number]);
 		used += st.size;
 	}
-	assert_int_equal(space.live, live);
+	assert_int_equal(space.live, c.figures.bytes);
+	assert_int_equal(space.trash, c.figures.trash_bytes);
 	assert_int_equal(space.used, used);
-	assert_int_equal(space.dead, used - live);
+	assert_int_equal(space.dead, used - c.figures.bytes - c.figures.trash_bytes);
 	assert_int_equal(space.reserved, 0);
-	assert_int_equal(space.pieces, all.len / sizeof(struct piece_entry));
+	assert_int_equal(space.pieces, c.figures.pieces);
+	assert_int_equal(space.trash_pieces, c.figures.trash_pieces);
+	assert_int_equal(space.damaged, c.figures.damaged);
+}
+
+/* Whether piece n is as it must be; says what it is. */
+static bool is_as_expected(struct world *w, unsigned n)
+{
+	const struct expected *x = &w->pieces[n];
+	struct piece_entry e;
+
+	if (!find_entry(w, n, &e))
+		return !x->stored || x->maybe_gone;
+	bool trash = e.trashed_at != 0;
+	if (x->in_flight && !trash && holds(w, n, x->next_version))
+		return true;
+	if (!x->stored)
+		return x->may_return && w->index_lost && holds(w, n, x->version);
+	if (x->where == LIVE && trash)
+		return false;
+	if (x->where == TRASH && !trash && !w->index_lost)
+		return false;
+	return holds(w, n, x->version);
 }
 
 static void check_pieces(struct world *w)
 {
-	for (unsigned n = 0; n < IDS; n++) {
-		const struct expected *x = &w->pieces[n];
-		bool old = x->stored ? holds(w, n, x->version) : absent(w, n);
-		if (!old && !(x->in_flight && holds(w, n, x->next_version)))
+	for (unsigned n = 0; n < IDS; n++)
+		if (!is_as_expected(w, n))
 			fail_msg("piece %u is neither as acknowledged nor as in flight", n);
-	}
 }
 
 /* Fixes what was in flight to what it became, so that it may not change any more. */
@@ -294,11 +524,16 @@ static void settle_flights(struct world *w)
 {
 	for (unsigned n = 0; n < IDS; n++) {
 		struct expected *x = &w->pieces[n];
-		if (x->in_flight && holds(w, n, x->next_version)) {
-			x->stored = true;
-			x->version = x->next_version;
+		struct piece_entry e;
+		if (!find_entry(w, n, &e)) {
+			*x = (struct expected){ .version = x->version,
+						.may_return = x->stored || x->may_return };
+			continue;
 		}
-		x->in_flight = false;
+		bool next = x->in_flight && holds(w, n, x->next_version);
+		*x = (struct expected){ .stored = true,
+					.version = next ? x->next_version : x->version,
+					.where = e.trashed_at ? TRASH : LIVE };
 	}
 }
 
@@ -319,7 +554,7 @@ static void test_store_and_reopen(void **state)
 	(void)state;
 	begin_world(&w, 1);
 	assert_int_equal(open_store(&w), OK);
-	scenario(&w);
+	uploads(&w);
 	check_pieces(&w);
 	check_accounts(&w);
 	close_store(&w);
@@ -328,9 +563,10 @@ static void test_store_and_reopen(void **state)
 	assert_int_equal(w.recovered, 0);
 	close_store(&w);
 	/* The log alone says the same. */
-	assert_int_equal(os_unlink(&w.call, "/disk/index/checkpoint"), OK);
+	lose_index(&w);
 	reopen(&w);
 	assert_true(w.recovered > 20);
+	settle_flights(&w);
 	put(&w, 1, 9);
 	close_store(&w);
 	reopen(&w);
@@ -372,8 +608,7 @@ static void die_at(uint64_t n, bool power_cut, uint64_t seed)
 	close_store(&w);
 	reopen(&w);
 	close_store(&w);
-	enum err e = os_unlink(&w.call, "/disk/index/checkpoint");
-	assert_true(e == OK || e == ERR_NOT_FOUND);
+	lose_index(&w);
 	reopen(&w);
 	end_world(&w);
 }
@@ -453,7 +688,7 @@ static void test_reserve_and_full_disk(void **state)
 	memdisk_set_free(UINT64_MAX);
 	put(&w, 3, 0);
 	close_store(&w);
-	assert_int_equal(os_unlink(&w.call, "/disk/index/checkpoint"), OK);
+	lose_index(&w);
 	assert_int_equal(open_store(&w), OK);
 	assert_true(holds(&w, 1, 0) && holds(&w, 2, 0) && holds(&w, 3, 0));
 	check_accounts(&w);
@@ -503,7 +738,7 @@ static void test_missing_segment(void **state)
 	(void)state;
 	begin_world(&w, 1);
 	assert_int_equal(open_store(&w), OK);
-	scenario(&w);
+	uploads(&w);
 	close_store(&w);
 	assert_int_equal(os_unlink(&w.call, "/disk/pieces/00000002.log"), OK);
 	assert_int_equal(open_store(&w), ERR_DATA_LOSS);
@@ -551,7 +786,7 @@ static void test_damage(void **state)
 	piece_reader_close(&r);
 	close_store(&w);
 	/* Without its index, the others are found behind the damaged record. */
-	assert_int_equal(os_unlink(&w.call, "/disk/index/checkpoint"), OK);
+	lose_index(&w);
 	assert_int_equal(open_store(&w), OK);
 	assert_true(absent(&w, 2));
 	for (unsigned n = 0; n < 6; n++)
@@ -590,16 +825,38 @@ static void test_expire(void **state)
 		assert_int_equal(piece_writer_commit(&w.call, writer, &c), OK);
 		piece_writer_end(writer);
 	}
-	/* Expiry is not looked at when reading; the chore drops what ended an hour ago. */
+	/* Expiry is not looked at when reading.  Pieces that end on one day share segments, and
+	 * are dropped when all of them have ended. */
 	assert_false(absent(&w, 1));
+	assert_int_equal(piece_store_expire(&w.call, w.store, &count), OK);
+	assert_int_equal(count, 0);
+	struct piece_log *log = w.store->log;
+	size_t segments = log->count;
+	assert_true(segments >= 2);
+	struct piece_entry e;
+	assert_true(find_entry(&w, 1, &e));
+	struct log_segment *s = log_find_segment(log, e.segment);
+	assert_true(s->expiry_group > (uint32_t)(now / NS_PER_SEC / 86400));
+	s->expiry_group = 1;
 	assert_int_equal(piece_store_expire(&w.call, w.store, &count), OK);
 	assert_int_equal(count, 1);
 	assert_true(absent(&w, 1));
 	assert_false(absent(&w, 0) || absent(&w, 2) || absent(&w, 3));
 	check_accounts(&w);
+	/* When the last one goes, so does the file. */
+	struct store_sweep order = { .now = (uint32_t)((now + 3 * hour) / NS_PER_SEC) };
+	struct index_swept swept;
+	assert_int_equal(store_sweep(&w.call, w.store, &order, &swept), OK);
+	assert_int_equal(swept.dropped, 2);
+	for (size_t i = 0; i < log->count; i++)
+		if (log->segments[i]->expiry_group)
+			log->segments[i]->expiry_group = 1;
+	assert_int_equal(piece_store_maintain(&w.call, w.store), OK);
+	assert_int_equal(log->count, 1);
+	check_accounts(&w);
 	close_store(&w);
 	assert_int_equal(open_store(&w), OK);
-	assert_true(absent(&w, 1));
+	assert_true(absent(&w, 1) && !absent(&w, 0));
 	check_accounts(&w);
 	end_world(&w);
 }
@@ -668,7 +925,7 @@ static void test_shared_sync(void **state)
 	memdisk_slow_sync(0);
 	check_accounts(&w);
 	close_store(&w);
-	assert_int_equal(os_unlink(&w.call, "/disk/index/checkpoint"), OK);
+	lose_index(&w);
 	assert_int_equal(open_store(&w), OK);
 	struct piece_space space;
 	assert_int_equal(piece_store_space(&w.call, w.store, &space), OK);
@@ -797,7 +1054,7 @@ static void race_once(uint64_t seed)
 			put(&w, 1, 5);
 		close_store(&w);
 		if (round == 1)
-			assert_int_equal(os_unlink(&w.call, "/disk/index/checkpoint"), OK);
+			lose_index(&w);
 	}
 	end_world(&w);
 }
@@ -852,7 +1109,7 @@ static void test_torn_in_the_middle(void **state)
 		put(&w, 3, 0);
 		put(&w, 4, 0);
 		close_store(&w);
-		assert_int_equal(os_unlink(&w.call, "/disk/index/checkpoint"), OK);
+		lose_index(&w);
 		assert_int_equal(open_store(&w), OK);
 		assert_int_equal(!absent(&w, 1), first);
 		assert_int_equal(!absent(&w, 2), second);
