@@ -74,7 +74,9 @@ static enum err pick_table(struct call *call, const struct piece_index *x, uint6
 		call_clear_error(call);
 	}
 	*ret = newest;
-	return OK;
+	/* The newest table may have got its name just before a kill: what is built on it now must
+	 * not lose it in a power cut. */
+	return os_dir_sync(call, x->dir);
 }
 
 static enum err check_node(struct call *call, const struct piece_index *x,

@@ -46,6 +46,12 @@ struct world {
 	bool no_recovery;
 };
 
+/* What test_die_everywhere is at, for messages. */
+static struct death {
+	uint64_t at, seed;
+	bool power_cut;
+} current;
+
 static const struct node_id node = { { 1, 2, 3 } };
 static const struct node_id satellite = { { 7, 7 } };
 
@@ -516,7 +522,11 @@ static void check_pieces(struct world *w)
 {
 	for (unsigned n = 0; n < IDS; n++)
 		if (!is_as_expected(w, n))
-			fail_msg("piece %u is neither as acknowledged nor as in flight", n);
+			fail_msg("piece %u is neither as acknowledged nor as in flight (death at "
+				 "%llu, seed %llu%s)",
+				 n, (unsigned long long)current.at,
+				 (unsigned long long)current.seed,
+				 current.power_cut ? ", power cut" : "");
 }
 
 /* Fixes what was in flight to what it became, so that it may not change any more. */
@@ -578,6 +588,7 @@ static void die_at(uint64_t n, bool power_cut, uint64_t seed)
 {
 	struct world w;
 
+	current = (struct death){ n, seed, power_cut };
 	begin_world(&w, seed);
 	memdisk_die_after(n);
 	if (open_store(&w) == OK) {
