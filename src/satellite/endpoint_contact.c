@@ -2,10 +2,12 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "identity/noise_attestation.h"
 #include "os/clock.h"
 #include "os/log.h"
 #include "os/socket.h"
 #include "proto/contact.pb-c.h"
+#include "proto/proto.h"
 #include "satellite/contact.h"
 #include "satellite/ratelimit.h"
 
@@ -69,8 +71,29 @@ static void fill_checkin(struct arena *a, const Contact__CheckInRequest *req, st
 	in->email = clean(a, req->operator_ ? req->operator_->email : NULL, NODE_EMAIL_MAX);
 	in->wallet = clean(a, req->operator_ ? req->operator_->wallet : NULL, NODE_WALLET_MAX);
 	in->free_disk = req->capacity ? req->capacity->free_disk : 0;
-	in->debounce_limit = req->debounce_limit;
-	in->features = req->features;
+	in->dial.debounce_limit = req->debounce_limit;
+	in->dial.features = req->features;
+}
+
+/* The key is handed to clients, so it is taken only if they can use it (noise.md 6).  One that is
+ * not attested leaves the node without: it is called by TLS. */
+static void take_noise(struct call *call, const Contact__CheckInRequest *req, struct checkin *in)
+{
+	const Noise__NoiseKeyAttestation *m = req->noise_key_attestation;
+	AUTO_CALL struct call check = CALL_INIT;
+	char id_text[NODE_ID_TEXT_MAX];
+
+	if (!m)
+		return;
+	call_init_child(&check, call);
+	enum err e = noise_attestation_verify(&check, m, &in->id);
+	if (!e) {
+		in->dial.noise = noise_peer_from(m->noise_proto, proto_bytes(m->noise_public_key));
+		return;
+	}
+	node_id_text(&in->id, id_text);
+	log_info("Noise key not taken", F_STR("node", id_text),
+		 F_STR("reason", call_error(&check, e)));
 }
 
 /* Pings and stores; *ret_ping_error is "" when the node could be reached. */
@@ -131,6 +154,7 @@ static enum err check_in(struct call *call, void *service, struct rpc_stream *st
 	in.last_net = net;
 	in.chain = cert_chain_der(net_peer_chain(rpc_stream_net(stream)));
 	TRY_PLAIN(check_difficulty(call, sat, &in.id));
+	take_noise(call, req, &in);
 	bool known = overlay_is_known(sat, &in.id);
 	enum err e = do_checkin(call, sat, &in, &ping_error);
 	node_id_text(&in.id, id_text);

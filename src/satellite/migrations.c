@@ -87,5 +87,8 @@ const struct db_migration satellite_migrations[] = {
 	{ "prices of limits",
 	  "ALTER TABLE limits ADD COLUMN storage_price INTEGER NOT NULL DEFAULT 0;"
 	  "ALTER TABLE limits ADD COLUMN egress_price INTEGER NOT NULL DEFAULT 0" },
+	/* 0 and NULL: the node is called by TLS. */
+	{ "noise keys", "ALTER TABLE nodes ADD COLUMN noise_suite INTEGER NOT NULL DEFAULT 0;"
+			"ALTER TABLE nodes ADD COLUMN noise_key BLOB" },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

@@ -139,6 +139,29 @@ static enum err fill_limit(struct call *call, const struct satellite *sat, struc
 	return OK;
 }
 
+/* Without Noise information clients use TLS (metainfo.md 5.2). */
+static enum err fill_address(struct call *call, struct arena *a, const struct node_place *node,
+			     Node__NodeAddress *ret)
+{
+	const struct noise_peer *noise = &node->dial.noise;
+
+	ret->address = arena_str(a, bytes_str(node->address));
+	if (!ret->address)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	ret->debounce_limit = node->dial.debounce_limit;
+	ret->features = node->dial.features;
+	if (!noise->suite)
+		return OK;
+	ret->noise_info = arena_alloc(a, sizeof(*ret->noise_info));
+	if (!ret->noise_info)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	noise__noise_info__init(ret->noise_info);
+	ret->noise_info->proto = (Noise__NoiseProtocol)noise->suite;
+	ret->noise_info->public_key = proto_copy(a, BYTES_OF(noise->key));
+	return ret->noise_info->public_key.len ? OK
+					       : call_fail(call, ERR_NO_MEMORY, "out of memory");
+}
+
 enum err order_batch_limit(struct call *call, struct satellite *sat, struct arena *a,
 			   const struct order_batch *batch, const struct node_place *node,
 			   uint32_t number, Metainfo__AddressedOrderLimit **ret)
@@ -154,10 +177,7 @@ enum err order_batch_limit(struct call *call, struct satellite *sat, struct aren
 	node__node_address__init(address);
 	TRY_PLAIN(fill_limit(call, sat, a, batch, node, number, limit));
 	TRY_PLAIN(order_limit_sign(call, a, limit, identity_key(sat->identity)));
-	/* Without Noise information clients use TLS (metainfo.md 5.2). */
-	address->address = arena_str(a, bytes_str(node->address));
-	if (!address->address)
-		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	TRY_PLAIN(fill_address(call, a, node, address));
 	m->limit = limit;
 	m->storage_node_address = address;
 	*ret = m;

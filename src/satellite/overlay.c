@@ -151,8 +151,6 @@ enum err overlay_put(struct call *call, struct overlay *o, const struct node_row
 	bool ok = set_texts(e, row);
 	e->node.last_success_ns = success;
 	e->node.last_failure_ns = failure;
-	e->debounce_limit = row->debounce_limit;
-	e->features = row->features;
 	e->updated_ns = MAX(e->updated_ns, row->updated_ns);
 	return ok ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory for nodes");
 }
@@ -162,6 +160,12 @@ enum err overlay_put(struct call *call, struct overlay *o, const struct node_row
 static bool differs(const char *a, const char *b)
 {
 	return strcmp(a ? a : "", b ? b : "") != 0;
+}
+
+static bool dial_differs(const struct node_dial *a, const struct node_dial *b)
+{
+	return a->debounce_limit != b->debounce_limit || a->features != b->features ||
+	       !noise_peer_equal(&a->noise, &b->noise);
 }
 
 /* Whether the row has to be written; *ret_row is what the table shall say. */
@@ -176,12 +180,11 @@ static bool needs_row(struct overlay *o, const struct checkin *in, struct node_r
 			  .last_net = in->last_net,
 			  .free_disk = in->free_disk,
 			  .created_ns = in->now_unix_ns,
-			  .version_ok = true },
+			  .version_ok = true,
+			  .dial = in->dial },
 		.version = in->version,
 		.email = in->email,
 		.wallet = in->wallet,
-		.debounce_limit = in->debounce_limit,
-		.features = in->features,
 		.updated_ns = in->now_unix_ns,
 	};
 	OS_LOCKED(&o->lock);
@@ -201,8 +204,7 @@ static bool needs_row(struct overlay *o, const struct checkin *in, struct node_r
 	       differs(e->address, in->address) || differs(e->last_ip_port, in->last_ip_port) ||
 	       differs(e->last_net, in->last_net) || differs(e->version, in->version) ||
 	       differs(e->email, in->email) || differs(e->wallet, in->wallet) ||
-	       e->node.free_disk != in->free_disk || e->debounce_limit != in->debounce_limit ||
-	       e->features != in->features;
+	       e->node.free_disk != in->free_disk || dial_differs(&e->node.dial, &in->dial);
 }
 
 enum err overlay_checkin(struct call *call, struct satellite *sat, const struct checkin *in)

@@ -6,10 +6,18 @@
 #define ACRE_SATELLITE_OVERLAY_H
 
 #include "base/arena.h"
+#include "net/net.h"
 #include "proto/orders.pb-c.h"
 #include "satellite/satellite.h"
 
 enum { OVERLAY_NODES_MAX = 1000000, LAST_NET_MAX = OS_ADDRESS_MAX };
+
+/* How clients may call a node (noise.md 6). */
+struct node_dial {
+	struct noise_peer noise; /* attested */
+	int32_t debounce_limit;
+	uint64_t features;
+};
 
 struct overlay_node {
 	struct node_id id;
@@ -20,6 +28,7 @@ struct overlay_node {
 	int64_t created_ns, last_success_ns, last_failure_ns;		     /* Unix */
 	int64_t vetted_ns, disqualified_ns, suspended_ns, exit_initiated_ns; /* 0 = not */
 	bool version_ok;
+	struct node_dial dial;
 };
 
 enum err overlay_new(struct call *call, struct satellite *sat, struct overlay **ret) MUST_USE;
@@ -33,6 +42,7 @@ struct node_place {
 	struct node_id id;
 	const char *address; /* last ip:port; "" when the node is not known */
 	bool known;
+	struct node_dial dial;
 	bool online; /* contact within the online window, not disqualified, not exited */
 };
 
@@ -70,8 +80,7 @@ struct checkin {
 	struct bytes chain; /* DER */
 	const char *email, *wallet;
 	int64_t free_disk;
-	int32_t debounce_limit;
-	uint64_t features;
+	struct node_dial dial;
 	bool up; /* the ping back succeeded */
 	int64_t now_unix_ns;
 };

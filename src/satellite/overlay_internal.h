@@ -9,8 +9,6 @@
 struct node_entry {
 	struct overlay_node node; /* its strings are the entry's own */
 	char *address, *last_ip_port, *last_net, *version, *email, *wallet;
-	int32_t debounce_limit;
-	uint64_t features;
 	int64_t updated_ns; /* of its row */
 	size_t net;	    /* in the index, when it is in there */
 };
@@ -57,8 +55,6 @@ void index_free(struct overlay *o);
 struct node_row {
 	struct overlay_node node;
 	const char *version, *email, *wallet;
-	int32_t debounce_limit;
-	uint64_t features;
 	int64_t updated_ns;
 };
 /* Puts or replaces; a newer contact in memory stays.  stored: it was read from the database, so an

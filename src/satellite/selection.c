@@ -149,6 +149,7 @@ static void fill_place(struct arena *a, const struct node_entry *e, bool online,
 	*ret = (struct node_place){ .id = e->node.id,
 				    .address = address ? address : "",
 				    .known = true,
+				    .dial = e->node.dial,
 				    .online = online && address };
 }
 

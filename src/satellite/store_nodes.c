@@ -31,9 +31,13 @@ static enum err read_row(struct call *call, struct arena *a, const struct db_row
 			.last_failure_ns = db_int(rows, 12), .vetted_ns = db_int(rows, 13),
 			.disqualified_ns = db_int(rows, 14), .suspended_ns = either(rows, 15, 16),
 			.exit_initiated_ns = db_int(rows, 17), .version_ok = true,
+			.dial = {
+				.debounce_limit = (int32_t)db_int(rows, 8),
+				.features = (uint64_t)db_int(rows, 9),
+				.noise = noise_peer_from(db_int(rows, 19), db_bytes(rows, 20)),
+			},
 		},
 		.email = text(a, rows, 4), .wallet = text(a, rows, 5), .version = text(a, rows, 6),
-		.debounce_limit = (int32_t)db_int(rows, 8), .features = (uint64_t)db_int(rows, 9),
 		.updated_ns = db_int(rows, 18),
 	};
 
@@ -53,7 +57,7 @@ static enum err select_since(struct call *call, struct db_tx *tx, void *arg)
 			   " free_disk, debounce_limit, features, created_at, last_contact_success,"
 			   " last_contact_failure, vetted_at, disqualified_at,"
 			   " unknown_audit_suspended_at, offline_suspended_at, exit_initiated_at,"
-			   " updated_at FROM nodes WHERE updated_at >= $1",
+			   " updated_at, noise_suite, noise_key FROM nodes WHERE updated_at >= $1",
 			   &rows, DB_V_INT(s->since_ns)));
 	while ((e = db_rows_next(call, rows)) == OK) {
 		e = read_row(call, &a, rows, s);
@@ -80,13 +84,15 @@ static enum err put_node(struct call *call, struct db_tx *tx, const struct check
 		call, tx,
 		"INSERT INTO nodes (id, address, last_ip_port, last_net, email, wallet, version,"
 		" release, free_disk, debounce_limit, features, created_at,"
-		" last_contact_success, last_contact_failure, updated_at)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $12)"
+		" last_contact_success, last_contact_failure, updated_at, noise_suite, noise_key)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $12, $15,"
+		" $16)"
 		" ON CONFLICT (id) DO UPDATE SET address = excluded.address,"
 		" last_ip_port = excluded.last_ip_port, last_net = excluded.last_net,"
 		" email = excluded.email, wallet = excluded.wallet, version = excluded.version,"
 		" release = excluded.release, free_disk = excluded.free_disk,"
 		" debounce_limit = excluded.debounce_limit, features = excluded.features,"
+		" noise_suite = excluded.noise_suite, noise_key = excluded.noise_key,"
 		" last_contact_success = CASE WHEN excluded.last_contact_success > 0"
 		" THEN excluded.last_contact_success ELSE nodes.last_contact_success END,"
 		" last_contact_failure = CASE WHEN excluded.last_contact_failure > 0"
@@ -96,9 +102,10 @@ static enum err put_node(struct call *call, struct db_tx *tx, const struct check
 		DB_V_TEXT(bytes_str(in->last_ip_port)), DB_V_TEXT(bytes_str(in->last_net)),
 		DB_V_TEXT(bytes_str(in->email)), DB_V_TEXT(bytes_str(in->wallet)),
 		DB_V_TEXT(bytes_str(in->version)), DB_V_INT(in->release), DB_V_INT(in->free_disk),
-		DB_V_INT(in->debounce_limit), DB_V_INT((int64_t)in->features),
+		DB_V_INT(in->dial.debounce_limit), DB_V_INT((int64_t)in->dial.features),
 		DB_V_INT(in->now_unix_ns), DB_V_INT(in->up ? in->now_unix_ns : 0),
-		DB_V_INT(in->up ? 0 : in->now_unix_ns));
+		DB_V_INT(in->up ? 0 : in->now_unix_ns), DB_V_INT(in->dial.noise.suite),
+		in->dial.noise.suite ? DB_V_BLOB(BYTES_OF(in->dial.noise.key)) : DB_V_NULL);
 }
 
 static enum err write_checkin(struct call *call, struct db_tx *tx, void *arg)
