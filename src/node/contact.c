@@ -16,6 +16,9 @@ enum {
 	DIAL_SECONDS = 20,
 	CLOCK_SECONDS_WARN = 10 * 60,
 	CLOCK_SECONDS_MAX = 30 * 60,
+	/* noise.md 9: of equal first messages so many are coped with, by answering only one. */
+	DEBOUNCE_LIMIT = 2,
+	FEATURE_FAST_OPEN = 1,
 };
 
 /* The Storj release whose protocol this node implements: satellites may choose nodes by it
@@ -97,8 +100,10 @@ static enum err send_check_in(struct call *call, struct node *n, struct rpc_conn
 	request.version = &version;
 	request.capacity = &capacity;
 	request.operator_ = &owner;
-	/* No Noise key: we are to be called by TLS.  The node takes all it is sent in one message,
-	 * but without Noise nobody sends it so. */
+	request.features = rpc_server_fast_open(n->server) ? FEATURE_FAST_OPEN : 0;
+	request.noise_key_attestation = n->attestation;
+	/* Tells clients, too, that an upload may come in one message. */
+	request.debounce_limit = n->attestation ? DEBOUNCE_LIMIT : 0;
 	TRY_PLAIN(rpc_invoke(call, conn, "/contact.Node/CheckIn", &request.base, &call->scratch,
 			     &contact__check_in_response__descriptor, &reply));
 	if (!reply->ping_node_success)

@@ -28,8 +28,8 @@ enum err endpoint_unimplemented(struct call *call, void *service, struct rpc_str
  * not as unknown. */
 const struct rpc_method node_methods[] = {
 	{ "/contact.Contact/PingNode", endpoint_ping_node },
-	{ "/piecestore.Piecestore/Upload", endpoint_upload },
-	{ "/piecestore.Piecestore/Download", endpoint_download },
+	{ "/piecestore.Piecestore/Upload", endpoint_upload, .anonymous = true },
+	{ "/piecestore.Piecestore/Download", endpoint_download, .anonymous = true },
 	{ "/piecestore.Piecestore/Delete", endpoint_unimplemented },
 	{ "/piecestore.Piecestore/DeletePieces", endpoint_unimplemented },
 	{ "/piecestore.Piecestore/Exists", endpoint_unimplemented },

@@ -280,6 +280,7 @@ static enum err open_parts(struct call *call, struct node *n, const char *dir)
 			  os_path_join(call, identity, "identity.key"), &n->identity),
 	    "identity of the node in %s", identity);
 	TRY_PLAIN(net_tls_new(call, n->identity, &n->tls));
+	TRY_PLAIN(node_noise_new(call, n));
 	TRY_PLAIN(os_dir_make(call, trust, false));
 	TRY_PLAIN(trust_new(call, &n->config.satellites, trust, n->tls, &n->trust));
 	TRY_PLAIN(open_storage(call, n));
@@ -320,6 +321,7 @@ enum err node_start(struct call *call, struct node *n)
 {
 	struct rpc_server_config config = {
 		.tls = n->tls,
+		.noise = n->noise,
 		.address = n->config.address,
 		.methods = node_methods,
 		.methods_count = node_methods_count,
@@ -350,6 +352,7 @@ enum err node_start(struct call *call, struct node *n)
 	TRY_PLAIN(os_file_write_all(call, os_path_join(call, n->dir, "address"), buf_bytes(&line),
 				    false));
 	chores_soon(n->chores, n->write_status, 0);
+	node_noise_test(n);
 	/* Only now: satellites call back at once. */
 	node_contact_all(n);
 	return OK;
@@ -389,6 +392,7 @@ void node_stop(struct node *n)
 	serials_free(n->serials);
 	storage_dir_close(n->storage);
 	trust_free(n->trust);
+	net_noise_free(n->noise);
 	net_tls_free(n->tls);
 	identity_free(n->identity);
 	if (n->cancel_made)

@@ -22,6 +22,7 @@ struct node_config {
 	const char *email, *wallet;
 	const char *log_level;
 	bool development; /* retries check-ins quickly */
+	bool noise;	  /* offer the Noise transport (noise.md) beside TLS */
 	bool accept_loss; /* start though segments are missing or damaged */
 };
 

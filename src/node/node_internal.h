@@ -3,6 +3,7 @@
 #define ACRE_NODE_NODE_INTERNAL_H
 
 #include "net/net.h"
+#include "proto/noise.pb-c.h"
 #include "node/chores.h"
 #include "node/node.h"
 #include "node/order_log.h"
@@ -38,6 +39,8 @@ struct node {
 	const char *dir;
 	struct identity *identity;
 	struct net_tls *tls;
+	struct net_noise *noise;		 /* NULL = TLS only */
+	Noise__NoiseKeyAttestation *attestation; /* what satellites are told; NULL = nothing */
 	struct storage_dir *storage;
 	struct piece_store *store;
 	struct order_log *orders;
@@ -73,6 +76,10 @@ void node_fail(struct node *n, const struct call *call, enum err e);
 void node_keep_order(struct node *n, const struct limit_terms *t, const struct order *order);
 /* After a failed request: looks at the disk soon if the disk may be why. */
 void node_look_at_disk(struct node *n);
+
+/* noise.c: makes the key; proves that it works at our own address and attests it then. */
+enum err node_noise_new(struct call *call, struct node *n) MUST_USE;
+void node_noise_test(struct node *n);
 
 /* contact.c: start makes the chores, all lets them check in now. */
 enum err node_contact_start(struct call *call, struct node *n) MUST_USE;

@@ -75,6 +75,12 @@ static const struct param table[] = {
 	  FIELD(node.log_level),
 	  .default_text = "info",
 	  .doc = "debug, info, warn, error or none" },
+	{ .name = "noise",
+	  .type = PARAM_BOOL,
+	  FIELD(node.noise),
+	  .default_text = "true",
+	  .doc = "let renters send and fetch pieces over Noise as well as TLS: faster to connect, "
+		 "less work for both" },
 	{ .name = "development",
 	  .type = PARAM_BOOL,
 	  FIELD(node.development),

@@ -39,6 +39,9 @@ const char *os_sock_remote(const struct os_sock *s);
 enum err os_listen(struct call *call, const char *address, struct os_listener **ret) MUST_USE;
 /* Waits for a connection. */
 enum err os_accept(struct call *call, struct os_listener *l, struct os_sock **ret_sock) MUST_USE;
+/* Whether clients may send their first bytes with the SYN (TCP fast open, RFC 7413): asked of the
+ * kernel when listening. */
+bool os_listener_fast_open(const struct os_listener *l);
 /* The address really bound, "ip:port". */
 const char *os_listener_address(const struct os_listener *l);
 void os_listener_close(struct os_listener *l);

@@ -120,6 +120,8 @@ struct rpc_server_config {
 };
 enum err rpc_server_start(struct call *call, const struct rpc_server_config *config,
 			  struct rpc_server **ret) MUST_USE;
+/* As os_listener_fast_open. */
+bool rpc_server_fast_open(const struct rpc_server *s);
 /* "ip:port" really bound. */
 const char *rpc_server_address(const struct rpc_server *s);
 /* Takes no new calls, lets running ones end for at most grace_ns, then cancels them; frees. */

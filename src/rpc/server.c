@@ -582,6 +582,11 @@ enum err rpc_server_start(struct call *call, const struct rpc_server_config *con
 	return OK;
 }
 
+bool rpc_server_fast_open(const struct rpc_server *s)
+{
+	return os_listener_fast_open(s->listener);
+}
+
 const char *rpc_server_address(const struct rpc_server *s)
 {
 	return os_listener_address(s->listener);

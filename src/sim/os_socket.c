@@ -304,6 +304,11 @@ enum err os_accept(struct call *call, struct os_listener *l, struct os_sock **re
 	return OK;
 }
 
+bool os_listener_fast_open(const struct os_listener *l)
+{
+	return false;
+}
+
 const char *os_listener_address(const struct os_listener *l)
 {
 	return l->address;

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/wire.h"
+#include "identity/noise_attestation.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/process.h"
@@ -70,6 +71,13 @@ static enum err handle_check_in(struct call *call, void *service, struct rpc_str
 	snprintf(n->version, sizeof(n->version), "%s", request->version->version);
 	n->release = request->version->release;
 	n->free_disk = request->capacity->free_disk;
+	n->debounce_limit = request->debounce_limit;
+	if (request->noise_key_attestation) {
+		TRY_PLAIN(noise_attestation_verify(call, request->noise_key_attestation, &id));
+		n->noise = noise_peer_from(
+			request->noise_key_attestation->noise_proto,
+			proto_bytes(request->noise_key_attestation->noise_public_key));
+	}
 	struct call aside;
 	call_init_child(&aside, call);
 	reply.ping_node_success = ping(&aside, n, request->address, &id) == OK;
@@ -138,6 +146,7 @@ void network_start(struct network *n)
 		.email = "",
 		.wallet = "0x1",
 		.development = true,
+		.noise = true,
 	};
 	snprintf(dir, sizeof(dir), "%s/node", n->dir);
 	must(&n->call, node_create(&n->call, dir, &n->config, &setup, &n->node_id));
@@ -283,8 +292,24 @@ void request_encode(struct network *n, const struct request *r, struct buf *out)
 	assert_false(out->failed);
 }
 
+void talk_begin_noise(struct network *n, struct talk *t, const char *method)
+{
+	*t = (struct talk){ 0 };
+	network_wait_check_in(n, 1);
+	call_init(&t->call);
+	os_call_limit(&t->call, TALK_SECONDS * NS_PER_SEC);
+	must(&t->call, rpc_dial_noise(&t->call, n->uplink_tls, node_address(n->node), &n->node_id,
+				      &n->noise, &t->conn));
+	must(&t->call, rpc_open(&t->call, t->conn, method, &t->stream));
+}
+
 void talk_begin(struct network *n, struct talk *t, const char *method)
 {
+	if (NETWORK_NOISE && (strcmp(method, "/piecestore.Piecestore/Upload") == 0 ||
+			      strcmp(method, "/piecestore.Piecestore/Download") == 0)) {
+		talk_begin_noise(n, t, method);
+		return;
+	}
 	*t = (struct talk){ 0 };
 	call_init(&t->call);
 	os_call_limit(&t->call, TALK_SECONDS * NS_PER_SEC);

@@ -30,6 +30,8 @@ struct network {
 	char address[256], version[64];
 	int64_t free_disk;
 	bool release;
+	struct noise_peer noise; /* attested */
+	int32_t debounce_limit;
 };
 
 void network_start(struct network *n);
@@ -54,13 +56,18 @@ struct ticket *network_ticket(struct network *n, Orders__PieceAction action, int
 /* Signs what the limit says now. */
 void network_sign(struct network *n, struct ticket *t);
 
-/* One stream to the node, on a connection of its own. */
+/* One stream to the node, on a connection of its own: by Noise for transfers when NETWORK_NOISE. */
+#ifndef NETWORK_NOISE
+#define NETWORK_NOISE 0
+#endif
 struct talk {
 	struct call call;
 	struct rpc_conn *conn;
 	struct rpc_stream *stream;
 };
 void talk_begin(struct network *n, struct talk *t, const char *method);
+/* The same over this transport whatever the method. */
+void talk_begin_noise(struct network *n, struct talk *t, const char *method);
 void talk_end(struct talk *t);
 
 /* Parts of a request; zero fields are left out, as on the wire. */

@@ -710,6 +710,24 @@ static void test_check_in(void **state)
 	assert_true(net->free_disk > 0 && net->free_disk < 1 << 30);
 }
 
+static void test_noise(void **state)
+{
+	struct talk talk;
+	struct bytes m;
+
+	(void)state;
+	network_wait_check_in(net, 1);
+	assert_int_equal(net->noise.suite, noise_best_suite());
+	assert_int_equal(net->debounce_limit, 2);
+	/* Who comes so is nobody in particular: for anything but transfers there is nothing here.
+	 */
+	talk_begin_noise(net, &talk, "/piecestore.Piecestore/Exists");
+	assert_int_equal(rpc_recv(&talk.call, talk.stream, &m), ERR_UNKNOWN);
+	assert_non_null(strstr(talk.call.error, "unknown rpc: \"/piecestore.Piecestore/Exists\""));
+	assert_true(net_is_noise(rpc_conn_net(talk.conn)));
+	talk_end(&talk);
+}
+
 /* Every order with an amount is in the order log, of cancelled transfers too. */
 static void test_orders_kept(void **state)
 {
@@ -885,6 +903,7 @@ int main(void)
 		cmocka_unit_test(test_recorded_streams),
 		cmocka_unit_test(test_other_calls),
 		cmocka_unit_test(test_check_in),
+		cmocka_unit_test(test_noise),
 		cmocka_unit_test(test_orders_kept),
 		cmocka_unit_test(test_overload),
 		cmocka_unit_test(test_stop_is_quick),

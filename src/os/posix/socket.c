@@ -26,6 +26,8 @@ enum {
 	TCP_USER_TIMEOUT_MS = 15 * 60 * 1000, /* as the reference peers (transport.md 10) */
 	LISTEN_BACKLOG = 512,
 	POLLER_BATCH_MAX = 64,
+	FAST_OPEN_QUEUE = 256, /* half open ones; beyond it they are opened as usual */
+	FAST_OPEN_SERVER = 2,  /* bit of the kernel's setting */
 };
 
 struct os_sock {
@@ -34,6 +36,7 @@ struct os_sock {
 };
 
 struct os_listener {
+	bool fast_open;
 	int fd;
 	char address[OS_ADDRESS_MAX];
 };
@@ -278,6 +281,22 @@ const char *os_sock_remote(const struct os_sock *s)
 	return s->remote;
 }
 
+/* The option alone does nothing unless the administrator allows it to servers. */
+static bool allow_fast_open(int fd)
+{
+	int queue = FAST_OPEN_QUEUE;
+	char text[16] = "";
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &queue, sizeof(queue)))
+		return false;
+	int proc = open("/proc/sys/net/ipv4/tcp_fastopen", O_RDONLY | O_CLOEXEC);
+	if (proc < 0)
+		return false;
+	ssize_t n = read(proc, text, sizeof(text) - 1);
+	close(proc);
+	return n > 0 && (strtol(text, NULL, 10) & FAST_OPEN_SERVER);
+}
+
 enum err os_listen(struct call *call, const char *address, struct os_listener **ret)
 {
 	struct addrinfo *list = NULL;
@@ -310,6 +329,7 @@ enum err os_listen(struct call *call, const char *address, struct os_listener **
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	}
 	l->fd = fd;
+	l->fast_open = allow_fast_open(fd);
 	getsockname(fd, (struct sockaddr *)&sa, &len);
 	format((struct sockaddr *)&sa, len, l->address);
 	*ret = l;
@@ -336,6 +356,11 @@ enum err os_accept(struct call *call, struct os_listener *l, struct os_sock **re
 		if (e)
 			return call_fail(call, e, "%s while accepting", err_text(e));
 	}
+}
+
+bool os_listener_fast_open(const struct os_listener *l)
+{
+	return l->fast_open;
 }
 
 const char *os_listener_address(const struct os_listener *l)
