@@ -100,7 +100,7 @@ static enum err send_check_in(struct call *call, struct node *n, struct rpc_conn
 	request.version = &version;
 	request.capacity = &capacity;
 	request.operator_ = &owner;
-	request.features = rpc_server_fast_open(n->server) ? FEATURE_FAST_OPEN : 0;
+	request.features = n->fast_open ? FEATURE_FAST_OPEN : 0;
 	request.noise_key_attestation = n->attestation;
 	/* Tells clients, too, that an upload may come in one message. */
 	request.debounce_limit = n->attestation ? DEBOUNCE_LIMIT : 0;

@@ -344,6 +344,7 @@ enum err node_start(struct call *call, struct node *n)
 	TRY_PLAIN(start_chores(call, n));
 	TRY_PLAIN(node_contact_start(call, n));
 	TRY_PLAIN(rpc_server_start(call, &config, &n->server));
+	n->fast_open = rpc_server_fast_open(n->server);
 	snprintf(n->address, sizeof(n->address), "%s", rpc_server_address(n->server));
 	node_id_text(identity_node_id(n->identity), id);
 	log_info("node serves", F_STR("node", id), F_STR("address", node_address(n)));

@@ -47,6 +47,7 @@ struct node {
 	struct serials *serials;
 	struct trust *trust;
 	struct rpc_server *server;
+	bool fast_open;		      /* of its socket; the server may be gone when asked */
 	char address[OS_ADDRESS_MAX]; /* bound; "" before */
 	struct os_cancel cancel;      /* of all chores */
 	bool cancel_made;
