@@ -11,6 +11,8 @@ static UplinkError no_memory = {
 	.message = (char[]){ "out of memory" },
 };
 
+#define SATELLITE_SAYS "the satellite answered"
+
 static bool ends_with(const char *text, const char *end)
 {
 	size_t n = strlen(text), m = strlen(end);
@@ -72,7 +74,8 @@ enum err outcome_of_satellite(struct call *call, enum err e, struct bytes bucket
 			"permission denied by the satellite (%s); the access grant does "
 			"not allow this here, has expired or was revoked",
 			text);
-	return e;
+	/* Its own words, and that they are its own; once, also when they come by here again. */
+	return strstr(text, SATELLITE_SAYS) ? e : call_wrap(call, e, SATELLITE_SAYS);
 }
 
 int32_t outcome_code(const struct call *call, enum err e)
