@@ -539,6 +539,26 @@ enum err grant_restrict(struct call *call, struct arena *a, const struct grant *
 	return OK;
 }
 
+enum err grant_limit(struct call *call, struct arena *a, const struct grant *g,
+		     const struct caveat_limits *limits, struct grant *ret)
+{
+	uint8_t nonce[NONCE_BYTES];
+	struct caveat c = { .has_limits = true, .limits = *limits, .nonce = BYTES_OF(nonce) };
+	struct grant r = { 0 };
+
+	/* Two grants with the same limits are two: each is counted for itself. */
+	os_random(nonce, sizeof(nonce));
+	enum err e = copy_grant(call, a, g->satellite, &g->key, &g->store, &r);
+	if (e == OK)
+		e = restrict_copy(call, a, &r, &c);
+	if (e != OK) {
+		grant_wipe(&r);
+		return e;
+	}
+	*ret = r;
+	return OK;
+}
+
 enum err grant_override_key(struct call *call, struct arena *a, struct grant *g,
 			    struct bytes bucket, struct bytes prefix, const struct secret_key *key)
 {

@@ -48,6 +48,9 @@ struct grant_prefix {
 	struct bytes bucket;
 	struct bytes prefix; /* plain */
 };
+/* The same grant with limits that a satellite of ours counts for it, and every other refuses. */
+enum err grant_limit(struct call *call, struct arena *a, const struct grant *g,
+		     const struct caveat_limits *limits, struct grant *ret) MUST_USE;
 /* A grant that can do at most that (access.md 3.2). */
 enum err grant_restrict(struct call *call, struct arena *a, const struct grant *g,
 			const struct grant_permission *permission,

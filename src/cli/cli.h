@@ -32,6 +32,9 @@ struct cli_options {
 	bool passphrase_stdin, unencrypted_object_keys;
 	enum param_choice readonly;
 	bool writeonly;
+	uint64_t limit_storage, limit_egress, limit_downloads;
+	const char *limit_spend;
+	bool limit_monthly;
 	enum param_choice disallow_reads, disallow_writes, disallow_lists, disallow_deletes;
 	const char *not_before, *not_after;
 	int64_t max_object_ttl;

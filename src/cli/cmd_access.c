@@ -354,6 +354,47 @@ static enum err permission(struct cli *cli, AcrePermission *ret)
 	return OK;
 }
 
+/* Dollars to millionths of them. */
+static enum err read_spend(struct cli *cli, const char *text, int64_t *ret)
+{
+	const char *point = strchr(text, '.');
+	size_t whole = point ? (size_t)(point - text) : strlen(text);
+	uint64_t dollars = 0, part = 0, unit = 1000000;
+
+	if (text_u64(BYTES(text, whole), INT64_MAX / 10000000, &dollars) ||
+	    (point && (strlen(point + 1) > 6 || text_u64(bytes_str(point + 1), 999999, &part))))
+		return call_fail(&cli->call, ERR_CONFIG,
+				 "--limit-spend: \"%s\" are no dollars, such as 2.50", text);
+	for (size_t i = 0; point && i < strlen(point + 1); i++)
+		unit /= 10;
+	*ret = (int64_t)(dollars * 1000000 + part * unit);
+	return OK;
+}
+
+/* The grant with the limits asked for, if any. */
+static enum err limited(struct cli *cli, UplinkAccess **access)
+{
+	const struct cli_options *o = &cli->o;
+	AcreLimits l = {
+		.storage_bytes = (int64_t)MIN(o->limit_storage, (uint64_t)INT64_MAX),
+		.egress_bytes = (int64_t)MIN(o->limit_egress, (uint64_t)INT64_MAX),
+		.downloads = (int64_t)MIN(o->limit_downloads, (uint64_t)INT64_MAX),
+		.monthly = o->limit_monthly,
+	};
+
+	if (o->limit_spend)
+		TRY_PLAIN(read_spend(cli, o->limit_spend, &l.spend_micro_dollars));
+	if (!l.storage_bytes && !l.egress_bytes && !l.downloads && !l.spend_micro_dollars)
+		return l.monthly ? call_fail(&cli->call, ERR_CONFIG,
+					     "--limit-monthly needs a limit beside it")
+				 : OK;
+	UplinkAccessResult r = acre_access_limit(*access, l);
+	TRY_PLAIN(cli_error(cli, r.error));
+	free_access(*access);
+	*access = r.access;
+	return OK;
+}
+
 static enum err restrict_to(struct cli *cli, const char *const *prefixes, size_t count,
 			    AcrePermission *ret_permission, const char **ret_grant)
 {
@@ -372,6 +413,7 @@ static enum err restrict_to(struct cli *cli, const char *const *prefixes, size_t
 	UplinkAccessResult r = acre_access_share(access, *ret_permission, list, count);
 	TRY_PLAIN(cli_error(cli, r.error));
 	shared = r.access;
+	TRY_PLAIN(limited(cli, &shared));
 	return serialize(cli, shared, ret_grant);
 }
 
@@ -453,7 +495,17 @@ static enum err cmd_share(struct cli *cli)
 		OPTION("not-after", not_after, 0, PARAM_STR, NULL,                                 \
 		       "valid until then: +24h, a date, none"),                                    \
 		OPTION("max-object-ttl", max_object_ttl, 0, PARAM_DURATION, NULL,                  \
-		       "objects uploaded with it end after this time at the latest")
+		       "objects uploaded with it end after this time at the latest"),              \
+		OPTION("limit-storage", limit_storage, 0, PARAM_SIZE, NULL,                        \
+		       "bytes it may store at a time; these limits need an Acre satellite"),       \
+		OPTION("limit-egress", limit_egress, 0, PARAM_SIZE, NULL,                          \
+		       "bytes it may download"),                                                   \
+		OPTION("limit-downloads", limit_downloads, 0, PARAM_U64, NULL,                     \
+		       "objects it may download"),                                                 \
+		OPTION("limit-spend", limit_spend, 0, PARAM_STR, NULL,                             \
+		       "dollars it may cost, at the satellite's prices"),                          \
+		OPTION("limit-monthly", limit_monthly, 0, PARAM_BOOL, NULL,                        \
+		       "the limits but storage begin anew each month")
 
 static const struct param params_common[] = { OPTIONS_COMMON };
 static const struct param params_setup[] = { OPTIONS_COMMON, OPTIONS_MAKE, OPTIONS_KEEP };

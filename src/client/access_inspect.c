@@ -59,6 +59,24 @@ static void add_paths(struct buf *out, const struct caveat *c)
 	buf_add_str(out, "]");
 }
 
+static void add_limits(struct buf *out, const struct caveat_limits *l)
+{
+	const struct {
+		const char *name;
+		int64_t value;
+	} numbers[] = { { "storage_bytes", l->storage },
+			{ "egress_bytes", l->egress },
+			{ "downloads", l->downloads },
+			{ "spend_micro_dollars", l->spend } };
+
+	buf_printf(out, ", \"limits\": {\"monthly\": %s", l->monthly ? "true" : "false");
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		if (numbers[i].value >= 0)
+			buf_printf(out, ", \"%s\": %lld", numbers[i].name,
+				   (long long)numbers[i].value);
+	buf_add_str(out, "}");
+}
+
 static void add_caveat(struct buf *out, const struct caveat *c)
 {
 	buf_add_str(out, "{");
@@ -87,6 +105,8 @@ static void add_caveat(struct buf *out, const struct caveat *c)
 		buf_printf(out, ", \"max_object_ttl_seconds\": %lld",
 			   (long long)(c->ttl_ns / NS_PER_SEC));
 	add_paths(out, c);
+	if (c->has_limits)
+		add_limits(out, &c->limits);
 	buf_add_str(out, "}");
 }
 

@@ -229,6 +229,49 @@ UplinkAccessResult acre_access_share(UplinkAccess *handle, AcrePermission permis
 	return access_result(&call, &shared, e);
 }
 
+static int64_t limit_or_none(int64_t v)
+{
+	return v ? v : CAVEAT_UNLIMITED;
+}
+
+static enum err limit(struct call *call, struct access *from, const AcreLimits *l,
+		      struct access *to)
+{
+	const struct caveat_limits limits = {
+		.storage = limit_or_none(l->storage_bytes),
+		.egress = limit_or_none(l->egress_bytes),
+		.downloads = limit_or_none(l->downloads),
+		.spend = limit_or_none(l->spend_micro_dollars),
+		.monthly = l->monthly,
+	};
+	struct grant grant, limited;
+
+	if (l->storage_bytes < 0 || l->egress_bytes < 0 || l->downloads < 0 ||
+	    l->spend_micro_dollars < 0)
+		return call_fail(call, ERR_INVALID, "a limit is not negative");
+	TRY_PLAIN(access_copy_grant(call, from, &to->arena, &grant));
+	enum err e = grant_limit(call, &to->arena, &grant, &limits, &limited);
+	if (!e)
+		to->grant = limited;
+	grant_wipe(&grant);
+	return e;
+}
+
+UplinkAccessResult acre_access_limit(UplinkAccess *handle, AcreLimits limits)
+{
+	UplinkAccessResult r = { NULL, NULL };
+	struct call call AUTO_CALL = CALL_INIT;
+	struct access *limited AUTO(access_put) = NULL;
+	struct access *access AUTO(capi_put) = capi_use(handle, HANDLE_ACCESS, "access", &r.error);
+
+	call_init(&call);
+	if (!access)
+		return r;
+	limited = access_new(&call);
+	enum err e = limited ? limit(&call, access, &limits, limited) : ERR_NO_MEMORY;
+	return access_result(&call, &limited, e);
+}
+
 UplinkAccessResult uplink_access_share(UplinkAccess *access, UplinkPermission permission,
 				       UplinkSharePrefix *prefixes, long long prefixes_count)
 {

@@ -6,6 +6,7 @@ require (
 	github.com/gogo/protobuf v1.3.2
 	github.com/klauspost/compress v1.17.7
 	golang.org/x/text v0.38.0
+	google.golang.org/protobuf v1.36.11
 	storj.io/common v0.0.0-20260903112600-b776c2238d07
 	storj.io/drpc v1.0.0
 	storj.io/uplink v1.14.5

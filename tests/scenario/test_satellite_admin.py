@@ -145,3 +145,29 @@ def test_restore(made, project, tmp_path, database, start):  # noqa: F811
     start("acre-satellite", made).serving()
     # It serves, and the books are right.
     assert rows("check", "--dir", made)["broken"] == 0
+
+
+def test_limits_of_a_grant(made, project, grant, tmp_path):
+    small = tmp_path / "small"
+    small.write_bytes(b"x" * 1000)
+    acre("mb", "--access", grant, "sj://bucket")
+    acre("cp", "--access", grant, small, "sj://bucket/a")
+    shared = json.loads(acre("share", "--access", grant, "-o", "json", "--limit-downloads", 2, "--limit-storage", "10KB",
+                             "--limit-spend", "2.5", "--readonly=false", "sj://bucket/").stdout)["access"]
+    inspected = json.loads(acre("access", "inspect", shared).stdout)
+    limits, = [c["limits"] for c in inspected["api_key"]["caveats"] if "limits" in c]
+    assert limits == {"monthly": False, "storage_bytes": 10000, "downloads": 2, "spend_micro_dollars": 2500000}
+    for _ in range(2):
+        acre("cp", "--access", shared, "sj://bucket/a", tmp_path / "back")
+    third = acre("cp", "--access", shared, "sj://bucket/a", tmp_path / "more", check=False)
+    assert third.returncode != 0 and b"bandwidth limit" in third.stderr, third.stderr
+    acre("cp", "--access", shared, small, "sj://bucket/b")
+    for name in "cdefghij":
+        last = acre("cp", "--access", shared, small, f"sj://bucket/{name}", check=False)
+    assert last.returncode != 0 and b"storage limit" in last.stderr, last.stderr
+    counted, = rows("limit", "list", *project)
+    assert counted["kind"] == "grant" and counted["downloads"] == 2 and counted["storage"] <= 10000
+    acre("cp", "--access", grant, "sj://bucket/a", tmp_path / "still")
+    for args, says in [(("--limit-spend", "x"), b"no dollars"), (("--limit-monthly",), b"a limit beside")]:
+        bad = acre("share", "--access", grant, *args, "sj://bucket/", check=False)
+        assert bad.returncode == 2 and says in bad.stderr, bad.stderr
