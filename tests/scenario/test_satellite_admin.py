@@ -162,7 +162,7 @@ def test_limits_of_a_grant(made, project, grant, tmp_path):
     third = acre("cp", "--access", shared, "sj://bucket/a", tmp_path / "more", check=False)
     assert third.returncode != 0 and b"bandwidth limit" in third.stderr, third.stderr
     acre("cp", "--access", shared, small, "sj://bucket/b")
-    for name in "cdefghij":
+    for name in "cdefghijklmn":
         last = acre("cp", "--access", shared, small, f"sj://bucket/{name}", check=False)
     assert last.returncode != 0 and b"storage limit" in last.stderr, last.stderr
     counted, = rows("limit", "list", *project)
