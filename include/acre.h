@@ -238,9 +238,9 @@ typedef struct AcrePermission {
 UPLINK_API UplinkAccessResult acre_access_share(UplinkAccess *access, AcrePermission permission,
 						const UplinkSharePrefix *prefixes,
 						size_t prefixes_count);
-/* Limits that travel with a grant: an Acre satellite counts for it what it stores and is served, and
- * stops at them; another satellite refuses such a grant.  They hold together with all other limits
- * there are.  0 = no such limit. */
+/* Limits that travel with a grant: an Acre satellite counts for it what it stores and is served,
+ * and stops at them; another satellite refuses such a grant.  They hold together with all other
+ * limits there are.  0 = no such limit. */
 typedef struct AcreLimits {
 	int64_t storage_bytes;	     /* stored at a time, as encrypted */
 	int64_t egress_bytes;	     /* served */
