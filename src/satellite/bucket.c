@@ -154,12 +154,16 @@ enum err bucket_read_lock(struct call *call, const Metainfo__ObjectLockConfigura
 			return bad_lock(call, "Invalid retention mode");
 		if (d->duration_case == METAINFO__DEFAULT_RETENTION__DURATION_DAYS) {
 			days = d->days;
-			if (days <= 0 || days > LOCK_DAYS_MAX)
-				return bad_lock(call, "Days must be between 1 and 36500");
+			if (days <= 0)
+				return bad_lock(call, "Days must be a positive integer");
+			if (days > LOCK_DAYS_MAX)
+				return bad_lock(call, "Days must not exceed 36500");
 		} else if (d->duration_case == METAINFO__DEFAULT_RETENTION__DURATION_YEARS) {
 			years = d->years;
-			if (years <= 0 || years > LOCK_YEARS_MAX)
-				return bad_lock(call, "Years must be between 1 and 10");
+			if (years <= 0)
+				return bad_lock(call, "Years must be a positive integer");
+			if (years > LOCK_YEARS_MAX)
+				return bad_lock(call, "Years must not exceed 10");
 		} else {
 			return bad_lock(call, "Either days or years must be specified");
 		}

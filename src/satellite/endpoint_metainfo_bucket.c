@@ -171,7 +171,7 @@ struct change_query {
 	struct bytes name;
 	bool versioning; /* else lock */
 	bool on;
-	int32_t mode, days, years;
+	const Metainfo__ObjectLockConfiguration *lock;
 };
 
 static enum err change(struct call *call, struct db_tx *tx, void *arg)
@@ -187,10 +187,9 @@ static enum err change(struct call *call, struct db_tx *tx, void *arg)
 			return call_fail_status(call, ERR_PRECONDITION, STATUS_LOCK_BUCKET_STATE,
 						"cannot specify Object Lock configuration for a "
 						"bucket without Versioning enabled");
+		TRY_PLAIN(
+			bucket_read_lock(call, q->lock, &b.lock_mode, &b.lock_days, &b.lock_years));
 		b.lock_enabled = true;
-		b.lock_mode = q->mode;
-		b.lock_days = q->days;
-		b.lock_years = q->years;
 	}
 	return store_bucket_update(call, tx, &b);
 }
@@ -212,11 +211,10 @@ METAINFO_METHOD(set_bucket_versioning, SetBucketVersioning)
 METAINFO_METHOD(set_bucket_lock, SetBucketObjectLockConfiguration)
 {
 	struct bytes name = proto_bytes(req->name);
-	struct change_query q = { .name = name };
+	struct change_query q = { .name = name, .lock = req->configuration };
 
 	TRY_PLAIN(metainfo_allow(call, mc, RATE_PUT, ACTION_PUT_BUCKET_LOCK_CONFIG, name,
 				 BYTES_NONE));
-	TRY_PLAIN(bucket_read_lock(call, req->configuration, &q.mode, &q.days, &q.years));
 	q.project = mc->auth.project.id;
 	return db_write(call, mc->sat->db, change, &q);
 }
