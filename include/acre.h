@@ -238,9 +238,7 @@ typedef struct AcrePermission {
 UPLINK_API UplinkAccessResult acre_access_share(UplinkAccess *access, AcrePermission permission,
 						const UplinkSharePrefix *prefixes,
 						size_t prefixes_count);
-/* Limits that travel with a grant: an Acre satellite counts for it what it stores and is served,
- * and stops at them; another satellite refuses such a grant.  They hold together with all other
- * limits there are.  0 = no such limit. */
+/* 0 = no such limit. */
 typedef struct AcreLimits {
 	int64_t storage_bytes;	     /* stored at a time, as encrypted */
 	int64_t egress_bytes;	     /* served */
@@ -249,6 +247,9 @@ typedef struct AcreLimits {
 	bool monthly;		     /* all but what is stored begins anew each month (UTC) */
 } AcreLimits;
 
+/* A grant with limits that travel with it: an Acre satellite counts what it stores and is served,
+ * and stops at them; another satellite refuses such a grant.  They hold together with all other
+ * limits there are, those of the grants it was made from as well. */
 UPLINK_API UplinkAccessResult acre_access_limit(UplinkAccess *access, AcreLimits limits);
 /* The grant's API key, as text; it is a secret. */
 UPLINK_API UplinkStringResult acre_access_api_key(UplinkAccess *access);
