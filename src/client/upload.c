@@ -561,7 +561,6 @@ enum err upload_commit(struct call *call, struct upload *u)
 		return OK;
 	}
 	struct call cleanup AUTO_CALL = CALL_INIT;
-	call_init(&cleanup);
 	/* The failure that is told is the one that came first. */
 	if (give_up(u, &cleanup, false))
 		call_clear_error(&cleanup);
@@ -574,7 +573,6 @@ enum err upload_abort(struct call *call, struct upload *u)
 
 	TRY_PLAIN(done_already(call, u));
 	u->aborted = true;
-	call_init(&cleanup);
 	enum err e = give_up(u, &cleanup, true);
 	if (e == ERR_NOT_FOUND)
 		return OK;
@@ -623,7 +621,6 @@ void upload_free(struct upload *u)
 
 	if (!u)
 		return;
-	call_init(&cleanup);
 	if (!u->committed && !u->aborted && give_up(u, &cleanup, false))
 		call_clear_error(&cleanup);   /* the satellite forgets it by itself after a day */
 	upload_resume_close(u->resume, true); /* there only if it was never begun */

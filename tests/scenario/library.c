@@ -203,6 +203,107 @@ static void sharing(UplinkAccess *access)
 	uplink_free_access_result(shared);
 }
 
+/* A user with a key of his own in a place of a shared bucket, whose grant is revoked later. */
+static void own_key(UplinkAccess *access, UplinkProject *project)
+{
+	UplinkConfig config = { .user_agent = "library-test", .temp_directory = "inmemory" };
+	UplinkPermission all = { true, true, true, true, 0, 0 };
+	UplinkSharePrefix place = { "library", "user/" };
+	UplinkEncryptionKeyResult key = uplink_derive_encryption_key("theirs", data, 16);
+	NO_ERROR(key.error);
+	UplinkAccessResult user = uplink_access_share(access, all, &place, 1);
+	NO_ERROR(user.error);
+	NO_ERROR(uplink_access_override_encryption_key(user.access, "library", "user/",
+						       key.encryption_key));
+	IS_ERROR(uplink_access_override_encryption_key(user.access, "library", "no-slash",
+						       key.encryption_key),
+		 UPLINK_ERROR_INTERNAL);
+	uplink_free_encryption_key_result(key);
+	UplinkStringResult address = uplink_access_satellite_address(user.access);
+	REQUIRE(address.string && strchr(address.string, '@'));
+	uplink_free_string_result(address);
+	UplinkProjectResult p = uplink_config_open_project(config, user.access);
+	NO_ERROR(p.error);
+	upload(p.project, "user/own", SMALL, 0);
+	download(p.project, "user/own", 0, -1, 0, SMALL);
+	IS_ERROR(uplink_stat_object(project, "library", "user/own").error,
+		 UPLINK_ERROR_OBJECT_NOT_FOUND);
+	UplinkObjectResult gone = uplink_delete_object(p.project, "library", "user/own");
+	NO_ERROR(gone.error);
+	uplink_free_object_result(gone);
+
+	NO_ERROR(uplink_revoke_access(project, user.access));
+	IS_ERROR(uplink_stat_object(p.project, "library", "user/own").error,
+		 UPLINK_ERROR_PERMISSION_DENIED);
+	uplink_free_project_result(p);
+	uplink_free_access_result(user);
+	UplinkObjectResult s = uplink_stat_object(project, "library", "dir/small");
+	NO_ERROR(s.error);
+	uplink_free_object_result(s);
+}
+
+/* From scratch; and listings of buckets. */
+static void whole_project(void)
+{
+	UplinkListBucketsOptions behind = { "library" };
+	UplinkConfig config = { .dial_timeout_milliseconds = 5000 };
+	UplinkAccessResult a = uplink_config_request_access_with_passphrase(
+		config, getenv("ACRE_SATELLITE"), getenv("ACRE_API_KEY"), "another passphrase");
+	NO_ERROR(a.error);
+	UplinkAccessResult again = uplink_request_access_with_passphrase(
+		getenv("ACRE_SATELLITE"), getenv("ACRE_API_KEY"), "another passphrase");
+	NO_ERROR(again.error);
+	UplinkStringResult one = uplink_access_serialize(a.access);
+	UplinkStringResult two = uplink_access_serialize(again.access);
+	REQUIRE(one.string && two.string && strcmp(one.string, two.string) == 0);
+	UplinkProject *p = project_of(a.access);
+	make_bucket(p, "library-b");
+	UplinkBucketIterator *it = uplink_list_buckets(p, NULL);
+	int count = 0;
+	while (uplink_bucket_iterator_next(it)) {
+		UplinkBucket *item = uplink_bucket_iterator_item(it);
+		REQUIRE(item->created > 1600000000);
+		count += strncmp(item->name, "library", 7) == 0;
+		uplink_free_bucket(item);
+	}
+	NO_ERROR(uplink_bucket_iterator_err(it));
+	uplink_free_bucket_iterator(it);
+	REQUIRE(count == 2);
+	it = uplink_list_buckets(p, &behind);
+	REQUIRE(uplink_bucket_iterator_next(it));
+	UplinkBucket *item = uplink_bucket_iterator_item(it);
+	REQUIRE(strcmp(item->name, "library-b") == 0);
+	uplink_free_bucket(item);
+	uplink_free_bucket_iterator(it);
+	/* Names under another passphrase are passed over, and counted. */
+	UplinkListObjectsOptions all = { .recursive = true };
+	UplinkObjectIterator *o = uplink_list_objects(p, "library", &all);
+	REQUIRE(!uplink_object_iterator_next(o));
+	NO_ERROR(uplink_object_iterator_err(o));
+	REQUIRE(acre_object_iterator_skipped(o) > 0);
+	uplink_free_object_iterator(o);
+	UplinkBucketResult b = uplink_delete_bucket(p, "library-b");
+	NO_ERROR(b.error);
+	uplink_free_bucket_result(b);
+	free_project(p);
+	uplink_free_string_result(one);
+	uplink_free_string_result(two);
+	uplink_free_access_result(a);
+	uplink_free_access_result(again);
+}
+
+static void links(void)
+{
+	EdgeShareURLOptions raw = { .raw = true };
+	UplinkStringResult u = edge_join_share_url("https://link.example/", "id", "bucket",
+						   "a b/c?d", &raw);
+	NO_ERROR(u.error);
+	REQUIRE(strcmp(u.string, "https://link.example/raw/id/bucket/a%20b/c%3Fd") == 0);
+	uplink_free_string_result(u);
+	IS_ERROR(edge_join_share_url("https://link.example", "id", "", "key", NULL).error,
+		 UPLINK_ERROR_INTERNAL);
+}
+
 static void progressed(void *arg, const AcreProgress *p)
 {
 	*(uint64_t *)arg = p->bytes_done;
@@ -260,6 +361,9 @@ int main(void)
 	listings(p.project);
 	multipart(p.project);
 	sharing(a.access);
+	own_key(a.access, p.project);
+	whole_project();
+	links();
 	extensions(a.access);
 	b = uplink_delete_bucket(p.project, "library");
 	IS_ERROR(b.error, UPLINK_ERROR_BUCKET_NOT_EMPTY);

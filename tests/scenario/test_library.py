@@ -41,7 +41,9 @@ def run_program(program, env, expect=b"ok\n"):
 def net(tmp_path_factory):
     network = Network(tmp_path_factory.mktemp("library"), nodes=6, rs="2/3/4/6")
     try:
-        yield network.up()
+        network.up()
+        network.env.update((name, network.values[name]) for name in ("ACRE_SATELLITE", "ACRE_API_KEY"))
+        yield network
     finally:
         network.down()
 
@@ -54,11 +56,23 @@ def test_library(net, tmp_path, how):
     run_program(program, net.env)
 
 
-@pytest.mark.parametrize("program", ["library_loop", "library_fork"])
+@pytest.mark.parametrize("program", ["library_errors", "library_threads", "library_loop", "library_fork"])
 def test_program(net, tmp_path, program):
     if program == "library_fork" and "tsan" in str(BIN):
         pytest.skip("ThreadSanitizer does not follow a fork of many threads")
     run_program(compile_program(program + ".c", tmp_path / program, "acre"), net.env)
+
+
+def test_every_call_is_called():
+    """By these programs or, of those that only the command line uses so far, by its sources."""
+    calls = re.findall(r"(\w+)\(", "".join((ROOT / "tests" / "abi" / f"{kind}_calls.txt").read_text()
+                                          for kind in ("uplink_c", "acre")))
+    text = "".join(path.read_text() for path in [*(ROOT / "tests" / "scenario").glob("library*.c"),
+                                                 *(ROOT / "src" / "cli").glob("*.c")])
+    assert len(calls) > 100
+    # The four families of iterators are called through a macro, too.
+    assert [name for name in calls if not re.search(rf"\b{name}\(", text) and "_iterator" not in name
+            and name not in ("acre_loop_progress",)] == []
 
 
 def test_documentation(net, tmp_path):
