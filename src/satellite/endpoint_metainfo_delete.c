@@ -117,7 +117,8 @@ METAINFO_METHOD(delete_part, DeletePart)
 
 struct many_item {
 	struct delete_object d;
-	struct bytes version; /* as requested; empty = none */
+	const struct many_item *by; /* the one that removed what this one names, too */
+	struct bytes version;	    /* as requested; empty = none */
 	Metainfo__DeleteObjectsResponseItem__Status status;
 };
 
@@ -157,16 +158,16 @@ static bool is_new_marker(const struct many_query *q, const struct many_item *it
 }
 
 /* An item without a version may have removed what another names by version: both did. */
-static bool was_removed_here(const struct many_query *q, const struct many_item *item)
+static const struct many_item *removed_by(const struct many_query *q, const struct many_item *item)
 {
 	for (size_t i = 0; i < q->count && item->d.has_version; i++) {
 		const struct many_item *other = &q->items[i];
 		if (!other->d.has_version && other->d.was_removed &&
 		    other->d.removed.version == item->d.version &&
 		    bytes_equal(other->d.key, item->d.key))
-			return true;
+			return other;
 	}
-	return false;
+	return NULL;
 }
 
 static enum err delete_item(struct call *call, struct db_tx *tx, const struct bucket *bucket,
@@ -177,7 +178,8 @@ static enum err delete_item(struct call *call, struct db_tx *tx, const struct bu
 	item->status = METAINFO__DELETE_OBJECTS_RESPONSE_ITEM__STATUS__NOT_FOUND;
 	if (is_new_marker(q, item))
 		return OK;
-	if (was_removed_here(q, item)) {
+	item->by = removed_by(q, item);
+	if (item->by) {
 		item->status = METAINFO__DELETE_OBJECTS_RESPONSE_ITEM__STATUS__OK;
 		return OK;
 	}
@@ -328,8 +330,9 @@ static enum err answer_many(struct call *call, struct mcall *mc, const struct ma
 		m->encrypted_object_key = proto_view(item->d.key);
 		m->requested_object_version = proto_view(item->version);
 		m->status = item->status;
-		if (item->d.was_removed)
-			TRY_PLAIN(answer_info(call, mc->a, &item->d.removed, &m->removed));
+		const struct delete_object *removed = item->by ? &item->by->d : &item->d;
+		if (removed->was_removed)
+			TRY_PLAIN(answer_info(call, mc->a, &removed->removed, &m->removed));
 		if (item->d.was_marked)
 			TRY_PLAIN(answer_info(call, mc->a, &item->d.marker, &m->marker));
 		resp->items[resp->n_items++] = m;

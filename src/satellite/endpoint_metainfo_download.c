@@ -345,7 +345,7 @@ static enum err check_server_side_copy(struct call *call, bool asked)
 {
 	if (asked)
 		return call_fail(call, ERR_INVALID,
-				 "server side copy flag is only for trusted peers");
+				 "ServerSideCopy flag is only allowed for trusted uplink clients");
 	return OK;
 }
 

@@ -5,6 +5,9 @@
 
 static bool is_protected(const struct object *o, bool bypass_governance, int64_t now_ns)
 {
+	/* What is only promised to an upload under way protects nothing yet. */
+	if (o->status == OBJECT_PENDING)
+		return false;
 	if (o->legal_hold)
 		return true;
 	return retention_active(&o->retention, now_ns) &&
@@ -26,7 +29,10 @@ static enum err delete_exact(struct call *call, struct db_tx *tx, const struct b
 			     struct delete_object *d)
 {
 	struct object o;
-	enum err e = store_object_exact(call, tx, bucket->id, d->key, d->version, d->now_ns, &o);
+	enum err e = d->version < 0 ? store_object_pending_version(call, tx, bucket->id, d->key,
+								   d->version, &o)
+				    : store_object_exact(call, tx, bucket->id, d->key, d->version,
+							 d->now_ns, &o);
 
 	if (e == ERR_NOT_FOUND)
 		return OK;

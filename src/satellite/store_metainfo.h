@@ -77,6 +77,10 @@ enum err store_object_latest_named(struct call *call, struct db_tx *tx,
 /* That version if visible.  ERR_NOT_FOUND. */
 enum err store_object_exact(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
 			    int64_t version, int64_t now_ns, struct object *ret) MUST_USE;
+/* The upload under way that has that version.  ERR_NOT_FOUND. */
+enum err store_object_pending_version(struct call *call, struct db_tx *tx, int64_t bucket,
+				      struct bytes key, int64_t version,
+				      struct object *ret) MUST_USE;
 /* Highest committed version, expired or not; ERR_NOT_FOUND when there is none. */
 enum err store_object_highest(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
 			      struct object *ret) MUST_USE;

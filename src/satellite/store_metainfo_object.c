@@ -235,6 +235,18 @@ enum err store_object_exact(struct call *call, struct db_tx *tx, int64_t bucket,
 	return read_one(call, rows, ret);
 }
 
+enum err store_object_pending_version(struct call *call, struct db_tx *tx, int64_t bucket,
+				      struct bytes key, int64_t version, struct object *ret)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(DB_QUERY(call, tx,
+			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE o.bucket_id = $1 AND "
+			   "o.object_key = $2 AND o.age = $3 AND o.status = 1",
+			   &rows, DB_V_INT(bucket), DB_V_BLOB(key), DB_V_AGE(version)));
+	return read_one(call, rows, ret);
+}
+
 enum err store_object_highest(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
 			      struct object *ret)
 {
