@@ -435,6 +435,7 @@ static enum err open_extent(struct call *call, struct download *d, struct segmen
 		.offset = from - x->offset,
 		.length = MIN(x->offset + x->size, d->end) - from,
 		.verify = verify,
+		.ahead = s == &d->ahead,
 		.avoid = d->avoid,
 		.avoid_count = d->avoid_count,
 	};

@@ -109,6 +109,7 @@ static enum err open_remote(struct call *call, struct project *project, struct s
 		.offset = first * g->block,
 		.length = (end - first) * g->block,
 		.verify = p->verify,
+		.ahead = p->ahead,
 		.avoid = p->avoid,
 		.avoid_count = p->avoid_count,
 		.stall_ns = MIN(project->stall_ns, 30 * NS_PER_SEC),

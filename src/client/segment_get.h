@@ -14,6 +14,7 @@ struct segment_get_params {
 	enum cipher cipher;	 /* of the object */
 	uint32_t block;		 /* its encrypted block size */
 	uint64_t offset, length; /* plain range of the segment, length > 0 */
+	bool ahead;		 /* of its turn: ERR_BUSY rather than waiting for connections */
 	bool verify;		 /* tell right pieces from wrong ones */
 	const struct node_id *avoid;
 	size_t avoid_count;

@@ -106,15 +106,23 @@ static struct rpc_conn *take_idle(struct rpc_pool *p, const struct pool_key *key
 				  struct rpc_conn **closing)
 {
 	struct rpc_conn *found = NULL;
+	int64_t oldest = os_clock_mono_ns() - p->limits.idle_ns_max;
 
 	OS_LOCKED(&p->lock);
-	expire(p, closing);
 	for (struct rpc_conn **at = &p->idle; *at; at = &(*at)->pool.next)
-		if (same_peer(*at, key)) {
+		if (same_peer(*at, key) && (*at)->pool.since_ns >= oldest) {
 			move(at, &found);
 			return found;
 		}
+	/* The caller is counted already: room for the connection he will make. */
+	expire(p, closing);
 	return NULL;
+}
+
+static void count_out(struct rpc_pool *p, int change)
+{
+	OS_LOCKED(&p->lock);
+	p->out += (unsigned)change;
 }
 
 static enum err dial(struct call *call, struct rpc_pool *p, const struct pool_key *key,
@@ -148,15 +156,17 @@ enum err rpc_pool_get(struct call *call, struct rpc_pool *p, const struct node_i
 
 	if (noise)
 		key.noise = *noise;
+	count_out(p, 1);
 	while ((c = take_idle(p, &key, &closing)) && !conn_is_idle(c)) {
 		c->pool.next = closing;
 		closing = c;
 	}
 	close_all(closing);
-	if (!c)
-		TRY_PLAIN(dial(call, p, &key, &c));
-	OS_LOCKED(&p->lock);
-	p->out++;
+	enum err e = c ? OK : dial(call, p, &key, &c);
+	if (e) {
+		count_out(p, -1);
+		return e;
+	}
 	*ret = c;
 	return OK;
 }

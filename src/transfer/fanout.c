@@ -4,11 +4,13 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
+#include "os/clock.h"
 #include "os/lock.h"
 #include "os/pool.h"
 
 /* Many small transfers at a time come back to the same nodes. */
-enum { IDLE_PER_NODE = 16 };
+enum { IDLE_PER_NODE = 16, TICK_MS = 100 /* how soon a cancellation is noticed */ };
 
 struct buffer {
 	void *data;
@@ -19,7 +21,10 @@ struct fanout {
 	struct rpc_pool *connections;
 	struct os_pool *threads;
 	struct pacer upload, download;
+	unsigned connections_max;
 	struct os_mutex lock; /* guards what follows */
+	struct os_cond freed; /* leases */
+	unsigned leased;
 	struct buffer free_buffers[FANOUT_BUFFERS_MAX];
 	struct os_file *free_files[FANOUT_FILES_MAX];
 };
@@ -40,6 +45,7 @@ enum err fanout_new(struct call *call, const struct net_tls *tls, struct fanout_
 
 	if (!f)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	f->connections_max = pool.total_max;
 	f->upload.rate = limits.upload_rate;
 	f->download.rate = limits.download_rate;
 	TRY_PLAIN(rpc_pool_new(call, tls, pool, &f->connections));
@@ -63,12 +69,69 @@ void fanout_free(struct fanout *f)
 	pacer_fini(&f->upload);
 	pacer_fini(&f->download);
 	os_mutex_fini(&f->lock);
+	os_cond_fini(&f->freed);
 	free(f);
 }
 
 struct rpc_pool *fanout_connections(struct fanout *f)
 {
 	return f->connections;
+}
+
+/* Lock held. */
+static unsigned free_leases(const struct fanout *f)
+{
+	return f->connections_max - MIN(f->leased, f->connections_max);
+}
+
+/* Waits for leases to be given back, a tick at most.  Lock held, also on return. */
+static enum err wait_freed(struct call *call, struct fanout *f)
+{
+	struct call tick;
+
+	call_init(&tick);
+	os_call_limit(&tick, TICK_MS * NS_PER_MS);
+	enum err e = os_cond_wait(&tick, &f->freed, &f->lock);
+	(void)e; /* a tick is no failure */
+	call_fini(&tick);
+	return os_call_check(call);
+}
+
+enum err fanout_lease(struct call *call, struct fanout *f, unsigned min, unsigned want, bool whole,
+		      unsigned *ret_count)
+{
+	int64_t end = os_clock_mono_ns() + FANOUT_LEASE_MS * NS_PER_MS;
+
+	if (!whole)
+		min = MIN(min, f->connections_max);
+	OS_LOCKED(&f->lock);
+	while (free_leases(f) < min && f->leased && os_clock_mono_ns() < end)
+		TRY_PLAIN(wait_freed(call, f));
+	*ret_count = MAX(min, MIN(want, free_leases(f)));
+	f->leased += *ret_count;
+	return OK;
+}
+
+bool fanout_lease_one(struct fanout *f, bool beyond)
+{
+	OS_LOCKED(&f->lock);
+	if (!beyond && !free_leases(f))
+		return false;
+	f->leased++;
+	return true;
+}
+
+void fanout_unlease(struct fanout *f, unsigned count)
+{
+	OS_LOCKED(&f->lock);
+	f->leased -= count;
+	os_cond_broadcast(&f->freed);
+}
+
+bool fanout_has_leases(struct fanout *f, unsigned count)
+{
+	OS_LOCKED(&f->lock);
+	return free_leases(f) >= count;
 }
 
 struct pacer *fanout_upload_pacer(struct fanout *f)

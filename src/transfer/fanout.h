@@ -21,7 +21,7 @@ enum {
 };
 
 struct fanout_limits {
-	unsigned connections_max; /* 0 = FANOUT_CONNECTIONS_DEFAULT; active ones are not closed */
+	unsigned connections_max; /* to nodes; 0 = FANOUT_CONNECTIONS_DEFAULT */
 	unsigned threads_max;	  /* 0 = FANOUT_THREADS_MAX */
 	int64_t dial_ns_max;	  /* 0 = 10 s (transport.md 10) */
 	/* Bytes a second to and from nodes of all transfers together; 0 = no limit. */
@@ -34,6 +34,21 @@ enum err fanout_new(struct call *call, const struct net_tls *tls, struct fanout_
 /* Waits for what was started; NULL is fine. */
 void fanout_free(struct fanout *f);
 struct rpc_pool *fanout_connections(struct fanout *f);
+/*
+ * Streams to nodes, and so connections, are bounded for all transfers together: each stream has a
+ * lease.  fanout_lease waits for `min` at least and takes up to `want`; who could wait for ever (he
+ * may hold up those he waits for) gets min beyond the bound after FANOUT_LEASE_MS.  min is cut to
+ * the bound unless `whole`: a download cannot do with fewer than it needs.
+ */
+enum { FANOUT_LEASE_MS = 10000 };
+enum err fanout_lease(struct call *call, struct fanout *f, unsigned min, unsigned want, bool whole,
+		      unsigned *ret_count) MUST_USE;
+/* One, if that is possible at once; with `beyond` in any case. */
+bool fanout_lease_one(struct fanout *f, bool beyond);
+void fanout_unlease(struct fanout *f, unsigned count);
+/* Whether so many could be had at once. */
+bool fanout_has_leases(struct fanout *f, unsigned count);
+
 /* What goes to nodes waits for one, what comes from them for the other. */
 struct pacer *fanout_upload_pacer(struct fanout *f);
 struct pacer *fanout_download_pacer(struct fanout *f);

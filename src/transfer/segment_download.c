@@ -181,6 +181,7 @@ static void piece_main(void *arg)
 	call.deadline_ns = d->deadline_ns;
 	call.cancel = &p->cancel;
 	enum err e = piece_fetch(&call, d, p);
+	fanout_unlease(d->fanout, 1);
 	OS_LOCKED(&d->lock);
 	if (p->state == PIECE_RUNNING) {
 		p->state = e ? PIECE_FAILED : PIECE_DONE;
@@ -203,13 +204,14 @@ static enum err launch(struct call *call, struct segment_download *d, struct pie
 	return fanout_start(call, d->fanout, piece_main, p);
 }
 
-/* Asks one more node; false when there is none left.  Lock not held. */
-static bool start_next(struct call *call, struct segment_download *d)
+/* Asks one more node under a lease, which is given back when there is none left.  Lock not held. */
+static void start_next(struct call *call, struct segment_download *d)
 {
 	os_mutex_lock(&d->lock);
 	if (d->next_candidate == d->candidates) {
 		os_mutex_unlock(&d->lock);
-		return false;
+		fanout_unlease(d->fanout, 1);
+		return;
 	}
 	struct piece *p = &d->pieces[d->order[d->next_candidate++]];
 	p->state = PIECE_RUNNING;
@@ -219,13 +221,13 @@ static bool start_next(struct call *call, struct segment_download *d)
 	os_mutex_unlock(&d->lock);
 	enum err e = launch(call, d, p);
 	if (e) {
+		fanout_unlease(d->fanout, 1);
 		OS_LOCKED(&d->lock);
 		p->state = PIECE_FAILED;
 		snprintf(p->reason, sizeof(p->reason), "%s", call_error(call, e));
 		d->running--;
 		call_clear_error(call);
 	}
-	return true;
 }
 
 /* Whether the piece has batch b, or may still get it.  Lock held. */
@@ -327,14 +329,15 @@ static bool hedge(const struct segment_download *d, int64_t now, int64_t start, 
 	return d->base && now - hedged > MAX(HEDGE_LATE_TIMES * usual, HEDGE_FIRST_MS * NS_PER_MS);
 }
 
-static enum next decide(const struct segment_download *d, int64_t start, int64_t hedged)
+static enum next decide(const struct segment_download *d, int64_t start, int64_t hedged,
+			bool may_start)
 {
 	int64_t now = os_clock_mono_ns();
 	unsigned have = count_pieces(d, has_batch), may = count_pieces(d, may_get_batch);
 
 	if (have >= pieces_wanted(d, now - start))
 		return NEXT_READY;
-	if (d->next_candidate < d->candidates && hedge(d, now, start, hedged))
+	if (may_start && d->next_candidate < d->candidates && hedge(d, now, start, hedged))
 		return NEXT_START;
 	if (may < d->k + d->p.verify)
 		return NEXT_FAIL_NODES;
@@ -349,7 +352,12 @@ static enum err wait_batch(struct call *call, struct segment_download *d)
 
 	for (;;) {
 		os_mutex_lock(&d->lock);
-		enum next next = decide(d, start, hedged);
+		enum next next = decide(d, start, hedged, true);
+		/* What cannot do without one more node asks it whatever the bound says. */
+		if (next == NEXT_START &&
+		    !fanout_lease_one(d->fanout,
+				      count_pieces(d, may_get_batch) < d->k + d->p.verify))
+			next = decide(d, start, hedged, false);
 		enum err e = next == NEXT_WAIT ? wait_tick(call, d) : OK;
 		os_mutex_unlock(&d->lock);
 		TRY_PLAIN(e);
@@ -566,6 +574,19 @@ static enum err plan(struct call *call, struct segment_download *d)
 
 DEFINE_AUTO_PTR(struct segment_download, segment_download_auto, segment_download_close)
 
+static enum err start_first(struct call *call, struct segment_download *d)
+{
+	unsigned need = d->k + d->p.verify, count = 0;
+	unsigned want = d->p.verify ? d->candidates : d->k + extra(d->k);
+
+	if (d->p.ahead && !fanout_has_leases(d->fanout, need))
+		return call_fail(call, ERR_BUSY, "all connections are in use");
+	TRY_PLAIN(fanout_lease(call, d->fanout, need, want, true, &count));
+	for (unsigned i = 0; i < count; i++)
+		start_next(call, d);
+	return OK;
+}
+
 enum err segment_download_open(struct call *call, struct fanout *f,
 			       const struct segment_download_params *params,
 			       struct segment_download **ret)
@@ -592,9 +613,7 @@ enum err segment_download_open(struct call *call, struct fanout *f,
 	if (rs_new(d->k, d->n, &d->rs))
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	TRY_PLAIN(ed25519_signer_new(call, &d->p.piece_key, &d->signer));
-	unsigned first = d->p.verify ? d->candidates : d->k + extra(d->k);
-	for (unsigned i = 0; i < first; i++)
-		start_next(call, d);
+	TRY_PLAIN(start_first(call, d));
 	*ret = take(&d);
 	return OK;
 }

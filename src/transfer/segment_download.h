@@ -24,6 +24,7 @@ struct segment_download_params {
 	/* Collects more pieces than needed and corrects wrong ones (erasure.md 4): slower, for data
 	 * that did not authenticate. */
 	bool verify;
+	bool ahead;		     /* of its turn: ERR_BUSY instead of waiting for connections */
 	const struct node_id *avoid; /* nodes to ask last */
 	size_t avoid_count;
 	size_t memory_max; /* 0 = SEGMENT_DOWNLOAD_MEMORY_DEFAULT */

@@ -35,7 +35,7 @@ enum {
 };
 
 enum piece_state {
-	PIECE_IDLE, /* not started in this round */
+	PIECE_OFFERED, /* has a limit, waits for a connection */
 	PIECE_RUNNING,
 	PIECE_STORED,
 	PIECE_FAILED,
@@ -52,9 +52,10 @@ struct piece {
 	bool joined;  /* no thread runs for it */
 	bool waiting; /* for the feeder, so it is not the node that stalls */
 	bool cancel_made;
-	uint64_t cursor;   /* next batch it takes from the ring */
-	int64_t moved_ns;  /* when it last made a step */
-	int64_t blamed_ns; /* how long the feeder waited for it */
+	uint64_t cursor;			    /* next batch it takes from the ring */
+	int64_t moved_ns;			    /* when it last made a step */
+	int64_t blamed_ns;			    /* how long the feeder waited for it */
+	const Metainfo__AddressedOrderLimit *offer; /* the limit as it came */
 	struct addressed_limit limit;
 	struct os_cancel cancel;
 	struct arena arena;
@@ -278,6 +279,7 @@ static void piece_main(void *arg)
 	call.deadline_ns = up->deadline_ns;
 	call.cancel = &p->cancel;
 	enum err e = piece_send(&call, up, p);
+	fanout_unlease(up->fanout, 1);
 	OS_LOCKED(&up->lock);
 	leave_ring(up, p);
 	if (!e) {
@@ -319,9 +321,8 @@ static enum err launch(struct upload *up, struct piece *p,
 	return fanout_start(up->call, up->fanout, piece_main, p);
 }
 
-/* Starts a piece that has no thread; when that fails it is a failed piece like any other. */
-static void start_piece(struct upload *up, struct piece *p, bool from_ring,
-			const Metainfo__AddressedOrderLimit *limit)
+/* Starts an offered piece under a lease; when that fails it is a failed piece like any other. */
+static void start_piece(struct upload *up, struct piece *p, bool from_ring)
 {
 	os_mutex_lock(&up->lock);
 	p->from_ring = from_ring;
@@ -331,9 +332,10 @@ static void start_piece(struct upload *up, struct piece *p, bool from_ring,
 	p->moved_ns = os_clock_mono_ns();
 	up->running++;
 	os_mutex_unlock(&up->lock);
-	enum err e = launch(up, p, limit);
+	enum err e = launch(up, p, p->offer);
 	if (!e)
 		return;
+	fanout_unlease(up->fanout, 1);
 	OS_LOCKED(&up->lock);
 	leave_ring(up, p);
 	p->state = PIECE_FAILED;
@@ -371,7 +373,8 @@ static bool enough(const struct upload *up, bool running_count)
 
 	for (unsigned i = 0; i < up->n; i++)
 		have[i] = up->pieces[i].state == PIECE_STORED ||
-			  (running_count && up->pieces[i].state == PIECE_RUNNING);
+			  (running_count && (up->pieces[i].state == PIECE_RUNNING ||
+					     up->pieces[i].state == PIECE_OFFERED));
 	return cohort_enough(up->cohort, have);
 }
 
@@ -461,6 +464,54 @@ static enum err wait_tick(struct upload *up, int64_t *ret_waited_ns)
 	return os_call_check(up->call);
 }
 
+/* ---- pieces that wait for a connection ---- */
+
+static void offer(struct upload *up, unsigned number, const Metainfo__AddressedOrderLimit *limit)
+{
+	struct piece *p = &up->pieces[number];
+
+	OS_LOCKED(&up->lock);
+	p->offer = limit;
+	p->state = PIECE_OFFERED;
+}
+
+/* Only the feeder starts pieces. */
+static bool is_offered(struct upload *up, const struct piece *p)
+{
+	OS_LOCKED(&up->lock);
+	return p->state == PIECE_OFFERED;
+}
+
+/* All at once if the connections suffice: these are fed from the ring. */
+static enum err start_first(struct upload *up)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < up->n; i++)
+		offer(up, i, up->p->limits[i]);
+	TRY_PLAIN(fanout_lease(up->call, up->fanout, up->p->scheme.success, up->n, false, &count));
+	for (unsigned i = 0; i < count; i++)
+		start_piece(up, &up->pieces[i], true);
+	return OK;
+}
+
+/* The others, and those that start over, read the spool as connections come free.  One runs in any
+ * case: nobody else might ever give a connection back. */
+static void start_offered(struct upload *up)
+{
+	os_mutex_lock(&up->lock);
+	bool none = !up->running;
+	os_mutex_unlock(&up->lock);
+	for (unsigned i = 0; i < up->n; i++) {
+		if (!is_offered(up, &up->pieces[i]))
+			continue;
+		if (!fanout_lease_one(up->fanout, none))
+			return;
+		none = false;
+		start_piece(up, &up->pieces[i], false);
+	}
+}
+
 /* ---- new nodes for failed pieces ---- */
 
 /* The failed pieces that have no thread any more.  Lock held. */
@@ -541,7 +592,8 @@ static enum err renew_failed(struct upload *up)
 			       : e;
 	}
 	for (size_t i = 0; i < count; i++)
-		start_piece(up, &up->pieces[numbers[i]], false, limits[numbers[i]]);
+		offer(up, numbers[i], limits[numbers[i]]);
+	start_offered(up);
 	return OK;
 }
 
@@ -656,6 +708,7 @@ static enum err feed(struct upload *up)
 			up->p->progress(up->p->arg, up->encrypted);
 		if (hopeless(up))
 			TRY_PLAIN(renew_failed(up));
+		start_offered(up);
 	}
 	return OK;
 }
@@ -672,6 +725,9 @@ static enum err settle(struct upload *up)
 			int64_t waited;
 			e = wait_tick(up, &waited);
 			fail_stalled(up, os_clock_mono_ns());
+			os_mutex_unlock(&up->lock);
+			start_offered(up);
+			os_mutex_lock(&up->lock);
 			done = enough(up, false);
 			possible = enough(up, true);
 		}
@@ -754,8 +810,7 @@ static enum err prepare(struct upload *up)
 static enum err run(struct upload *up)
 {
 	TRY_PLAIN(prepare(up));
-	for (unsigned i = 0; i < up->n; i++)
-		start_piece(up, &up->pieces[i], true, up->p->limits[i]);
+	TRY_PLAIN(start_first(up));
 	TRY_PLAIN(feed(up));
 	return settle(up);
 }

@@ -318,3 +318,32 @@ def test_rate_limit(net, place):
     begin = time.monotonic()
     assert net.acre("cp", "--limit-rate", "2MiB", f"sj://{bucket}/file", "-").out == data
     assert time.monotonic() - begin > 0.9
+
+
+def sockets(pid):
+    count = 0
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            count += os.readlink(fd).startswith("socket:")
+        except FileNotFoundError:
+            pass
+    return count
+
+
+@pytest.mark.parametrize("limit", [3, 6])
+def test_connections_are_bounded(net, place, limit):
+    """Ten pieces over fewer connections, there and back; the satellite's comes on top."""
+    bucket, tmp = place
+    source, target = tmp / "source", tmp / "target"
+    source.write_bytes(content(16))
+    for args, most in ((["--segment-size", "1MiB", source, f"sj://{bucket}/file"], limit),
+                       ([f"sj://{bucket}/file", target], max(limit, 4))):
+        process = subprocess.Popen([program("acre"), "cp", "--connections", str(limit), *map(str, args)], env=net.env)
+        seen = 0
+        while process.poll() is None:
+            try:
+                seen = max(seen, sockets(process.pid))
+            except FileNotFoundError:
+                pass
+        assert process.returncode == 0 and 0 < seen <= most + 1
+    assert target.read_bytes() == content(16)

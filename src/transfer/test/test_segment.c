@@ -437,6 +437,106 @@ static void liars_are_found(void **state)
 	heal();
 }
 
+/* Fewer connections than pieces: the others follow from the spool; and fewer than a download
+ * needs. */
+static void few_connections(void **state)
+{
+	static const unsigned limits[] = { 1, 3, 8, 9 };
+	struct call call AUTO_CALL = CALL_INIT;
+	struct fanout *all = net.fanout;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+		struct segment *s = segment_new("4/6/8/10", 7424 * 400);
+		struct fanout_limits limit = { .connections_max = limits[i] };
+		heal();
+		net.nodes[1].fault = FAULT_REFUSE;
+		net.nodes[2].fault = FAULT_CLOSE;
+		net.nodes[2].at = 10000;
+		assert_int_equal(fanout_new(&call, net.client_tls, limit, &net.fanout), OK);
+		enum err e = upload(&call, s);
+		if (e)
+			fail_msg("%u connections: %s", limits[i], call_error(&call, e));
+		expect_stored(s);
+		e = download(&call, s, 0, s->size, false, NULL);
+		if (e)
+			fail_msg("%u connections: %s", limits[i], call_error(&call, e));
+		/* All were given back. */
+		assert_true(fanout_has_leases(net.fanout, limits[i]));
+		fanout_free(net.fanout);
+		net.fanout = all;
+		segment_free(s);
+	}
+	heal();
+}
+
+struct lease_waiter {
+	struct fanout *fanout;
+	_Atomic unsigned got;
+};
+
+static void wait_for_lease(void *arg)
+{
+	struct lease_waiter *w = arg;
+	struct call call AUTO_CALL = CALL_INIT;
+	unsigned n = 0;
+
+	assert_int_equal(fanout_lease(&call, w->fanout, 2, 5, false, &n), OK);
+	w->got = n;
+}
+
+static void leases(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct fanout_limits limit = { .connections_max = 4 };
+	struct lease_waiter w = { 0 };
+	struct os_thread *thread;
+	unsigned n = 0;
+
+	(void)state;
+	assert_int_equal(fanout_new(&call, net.client_tls, limit, &w.fanout), OK);
+	/* More than there may be: cut, or all of it where nothing less will do. */
+	assert_int_equal(fanout_lease(&call, w.fanout, 9, 10, false, &n), OK);
+	assert_int_equal(n, 4);
+	fanout_unlease(w.fanout, n);
+	assert_int_equal(fanout_lease(&call, w.fanout, 9, 10, true, &n), OK);
+	assert_int_equal(n, 9);
+	assert_false(fanout_lease_one(w.fanout, false));
+	assert_true(fanout_lease_one(w.fanout, true));
+	fanout_unlease(w.fanout, 7);
+	/* Three are out: who wants two waits. */
+	os_call_limit(&call, 50 * NS_PER_MS);
+	assert_int_equal(fanout_lease(&call, w.fanout, 2, 2, false, &n), ERR_DEADLINE);
+	call.deadline_ns = CALL_NO_DEADLINE;
+	assert_int_equal(os_thread_start(&call, "lease", wait_for_lease, &w, &thread), OK);
+	fanout_unlease(w.fanout, 1);
+	os_thread_join(thread);
+	assert_int_equal(w.got, 2);
+	fanout_unlease(w.fanout, 4);
+	assert_true(fanout_has_leases(w.fanout, 4));
+	fanout_free(w.fanout);
+}
+
+/* What the limit says is what passes, evenly. */
+static void rates(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct pacer p = { .rate = 1000000 };
+	int64_t start = os_clock_mono_ns();
+
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(pacer_wait(&call, &p, 20000), OK);
+	/* The first goes at once, nine wait 20 ms each. */
+	assert_true(os_clock_mono_ns() - start >= 180 * NS_PER_MS);
+	os_call_limit(&call, NS_PER_MS);
+	assert_int_equal(pacer_wait(&call, &p, 1), ERR_DEADLINE);
+	assert_int_equal(pacer_step(&p), 125000);
+	p.rate = 0;
+	assert_int_equal(pacer_wait(&call, &p, UINT64_MAX), OK);
+	pacer_fini(&p);
+}
+
 static void connections_are_used_again(void **state)
 {
 	struct call call AUTO_CALL = CALL_INIT;
@@ -463,6 +563,9 @@ int main(void)
 		cmocka_unit_test(bad_nodes_are_passed_by),
 		cmocka_unit_test(too_few_nodes),
 		cmocka_unit_test(liars_are_found),
+		cmocka_unit_test(few_connections),
+		cmocka_unit_test(leases),
+		cmocka_unit_test(rates),
 		cmocka_unit_test(connections_are_used_again),
 	};
 
