@@ -5,8 +5,10 @@
  */
 #include "cli/cp_file.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/num.h"
 #include "base/text.h"
 #include "os/clock.h"
@@ -20,6 +22,8 @@ enum {
 	SAVE_MS = 2000,		     /* or so long */
 	STATE_DAYS_MAX = 7,	     /* satellites forget pending uploads before */
 	FACTS_MAX = 4096,
+	RUN_BYTES = 1 << 20, /* written to a file at a time */
+	BULK_MIN = 16 << 20, /* larger downloads go past the page cache */
 };
 
 /* Progress that the library reports as totals becomes steps of the common bar. */
@@ -282,7 +286,8 @@ struct down {
 	struct os_file *out;
 	const char *partial; /* NULL: a device, a pipe, standard output */
 	const char *state;   /* its file; NULL = it does not resume */
-	uint64_t size, at;   /* of the object; written */
+	uint64_t size, at;   /* of the object; handed to `run` */
+	struct os_run run;   /* the way to the partial file */
 	bool owned;	     /* the partial file is locked by us */
 	bool again;	     /* what an earlier try left is not usable; begin anew */
 
@@ -356,6 +361,7 @@ static enum err maybe_save(struct down *d)
 {
 	if (!d->state || !claim_save(d))
 		return OK;
+	TRY_PLAIN(os_run_flush(&d->own->call, &d->run));
 	if (!d->saver)
 		TRY_PLAIN(os_pool_new(&d->own->call, "save", 1, 1, &d->saver));
 	return os_pool_submit(&d->own->call, d->saver, save, d);
@@ -365,7 +371,7 @@ static enum err write_out(struct down *d, struct bytes data)
 {
 	if (!d->partial)
 		return os_file_write(&d->own->call, d->out, data);
-	TRY_PLAIN(os_file_write_at(&d->own->call, d->out, &data, 1, d->at));
+	TRY_PLAIN(os_run_add(&d->own->call, &d->run, &data, 1));
 	d->at += data.len;
 	return maybe_save(d);
 }
@@ -404,7 +410,8 @@ static enum err open_partial(struct down *d)
 	struct call *call = &d->own->call;
 	AcreResumed resumed = acre_download_resumed(d->download);
 
-	TRY_PLAIN(os_file_open(call, d->partial, OS_FILE_WRITE | OS_FILE_CREATE, &d->out));
+	unsigned bulk = d->size >= BULK_MIN ? OS_FILE_BULK : 0;
+	TRY_PLAIN(os_file_open(call, d->partial, OS_FILE_WRITE | OS_FILE_CREATE | bulk, &d->out));
 	TRY_PLAIN(os_file_lock(call, d->out));
 	d->owned = true;
 	if (resumed.offset && !partial_fits(d, &resumed)) {
@@ -416,7 +423,12 @@ static enum err open_partial(struct down *d)
 	}
 	d->at = d->save_at = resumed.offset;
 	d->saved_ns = os_clock_mono_ns();
-	return os_file_truncate(call, d->out, d->at);
+	TRY_PLAIN(os_file_truncate(call, d->out, d->at));
+	uint8_t *buffer = os_file_buffer(RUN_BYTES);
+	if (!buffer)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	os_run_begin(&d->run, d->out, d->at, buffer, RUN_BYTES);
+	return OK;
 }
 
 static enum err object_size(struct down *d, uint64_t *ret)
@@ -431,6 +443,7 @@ static enum err object_size(struct down *d, uint64_t *ret)
 /* A file appears under its name when it is whole, not before. */
 static enum err finish_file(struct down *d)
 {
+	TRY_PLAIN(os_run_flush(&d->own->call, &d->run));
 	TRY_PLAIN(os_file_sync(&d->own->call, d->out));
 	TRY_PLAIN(os_rename(&d->own->call, d->partial, d->to->path));
 	return cli_error(d->own, acre_download_done(d->download));
@@ -441,7 +454,8 @@ static void keep_or_remove(struct down *d)
 {
 	struct call call AUTO_CALL = CALL_INIT;
 
-	if (d->state && d->at && !d->again) {
+	bool written = d->run.buffer && os_run_flush(&call, &d->run) == OK;
+	if (d->state && d->at && !d->again && written) {
 		d->save_at = d->at;
 		save(d);
 		if (!d->broken)
@@ -474,6 +488,7 @@ static enum err down_opened(struct down *d)
 		e = finish_file(d);
 	if (e && d->owned)
 		keep_or_remove(d);
+	free(take(&d->run.buffer));
 	if (d->out != os_stdout())
 		os_file_close(d->out);
 	return e;
