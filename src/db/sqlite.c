@@ -23,7 +23,7 @@ struct job {
 	db_work *work;
 	void *arg;
 	enum err result;
-	bool read_only;
+	bool read_only, one;
 	bool started, done;
 };
 
@@ -54,7 +54,7 @@ static struct sqlite_db *sqlite_of(struct db *db)
 /* Runs one job's work inside the open transaction. */
 static enum err run_work(struct sqlite_db *s, struct job *j)
 {
-	struct sqlite_tx tx = { .tx = { .db = &s->db, .read_only = j->read_only },
+	struct sqlite_tx tx = { .tx = { .db = &s->db, .read_only = j->read_only, .one = j->one },
 				.conn = s->conn };
 	enum err e = j->work(j->call, &tx.tx, j->arg);
 
@@ -296,7 +296,9 @@ static enum err sqlite_read(struct call *call, struct db *db, bool one, db_work 
 	struct sqlite_conn *c = NULL;
 
 	if (s->own_vfs) {
-		struct job job = { .call = call, .work = work, .arg = arg, .read_only = true };
+		struct job job = {
+			.call = call, .work = work, .arg = arg, .read_only = true, .one = one
+		};
 		return submit(call, s, &job);
 	}
 	TRY_PLAIN(reader_get(call, s, &c));

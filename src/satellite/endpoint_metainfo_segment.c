@@ -11,14 +11,13 @@
 struct pending_query {
 	const struct stream *stream;
 	bool found;
-	struct bytes charged;
 };
 
 static enum err find_pending(struct call *call, struct db_tx *tx, void *arg)
 {
 	struct pending_query *q = arg;
 
-	return store_object_pending_exists(call, tx, q->stream, &q->found, &q->charged);
+	return store_object_pending_exists(call, tx, q->stream, &q->found);
 }
 
 /* Regular uploads were just begun, by one batch or the one before; a multipart upload may be gone.

@@ -21,16 +21,17 @@ static bool is_small_upload(const struct mcall *mc, size_t i)
 	       ((struct commit_object *)w[2].arg)->stream == s;
 }
 
-static enum err run_one(struct call *call, struct db_tx *tx, const struct work *w)
+static enum err run_one(struct call *call, struct db_tx *tx, const struct work *w,
+			struct pending *p)
 {
 	switch (w->kind) {
 	case WORK_BEGIN:
 		return object_begin(call, tx, w->arg);
 	case WORK_INLINE:
 	case WORK_SEGMENT:
-		return object_put_segment(call, tx, w->arg);
+		return object_put_segment(call, tx, w->arg, p);
 	case WORK_COMMIT:
-		return object_commit(call, tx, w->arg);
+		return object_commit(call, tx, w->arg, p);
 	}
 	return call_fail(call, ERR_INTERNAL, "unknown work");
 }
@@ -38,6 +39,7 @@ static enum err run_one(struct call *call, struct db_tx *tx, const struct work *
 static enum err run_group(struct call *call, struct db_tx *tx, void *arg)
 {
 	struct mcall *mc = arg;
+	struct pending pending = { 0 };
 
 	for (size_t i = 0; i < mc->works_count; i++) {
 		const struct work *w = &mc->works[i];
@@ -45,7 +47,7 @@ static enum err run_group(struct call *call, struct db_tx *tx, void *arg)
 			TRY_PLAIN(object_put_inline(call, tx, w[0].arg, w[1].arg, w[2].arg));
 			i += 2;
 		} else {
-			TRY_PLAIN(run_one(call, tx, w));
+			TRY_PLAIN(run_one(call, tx, w, &pending));
 		}
 	}
 	return OK;

@@ -196,15 +196,30 @@ static enum err complete_segment(struct call *call, struct db_tx *tx, const stru
 	return OK;
 }
 
-enum err object_put_segment(struct call *call, struct db_tx *tx, const struct put_segment *s)
+/* ERR_NOT_FOUND without a text of its own. */
+static enum err find_pending(struct call *call, struct db_tx *tx, const struct stream *s,
+			     struct pending *p)
+{
+	if (p->read && !memcmp(p->row.stream.b, s->uuid.b, STREAM_UUID_BYTES) &&
+	    p->row.version == s->version)
+		return OK;
+	p->read = false;
+	TRY_PLAIN(store_object_pending(call, tx, s, &p->row));
+	p->read = true;
+	return OK;
+}
+
+enum err object_put_segment(struct call *call, struct db_tx *tx, const struct put_segment *s,
+			    struct pending *p)
 {
 	struct segment segment;
-	struct bytes charged;
-	bool pending = false;
+	struct pending own = { 0 };
+	enum err e = find_pending(call, tx, s->stream, p ? p : &own);
 
-	TRY_PLAIN(store_object_pending_exists(call, tx, s->stream, &pending, &charged));
-	if (!pending)
+	if (e == ERR_NOT_FOUND)
 		return call_fail(call, ERR_NOT_FOUND, "pending object missing");
+	TRY_PLAIN(e);
+	struct bytes charged = (p ? p : &own)->row.charged;
 	TRY_PLAIN(complete_segment(call, tx, s, &segment));
 	if (charged.len) {
 		int64_t before = 0;
@@ -345,10 +360,12 @@ static enum err check_checksum(struct call *call, const struct object *o)
 	return OK;
 }
 
-enum err object_commit(struct call *call, struct db_tx *tx, struct commit_object *c)
+enum err object_commit(struct call *call, struct db_tx *tx, struct commit_object *c,
+		       struct pending *p)
 {
-	struct object o;
-	enum err e = store_object_pending(call, tx, c->stream, &o);
+	struct pending own = { 0 };
+	enum err e = find_pending(call, tx, c->stream, p ? p : &own);
+	struct object o = (p ? p : &own)->row;
 	int64_t version = 0;
 
 	if (e == ERR_NOT_FOUND)
@@ -369,6 +386,8 @@ enum err object_commit(struct call *call, struct db_tx *tx, struct commit_object
 	to_committed(&o, c, version);
 	TRY_PLAIN(check_checksum(call, &o));
 	TRY(store_object_replace(call, tx, o.bucket_id, o.key, pending, &o), "commit an object");
+	if (p)
+		p->read = false; /* it is no upload any more */
 	c->result = o;
 	c->freed = place.freed;
 	return OK;

@@ -63,9 +63,15 @@ struct put_segment {
 	struct prices prices;
 	int64_t now_ns;
 };
-/* A segment of a pending upload, remote or inline. */
-enum err object_put_segment(struct call *call, struct db_tx *tx,
-			    const struct put_segment *s) MUST_USE;
+/* The pending row of an upload, read once for all that a transaction does with it. */
+struct pending {
+	bool read;
+	struct object row;
+};
+/* A segment of a pending upload, remote or inline.  p (may be NULL) is kept if it is of this
+ * upload. */
+enum err object_put_segment(struct call *call, struct db_tx *tx, const struct put_segment *s,
+			    struct pending *p) MUST_USE;
 
 struct commit_object {
 	const struct stream *stream;
@@ -78,7 +84,8 @@ struct commit_object {
 	struct object result;
 	struct freed freed;
 };
-enum err object_commit(struct call *call, struct db_tx *tx, struct commit_object *c) MUST_USE;
+enum err object_commit(struct call *call, struct db_tx *tx, struct commit_object *c,
+		       struct pending *p) MUST_USE;
 /* All three at once for an object of one inline segment; no pending row in between. */
 enum err object_put_inline(struct call *call, struct db_tx *tx, struct begin_object *b,
 			   const struct put_segment *s, struct commit_object *c) MUST_USE;

@@ -64,9 +64,8 @@ enum err store_object_insert(struct call *call, struct db_tx *tx, const struct o
 /* The pending row of an upload; ERR_NOT_FOUND without a text of its own. */
 enum err store_object_pending(struct call *call, struct db_tx *tx, const struct stream *s,
 			      struct object *ret) MUST_USE;
-/* Whether it is there, and what its segments are counted in. */
 enum err store_object_pending_exists(struct call *call, struct db_tx *tx, const struct stream *s,
-				     bool *ret, struct bytes *ret_charged) MUST_USE;
+				     bool *ret) MUST_USE;
 /* Newest visible version, marker or not.  ERR_NOT_FOUND. */
 enum err store_object_latest(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
 			     int64_t now_ns, struct object *ret) MUST_USE;

@@ -174,21 +174,17 @@ enum err store_object_pending(struct call *call, struct db_tx *tx, const struct 
 }
 
 enum err store_object_pending_exists(struct call *call, struct db_tx *tx, const struct stream *s,
-				     bool *ret, struct bytes *ret_charged)
+				     bool *ret)
 {
 	struct db_rows *rows = NULL;
-	bool ok = true;
 
 	TRY_PLAIN(DB_QUERY(call, tx,
-			   "SELECT charged FROM objects WHERE bucket_id = $1 AND object_key = $2 "
-			   "AND age = $3 AND stream_id = $4 AND status = 1",
+			   "SELECT 1 FROM objects WHERE bucket_id = $1 AND object_key = $2 AND "
+			   "age = $3 AND stream_id = $4 AND status = 1",
 			   &rows, DB_V_INT(s->bucket_id), DB_V_BLOB(s->key), DB_V_AGE(s->version),
 			   DB_V_BLOB(uuid_bytes(&s->uuid))));
 	enum err e = db_rows_next(call, rows);
-	*ret_charged = e ? BYTES_NONE : blob(rows, &call->scratch, 0, &ok);
 	db_rows_free(rows);
-	if (!ok)
-		return call_fail(call, ERR_NO_MEMORY, "no room for an object");
 	if (e && e != ERR_NOT_FOUND)
 		return e;
 	*ret = e == OK;

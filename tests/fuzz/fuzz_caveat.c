@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct macaroon m = { .caveats = &wire, .caveats_count = 1 };
 	struct bytes *buckets;
 	struct caveat c, again;
+	struct caveat_limits limits;
 	struct call call;
 	size_t count;
 	int64_t ttl;
@@ -24,6 +25,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		caveat_encode(&twice, &again);
 		if (!bytes_equal(buf_bytes(&once), buf_bytes(&twice)))
+			abort();
+		/* Limits are looked for without decoding the rest, and found by both. */
+		if (caveat_limits_find(wire, &limits) != c.has_limits ||
+		    (c.has_limits &&
+		     (limits.storage != c.limits.storage || limits.egress != c.limits.egress ||
+		      limits.downloads != c.limits.downloads || limits.spend != c.limits.spend ||
+		      limits.monthly != c.limits.monthly)))
 			abort();
 		for (int op = 0; op <= ACTION_GET_BUCKET_NOTIFICATION + 1; op++) {
 			struct action action = { (enum action_op)op, bytes_str("b"), bytes_str("p"),

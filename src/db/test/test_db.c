@@ -489,6 +489,56 @@ static enum err endless(struct call *call, struct db_tx *tx, void *arg)
 	return e;
 }
 
+struct single_arg {
+	unsigned statements;
+	int64_t got;
+};
+
+static enum err read_some(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct single_arg *a = arg;
+
+	for (unsigned i = 0; i < a->statements; i++) {
+		struct db_rows *rows = NULL;
+		TRY_PLAIN(DB_QUERY(call, tx, "SELECT CAST($1 AS INTEGER)", &rows, DB_V_INT(7)));
+		TRY_PLAIN(db_rows_next(call, rows));
+		a->got += db_int(rows, 0);
+		db_rows_free(rows);
+	}
+	return OK;
+}
+
+static void on_trace(void *arg, const char *sql)
+{
+	assert_non_null(strstr(sql, "SELECT"));
+	++*(unsigned *)arg;
+}
+
+/* One statement needs no transaction; two where one was announced are a mistake that shows. */
+static void single_statements(void **state)
+{
+	struct call call AUTO_CALL;
+	struct single_arg a = { .statements = 1 };
+	unsigned traced = 0;
+
+	call_init(&call);
+	struct db *db = open_new(&call);
+	db_trace(db, on_trace, &traced);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(db_read_one(&call, db, read_some, &a), OK);
+	assert_int_equal(a.got, 21);
+	a.statements = 2;
+	assert_int_equal(db_read(&call, db, read_some, &a), OK);
+	assert_int_equal(traced, 5);
+	assert_int_equal(db_read_one(&call, db, read_some, &a), ERR_INTERNAL);
+	call_clear_error(&call);
+	/* The connection is as good as before. */
+	a.statements = 1;
+	assert_int_equal(db_read_one(&call, db, read_some, &a), OK);
+	assert_int_equal(db_read(&call, db, read_some, &a), OK);
+	db_close(db);
+}
+
 static void deadlines(void **state)
 {
 	AUTO_CALL struct call call = CALL_INIT;
@@ -697,13 +747,14 @@ static void remove_dir(void)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(migrations),	    cmocka_unit_test(values),
-		cmocka_unit_test(failures),	    cmocka_unit_test(foreign_keys),
-		cmocka_unit_test(concurrency),	    cmocka_unit_test(snapshots),
-		cmocka_unit_test(statements),	    cmocka_unit_test(deadlines),
-		cmocka_unit_test(backups),	    cmocka_unit_test(two_processes),
-		cmocka_unit_test(bad_urls),	    cmocka_unit_test(not_a_database),
-		cmocka_unit_test(lost_connections), cmocka_unit_test(dialect),
+		cmocka_unit_test(migrations),	     cmocka_unit_test(values),
+		cmocka_unit_test(failures),	     cmocka_unit_test(foreign_keys),
+		cmocka_unit_test(concurrency),	     cmocka_unit_test(snapshots),
+		cmocka_unit_test(statements),	     cmocka_unit_test(deadlines),
+		cmocka_unit_test(single_statements), cmocka_unit_test(backups),
+		cmocka_unit_test(two_processes),     cmocka_unit_test(bad_urls),
+		cmocka_unit_test(not_a_database),    cmocka_unit_test(lost_connections),
+		cmocka_unit_test(dialect),
 	};
 	AUTO_CALL struct call call = CALL_INIT;
 

@@ -160,6 +160,16 @@ static void test_batch_rules(void **state)
 	Metainfo__BatchRequestItem *copy[] = { batch_item(
 		w, 28, MESSAGE(w, BeginCopyObjectRequest, begin_copy_object_request)) };
 	refused(w, ask_batch(w, FORM_ZSTD, copy, 1, NULL), 0, "unsupported request type");
+	/* Nothing goes into an upload that the same batch committed, and so none of it is done. */
+	Metainfo__BatchRequestItem *after[] = {
+		batch_item(w, I_BEGIN, begin_request(w, "bucket", "after")),
+		batch_item(w, I_INLINE, inline_request(w, "x")),
+		batch_item(w, I_INLINE, inline_request(w, "y")),
+		batch_item(w, I_COMMIT, commit_request(w)),
+		batch_item(w, I_INLINE, inline_request(w, "z")),
+	};
+	must(w, ask_batch(w, FORM_ZSTD, after, 4, NULL));
+	refused(w, ask_batch(w, FORM_ZSTD, after, 5, NULL), 5, "pending object missing");
 	/* Found objects are remembered: the segment needs no id. */
 	must(w, put_object(w, FORM_ZSTD, "bucket", "found", "hello", NULL));
 	Metainfo__GetObjectRequest *find = MESSAGE(w, GetObjectRequest, get_object_request);

@@ -78,7 +78,7 @@ static void remote(struct world *w, struct trace *t, const char *key)
 						batch_item(w, I_COMMIT, object) };
 	must(w, ask_batch(w, FORM_ZSTD, items, 2, NULL));
 	if (t)
-		EXPECT(t, 6, "commit segment and object");
+		EXPECT(t, 5, "commit segment and object");
 }
 
 static void test_statements_per_request(void **state)

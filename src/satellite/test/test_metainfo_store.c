@@ -198,10 +198,10 @@ static enum err run_upload(struct call *call, struct db_tx *tx, struct step *s)
 	p.segment.plain_size = 100;
 	for (size_t i = 0; i < u->segments; i++) {
 		p.segment.position = (int64_t)(u->segments - 1 - i); /* out of order */
-		TRY_PLAIN(object_put_segment(call, tx, &p));
+		TRY_PLAIN(object_put_segment(call, tx, &p, NULL));
 	}
 	u->stream = b.stream;
-	TRY_PLAIN(object_commit(call, tx, &c));
+	TRY_PLAIN(object_commit(call, tx, &c, NULL));
 	u->result = c.result;
 	return OK;
 }
