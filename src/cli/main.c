@@ -181,6 +181,7 @@ int main(int argc, char *argv[])
 	struct os_cancel signal_cancel;
 	enum err e;
 
+	os_memory_returns();
 	call_init(&cli.call);
 	cli.cancel = interrupted = acre_cancel_new();
 	e = cli.cancel ? os_cancel_init(&cli.call, &signal_cancel, NULL) : ERR_NO_MEMORY;

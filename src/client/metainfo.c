@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "base/wire.h"
 #include "os/clock.h"
 #include "proto/proto.h"
 #include "proto/zstd.h"
@@ -114,6 +115,22 @@ static enum err unpack_answer(struct call *call, const Metainfo__CompressedBatch
 	}
 }
 
+/* Before they are decoded: an empty answer takes two bytes here and a whole struct in memory. */
+static enum err check_count(struct call *call, struct bytes data, size_t count)
+{
+	struct wire w = wire_read(data);
+	struct wire_field f;
+	size_t found = 0;
+
+	while (found <= count && wire_field(&w, &f))
+		found += f.number == 1;
+	if (found > count)
+		return call_fail(call, ERR_PROTOCOL,
+				 "the satellite gave more answers than the %zu that were asked for",
+				 count);
+	return OK;
+}
+
 static enum err check_answers(struct call *call, Metainfo__BatchRequestItem *const items[],
 			      size_t count, const Metainfo__BatchResponse *answer)
 {
@@ -160,6 +177,7 @@ enum err metainfo_send_batch(struct call *call, struct satellite *s,
 	call->deadline_ns = deadline;
 	TRY_PLAIN(e);
 	TRY(unpack_answer(call, packed, &plain, &data), "satellite %s", s->address);
+	TRY(check_count(call, data, count), "satellite %s", s->address);
 	TRY(proto_decode(call, a, &metainfo__batch_response__descriptor, data, &answer),
 	    "satellite %s", s->address);
 	TRY(check_answers(call, items, count, answer), "satellite %s", s->address);

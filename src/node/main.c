@@ -134,6 +134,7 @@ int main(int argc, char *argv[])
 	AUTO_CALL struct call call = CALL_INIT;
 	struct os_cancel cancel;
 
+	os_memory_returns();
 	call_init(&call);
 	enum err e = os_cancel_init(&call, &cancel, NULL);
 	if (!e) {

@@ -31,6 +31,10 @@ enum err os_process_kill(struct call *call, int pid, bool hard) MUST_USE;
  * With NULL the two are ignored: to be called before the object's memory goes, as main ends. */
 void os_signals_cancel(struct os_cancel *c, void (*also)(void));
 
+/* Memory that is freed goes back to the system, instead of staying for ever with the thread that
+ * once needed much (a peer that lies can make it so).  Programs only: it is the process's. */
+void os_memory_returns(void);
+
 /* Whether standard error is a terminal, and its width in columns (80 if unknown). */
 bool os_stderr_is_terminal(void);
 bool os_stdin_is_terminal(void);

@@ -339,6 +339,7 @@ int main(int argc, char *argv[])
 	struct os_cancel cancel;
 	struct command c = { .call = &call, .out = BUF_INIT(COMMAND_OUTPUT_MAX) };
 
+	os_memory_returns();
 	call_init(&call);
 	enum err e = os_cancel_init(&call, &cancel, NULL);
 	if (!e) {

@@ -55,6 +55,10 @@ enum err os_process_kill(struct call *call, int pid, bool hard)
 	return none(call);
 }
 
+void os_memory_returns(void)
+{
+}
+
 void os_signals_cancel(struct os_cancel *c, void (*also)(void))
 {
 }

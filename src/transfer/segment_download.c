@@ -269,11 +269,12 @@ static enum err fail_segment(struct call *call, struct segment_download *d, cons
 		if ((p->state != PIECE_FAILED && p->state != PIECE_LIAR) || shown == REASONS_MAX)
 			continue;
 		node_id_text(&p->limit.ids.node, id);
-		buf_printf(&text, "%snode %.12s at %s: %s", shown ? "; " : "", id, p->limit.address,
+		buf_printf(&text, "%snode %.12s at %.64s: %.64s", shown ? "; " : "", id,
+			   p->limit.address,
 			   p->state == PIECE_LIAR ? "sent wrong data" : p->reason);
 		shown++;
 	}
-	return call_fail(call, ERR_UNAVAILABLE, "%s: %u of %u nodes deliver, %u are needed%s%s%s",
+	return call_fail(call, ERR_UNAVAILABLE, "%s: %u of %u nodes are left, %u are needed%s%s%s",
 			 why, ok, d->candidates, d->k, shown ? " (" : "", buf_cstr(&text),
 			 shown ? ")" : "");
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@
 
 #include "base/num.h"
 #include "os/lock.h"
+
+enum { MALLOC_KEEP_BYTES = 1 << 20 };
 
 const char *os_getenv(const char *name)
 {
@@ -202,6 +205,14 @@ void os_signals_cancel(struct os_cancel *c, void (*also)(void))
 	sigaction(SIGPIPE, &ignore, NULL);
 	/* A limit on file sizes is a full disk, not an end. */
 	sigaction(SIGXFSZ, &ignore, NULL);
+}
+
+void os_memory_returns(void)
+{
+	/* glibc raises both by itself, up to 64 MiB for each of its arenas, when a large block is
+	 * freed; not once they are set. */
+	mallopt(M_MMAP_THRESHOLD, MALLOC_KEEP_BYTES);
+	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP_BYTES);
 }
 
 bool os_stderr_is_terminal(void)
