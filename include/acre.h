@@ -32,6 +32,13 @@ UPLINK_API void acre_cancel_free(AcreCancel *cancel);
 
 /* ---- projects ---- */
 
+/* Noise is a transport beside TLS that nodes may offer: it connects with one round trip less. */
+typedef enum AcreNoise {
+	ACRE_NOISE_DEFAULT = 0, /* on, unless STORJ_NOISE_DISABLED_EXPERIMENTAL=true is set */
+	ACRE_NOISE_OFF = 1,
+	ACRE_NOISE_ON = 2,
+} AcreNoise;
+
 typedef struct AcreConfig {
 	UplinkConfig uplink;
 	AcreCancel *cancel;	  /* borrowed; lives longer than all that is opened with it */
@@ -45,6 +52,7 @@ typedef struct AcreConfig {
 	 * together; each direction has its own; 0 = as fast as it goes. */
 	uint64_t upload_rate_max;
 	uint64_t download_rate_max;
+	AcreNoise noise; /* how nodes are called; the satellite always by TLS */
 } AcreConfig;
 
 /* Makes a grant of an API key and a passphrase: asks the satellite ("id@host:port") for the

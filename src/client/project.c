@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "os/clock.h"
+#include "os/process.h"
 
 enum {
 	CALL_DEFAULT_MS = 120000,
@@ -46,6 +47,16 @@ static enum err set_user_agent(struct call *call, const AcreConfig *config, stru
 	return s->user_agent.data ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
 }
 
+/* The variable is the Go library's, so that one switch turns both off. */
+static bool use_noise(const AcreConfig *config)
+{
+	const char *off = os_getenv("STORJ_NOISE_DISABLED_EXPERIMENTAL");
+
+	if (config->noise == ACRE_NOISE_DEFAULT)
+		return !off || strcmp(off, "true") != 0;
+	return config->noise == ACRE_NOISE_ON;
+}
+
 static enum err satellite_fill(struct call *call, const AcreConfig *config, const char *node_url,
 			       const struct macaroon *api_key, struct satellite *s)
 {
@@ -56,6 +67,7 @@ static enum err satellite_fill(struct call *call, const AcreConfig *config, cons
 		.download_rate = config->download_rate_max,
 	};
 
+	limits.noise = use_noise(config);
 	if (config->uplink.dial_timeout_milliseconds > 0)
 		limits.dial_ns_max = config->uplink.dial_timeout_milliseconds * NS_PER_MS;
 	TRY_PLAIN(read_node_url(call, node_url, s));

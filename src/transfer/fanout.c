@@ -22,6 +22,7 @@ struct fanout {
 	struct os_pool *threads;
 	struct pacer upload, download;
 	unsigned connections_max;
+	bool noise;
 	struct os_mutex lock; /* guards what follows */
 	struct os_cond freed; /* leases */
 	unsigned leased;
@@ -46,6 +47,7 @@ enum err fanout_new(struct call *call, const struct net_tls *tls, struct fanout_
 	if (!f)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	f->connections_max = pool.total_max;
+	f->noise = limits.noise;
 	f->upload.rate = limits.upload_rate;
 	f->download.rate = limits.download_rate;
 	TRY_PLAIN(rpc_pool_new(call, tls, pool, &f->connections));
@@ -132,6 +134,11 @@ bool fanout_has_leases(struct fanout *f, unsigned count)
 {
 	OS_LOCKED(&f->lock);
 	return free_leases(f) >= count;
+}
+
+bool fanout_noise(const struct fanout *f)
+{
+	return f->noise;
 }
 
 struct pacer *fanout_upload_pacer(struct fanout *f)

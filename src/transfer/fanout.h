@@ -26,6 +26,7 @@ struct fanout_limits {
 	int64_t dial_ns_max;	  /* 0 = 10 s (transport.md 10) */
 	/* Bytes a second to and from nodes of all transfers together; 0 = no limit. */
 	uint64_t upload_rate, download_rate;
+	bool noise; /* nodes that offer it are called by Noise (noise.md), others by TLS */
 };
 
 /* tls is borrowed and must live longer. */
@@ -49,6 +50,7 @@ void fanout_unlease(struct fanout *f, unsigned count);
 /* Whether so many could be had at once. */
 bool fanout_has_leases(struct fanout *f, unsigned count);
 
+bool fanout_noise(const struct fanout *f);
 /* What goes to nodes waits for one, what comes from them for the other. */
 struct pacer *fanout_upload_pacer(struct fanout *f);
 struct pacer *fanout_download_pacer(struct fanout *f);

@@ -10,11 +10,14 @@ enum err peer_open(struct call *call, struct fanout *f, const struct addressed_l
 		   const char *method, int64_t stall_ns, struct peer *ret)
 {
 	struct peer p = { .pool = fanout_connections(f) };
+	struct noise_peer noise = { .suite = NOISE_UNSET };
 
 	if (!limit->address[0])
 		return call_fail(call, ERR_PROTOCOL,
 				 "the satellite named a node without an address");
-	TRY_PLAIN(rpc_pool_get(call, p.pool, &limit->ids.node, limit->address, NULL, &p.conn));
+	if (fanout_noise(f))
+		noise = noise_peer_from(limit->noise_proto, limit->noise_key);
+	TRY_PLAIN(rpc_pool_get(call, p.pool, &limit->ids.node, limit->address, &noise, &p.conn));
 	int64_t deadline = peer_step(call, stall_ns);
 	enum err e = rpc_open(call, p.conn, method, &p.stream);
 	call->deadline_ns = deadline;

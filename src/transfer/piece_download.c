@@ -51,7 +51,8 @@ static enum err add_order(struct call *call, struct piece_download *d, struct bu
 	return OK;
 }
 
-static enum err send_request(struct call *call, struct piece_download *d)
+/* The request, with the first order in it when the node is known to take that (orders.md 6.1). */
+static enum err send_request(struct call *call, struct piece_download *d, bool with_order)
 {
 	struct buf out AUTO_BUF = BUF_INIT(REQUEST_MAX);
 	struct buf part AUTO_BUF = BUF_INIT(ORDER_SIGNING_MAX);
@@ -59,11 +60,11 @@ static enum err send_request(struct call *call, struct piece_download *d)
 	TRY_PLAIN(proto_encode(call, &d->limit->limit->base, &part));
 	buf_add_field_bytes(&out, FIELD_LIMIT, buf_bytes(&part));
 	buf_clear(&part);
+	if (with_order)
+		TRY_PLAIN(add_order(call, d, &out));
 	if (d->offset)
 		buf_add_field_varint(&part, FIELD_CHUNK_OFFSET, d->offset);
 	buf_add_field_varint(&part, FIELD_CHUNK_SIZE, d->size);
-	/* Fields rise: the order, when it is here too, would come before the chunk; a node takes
-	 * them in one message or in two (orders.md 6.1), two is what a TLS client sends. */
 	buf_add_field_bytes(&out, FIELD_CHUNK, buf_bytes(&part));
 	buf_add_field_varint(&out, FIELD_CHUNK_MAX, PIECE_DOWNLOAD_CHUNK);
 	TRY_PLAIN(buf_status(&part));
@@ -107,8 +108,10 @@ enum err piece_download_open(struct call *call, struct fanout *f,
 	d->step = ORDER_STEP_FIRST;
 	TRY_PLAIN(peer_open(call, f, limit, "/piecestore.Piecestore/Download", stall_ns, &d->peer));
 	int64_t deadline = peer_step(call, stall_ns);
-	enum err e = send_request(call, d);
-	if (!e)
+	/* Whoever offers Noise takes all in one message, over TLS, too (noise.md 4). */
+	bool combined = limit->noise_proto != 0;
+	enum err e = send_request(call, d, combined);
+	if (!e && !combined)
 		e = send_order(call, d);
 	call->deadline_ns = deadline;
 	TRY_PLAIN(e);

@@ -277,8 +277,8 @@ static enum err handle_download(struct call *call, void *service, struct rpc_str
 /* ---- the network ---- */
 
 static const struct rpc_method methods[] = {
-	{ "/piecestore.Piecestore/Upload", handle_upload },
-	{ "/piecestore.Piecestore/Download", handle_download },
+	{ "/piecestore.Piecestore/Upload", handle_upload, .anonymous = true },
+	{ "/piecestore.Piecestore/Download", handle_download, .anonymous = true },
 };
 
 static void node_start(struct fake_network *n, struct fake_node *node)
@@ -297,6 +297,11 @@ static void node_start(struct fake_network *n, struct fake_node *node)
 	assert_int_equal(identity_ephemeral(&call, &node->identity), OK);
 	assert_int_equal(net_tls_new(&call, node->identity, &node->tls), OK);
 	config.tls = node->tls;
+	/* Both suites. */
+	enum noise_suite suite = (node - n->nodes) % 2 ? NOISE_AESGCM : NOISE_CHACHAPOLY;
+	if (FAKE_NOISE)
+		assert_int_equal(net_noise_new(&call, node->identity, suite, &node->noise), OK);
+	config.noise = node->noise;
 	assert_int_equal(rpc_server_start(&call, &config, &node->server), OK);
 	snprintf(node->address, sizeof(node->address), "%s", rpc_server_address(node->server));
 }
@@ -309,7 +314,8 @@ void fake_network_start(struct fake_network *n, unsigned count)
 	assert_int_equal(os_cancel_init(&call, &n->stop, NULL), OK);
 	assert_int_equal(identity_ephemeral(&call, &n->client_identity), OK);
 	assert_int_equal(net_tls_new(&call, n->client_identity, &n->client_tls), OK);
-	assert_int_equal(fanout_new(&call, n->client_tls, (struct fanout_limits){ 0 }, &n->fanout),
+	assert_int_equal(fanout_new(&call, n->client_tls,
+				    (struct fanout_limits){ .noise = FAKE_NOISE }, &n->fanout),
 			 OK);
 	for (unsigned i = 0; i < count; i++)
 		node_start(n, &n->nodes[i]);
@@ -322,6 +328,7 @@ void fake_network_stop(struct fake_network *n)
 	for (unsigned i = 0; i < n->count; i++) {
 		struct fake_node *node = &n->nodes[i];
 		rpc_server_stop(node->server, NS_PER_SEC);
+		net_noise_free(node->noise);
 		net_tls_free(node->tls);
 		identity_free(node->identity);
 		buf_free(&node->piece);
@@ -365,6 +372,14 @@ Metainfo__AddressedOrderLimit *fake_limit(struct fake_network *n, struct arena *
 	at->address = arena_str(a, bytes_str(n->nodes[node].address));
 	r->limit = l;
 	r->storage_node_address = at;
+	if (FAKE_NOISE) {
+		struct noise_peer key = net_noise_peer(n->nodes[node].noise);
+		at->debounce_limit = 2;
+		at->noise_info = arena_alloc(a, sizeof(*at->noise_info));
+		noise__noise_info__init(at->noise_info);
+		at->noise_info->proto = (Noise__NoiseProtocol)key.suite;
+		at->noise_info->public_key = proto_copy(a, BYTES_OF(key.key));
+	}
 	return r;
 }
 

@@ -11,6 +11,11 @@
 #include "rpc/rpc.h"
 #include "transfer/fanout.h"
 
+/* Whether nodes offer Noise, and the client takes it. */
+#ifndef FAKE_NOISE
+#define FAKE_NOISE 0
+#endif
+
 enum { FAKE_NODES_MAX = 130, FAKE_PIECE_MAX = 8 << 20 };
 
 enum fault {
@@ -31,6 +36,7 @@ enum fault {
 struct fake_node {
 	struct identity *identity;
 	struct net_tls *tls;
+	struct net_noise *noise;
 	struct rpc_server *server;
 	char address[64];
 	_Atomic enum fault fault;
