@@ -12,6 +12,7 @@
 #include "base/num.h"
 #include "net/net.h"
 #include "net/noise.h"
+#include "os/cancel.h"
 #include "os/clock.h"
 #include "os/thread.h"
 
@@ -23,6 +24,7 @@ struct world {
 	struct noise_peer node;
 	struct os_listener *listener;
 	struct os_thread *thread;
+	struct os_cancel stop;
 	/* What the accepting thread does: hangs up on the first `drop` connections, then echoes. */
 	unsigned drop;
 	bool tls_only;
@@ -66,7 +68,7 @@ static void accept_main(void *arg)
 		struct net_conn *c = NULL;
 		struct os_sock *sock;
 		call_init(&call);
-		os_call_limit(&call, 2 * NS_PER_SEC);
+		call.cancel = &w->stop;
 		enum err e = os_accept(&call, w->listener, &sock);
 		if (e) {
 			call_fini(&call);
@@ -97,6 +99,7 @@ static void world_start(struct world *w, enum noise_suite suite)
 	must(&w->call, net_tls_new(&w->call, w->client_id, &w->client_tls));
 	must(&w->call, net_noise_new(&w->call, w->server_id, suite, &w->noise));
 	w->node = net_noise_peer(w->noise);
+	must(&w->call, os_cancel_init(&w->call, &w->stop, NULL));
 	must(&w->call, os_listen(&w->call, "127.0.0.1:0", &w->listener));
 }
 
@@ -116,7 +119,9 @@ static struct net_conn *dial(struct world *w)
 
 static void world_stop(struct world *w)
 {
+	os_cancel_set(&w->stop);
 	os_thread_join(w->thread);
+	os_cancel_fini(&w->stop);
 	os_listener_close(w->listener);
 	net_noise_free(w->noise);
 	net_tls_free(w->server_tls);
