@@ -105,6 +105,22 @@ static void limits(AcreLoop *loop, struct job *job, UplinkProject *project)
 	IS_ERROR(uplink_stat_object(brief.project, "loop", "0").error, ACRE_ERROR_DEADLINE);
 	uplink_free_project_result(brief);
 
+	/* A limit that ends under an upload and a listing. */
+	brief = acre_project_limit(project, 2000);
+	NO_ERROR(brief.error);
+	UplinkObjectIterator *it = uplink_list_objects(brief.project, "loop", NULL);
+	UplinkUploadResult late = uplink_upload_object(brief.project, "loop", "late", NULL);
+	NO_ERROR(late.error);
+	NO_ERROR(uplink_upload_write(late.upload, job->data, SIZE / 2).error);
+	poll(NULL, 0, 2100);
+	IS_ERROR(uplink_upload_commit(late.upload), ACRE_ERROR_DEADLINE);
+	uplink_free_upload_result(late);
+	REQUIRE(!uplink_object_iterator_next(it));
+	IS_ERROR(uplink_object_iterator_err(it), ACRE_ERROR_DEADLINE);
+	uplink_free_object_iterator(it);
+	uplink_free_project_result(brief);
+	IS_ERROR(uplink_stat_object(project, "loop", "late").error, UPLINK_ERROR_OBJECT_NOT_FOUND);
+
 	/* An upload that waits for more, ended by closing its handle alone. */
 	UplinkProjectResult one = acre_project_limit(project, 0);
 	NO_ERROR(one.error);
