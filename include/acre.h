@@ -44,7 +44,7 @@ typedef struct AcreConfig {
 	AcreCancel *cancel;	  /* borrowed; lives longer than all that is opened with it */
 	int64_t call_timeout_ms;  /* each question to the satellite, retries included; 0 = 2 min */
 	int64_t stall_timeout_ms; /* a transfer that moves nothing for so long fails; 0 = 2 min */
-	uint32_t parallelism;	  /* segments of one upload in flight, 1 to 16; 0 = 1 */
+	uint32_t parallelism;	  /* segments of one upload in flight, 1 to 16; 0 = as it pays */
 	uint64_t segment_size;	  /* plain bytes a segment, for tests; 0 = 64 MiB */
 	uint32_t connections_max; /* connections to nodes at a time, 0 = 200 */
 	bool unencrypted_object_keys; /* acre_request_access: path cipher null */

@@ -481,10 +481,9 @@ static enum err cmd_mv(struct cli *cli)
 		  .letter = 'p',                                                                   \
 		  .type = PARAM_U64,                                                               \
 		  .offset = offsetof(struct cli_options, parallelism),                             \
-		  .default_text = "1",                                                             \
-		  .min = 1,                                                                        \
+		  .default_text = "0",                                                             \
 		  .max = 16,                                                                       \
-		  .doc = "segments of one file under way at a time" },                             \
+		  .doc = "segments of one file under way at a time (0 = as it pays)" },            \
 		OPTION("limit-rate", limit_rate, 0, PARAM_SIZE, NULL,                              \
 		       "bytes a second to and from nodes, redundancy included (0 = no limit)"),    \
 		{ .name = "connections",                                                           \

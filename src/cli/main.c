@@ -186,6 +186,7 @@ int main(int argc, char *argv[])
 	cli.cancel = interrupted = acre_cancel_new();
 	e = cli.cancel ? os_cancel_init(&cli.call, &signal_cancel, NULL) : ERR_NO_MEMORY;
 	if (!e) {
+		os_raise_file_limit();
 		os_signals_cancel(&signal_cancel, on_interrupt);
 		cli.call.cancel = &signal_cancel;
 		e = dispatch(&cli, argc, argv);

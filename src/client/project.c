@@ -151,8 +151,7 @@ enum err project_open(struct call *call, const AcreConfig *config, struct access
 		return call_fail(call, ERR_INVALID, "segment size %llu is above 64 MiB",
 				 (unsigned long long)config->segment_size);
 	p->segment_size = config->segment_size ? config->segment_size : CONTENT_SEGMENT_BYTES;
-	p->parallelism = MIN(config->parallelism ? config->parallelism : 1U,
-			     (unsigned)PROJECT_PARALLELISM_MAX);
+	p->parallelism = MIN(config->parallelism, (unsigned)PROJECT_PARALLELISM_MAX);
 	p->stall_ns = (config->stall_timeout_ms > 0 ? config->stall_timeout_ms : STALL_DEFAULT_MS) *
 		      NS_PER_MS;
 	if (config->uplink.temp_directory) {

@@ -57,7 +57,7 @@ struct project {
 	struct satellite satellite;
 	struct grant grant; /* lives in satellite.arena */
 	uint64_t segment_size;
-	unsigned parallelism;
+	unsigned parallelism; /* 0 = as it pays */
 	int64_t stall_ns;
 	char *temp_dir;
 	int64_t deadline_ns;	 /* of a limited project */

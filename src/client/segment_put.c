@@ -23,6 +23,7 @@ struct put {
 	Metainfo__BeginSegmentResponse *begun;
 	ProtobufCBinaryData segment_id;
 	uint64_t told; /* plain bytes reported as progress */
+	int64_t begun_ns, fed_ns;
 };
 
 /* ---- begin ---- */
@@ -125,7 +126,10 @@ static enum err put_read(struct call *call, void *arg, uint8_t *buf, size_t cap,
 {
 	struct put *p = arg;
 
-	return segment_source_read(call, &p->source, buf, cap, ret_n);
+	TRY_PLAIN(segment_source_read(call, &p->source, buf, cap, ret_n));
+	if (*ret_n < cap)
+		p->fed_ns = os_clock_mono_ns();
+	return OK;
 }
 
 static enum err put_renew(struct call *call, void *arg, const unsigned numbers[], size_t count,
@@ -288,8 +292,10 @@ static enum err put_segment(struct call *call, struct put *p)
 				     CONTENT_BLOCK_BYTES, &p->sealer));
 	TRY_PLAIN(
 		segment_source_init(call, &p->source, p->s->pipe, p->sealer, CONTENT_BLOCK_BYTES));
+	p->begun_ns = os_clock_mono_ns();
 	TRY_PLAIN(begin_segment(call, p));
 	TRY_PLAIN(send_segment(call, p));
+	upload_measured(u, p->fed_ns - p->begun_ns, os_clock_mono_ns() - p->fed_ns);
 	return u->resume ? commit_now(call, u) : OK;
 }
 

@@ -12,10 +12,13 @@
 #include "os/clock.h"
 #include "os/random.h"
 #include "proto/proto.h"
+#include "transfer/segment_upload.h"
 
 enum {
 	TICK_MS = 100,
-	CLEANUP_MS = 5000, /* for telling the satellite that an upload is given up */
+	IN_FLIGHT_MEMORY = 28 << 20, /* rings of an upload's segments, unless told otherwise */
+	RING_EXPANSION = 3,	     /* pieces of a segment are about so many times its size */
+	CLEANUP_MS = 5000,	     /* for telling the satellite that an upload is given up */
 };
 
 DEFINE_AUTO_PTR(struct upload, upload_auto, upload_free)
@@ -159,6 +162,30 @@ Metainfo__SegmentPosition *segment_position(struct upload *u, uint32_t index, st
 	return p;
 }
 
+void upload_measured(struct upload *u, int64_t feed_ns, int64_t settle_ns)
+{
+	OS_LOCKED(&u->lock);
+	u->feed_ns = u->feed_ns ? (u->feed_ns + feed_ns) / 2 : feed_ns;
+	u->settle_ns = u->settle_ns ? (u->settle_ns + settle_ns) / 2 : settle_ns;
+}
+
+/* One segment is fed at a time; behind it others settle (the long tail, the last answers).  So many
+ * are let into flight that the feeding never waits, as far as memory for their rings goes: on a
+ * slow link two, on a fast one with far nodes, or with small segments, more. */
+static unsigned in_flight_max(struct upload *u)
+{
+	uint64_t ring = MIN((uint64_t)SEGMENT_UPLOAD_MEMORY_DEFAULT,
+			    RING_EXPANSION * u->split.segment_size);
+	uint64_t most = MIN(MAX(IN_FLIGHT_MEMORY / ring, (uint64_t)2),
+			    (uint64_t)PROJECT_PARALLELISM_MAX);
+
+	if (u->parallelism)
+		return u->parallelism;
+	OS_LOCKED(&u->lock);
+	int64_t settling = u->feed_ns > 0 ? u->settle_ns / u->feed_ns : 0;
+	return (unsigned)MIN((uint64_t)settling + 2, most);
+}
+
 /* Waits until fewer than `max` segments are in flight. */
 static enum err wait_in_flight(struct call *call, struct upload *u, unsigned max)
 {
@@ -185,7 +212,7 @@ static enum err start_segment(struct call *call, struct upload *u)
 {
 	struct segment_put *s AUTO(segment_auto) = NULL;
 
-	TRY_PLAIN(wait_in_flight(call, u, u->parallelism));
+	TRY_PLAIN(wait_in_flight(call, u, in_flight_max(u)));
 	TRY_PLAIN(first_failure(call, u, OK));
 	s = calloc(1, sizeof(*s));
 	if (!s)

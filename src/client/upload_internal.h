@@ -32,7 +32,7 @@ struct upload {
 	struct secret_key object_key;
 	struct upload_options o;
 	bool is_part;
-	unsigned parallelism;
+	unsigned parallelism; /* segments in flight; 0 = as it pays */
 	struct progress progress;
 	struct upload_resume *resume; /* NULL = it does not */
 
@@ -55,7 +55,8 @@ struct upload {
 	struct bytes stream_id;
 	uint8_t *stream_id_owned; /* what it points to, of an object */
 	unsigned in_flight;
-	uint32_t started; /* remote segments so far: the highest index + 1 */
+	int64_t feed_ns, settle_ns; /* of the segments so far, smoothed */
+	uint32_t started;	    /* remote segments so far: the highest index + 1 */
 	struct pending_commit *pending;
 	enum err failed; /* OK, or what the first failure was */
 	uint64_t failed_status;
@@ -82,6 +83,9 @@ struct segment_key {
 enum err segment_key_new(struct call *call, struct upload *u, uint32_t index, struct arena *a,
 			 struct segment_key *ret) MUST_USE;
 Metainfo__SegmentPosition *segment_position(struct upload *u, uint32_t index, struct arena *a);
+
+/* How long the writer fed a segment, and how long it then took until it was stored. */
+void upload_measured(struct upload *u, int64_t feed_ns, int64_t settle_ns);
 
 /* The thread of a remote segment. */
 void segment_put_main(void *arg);

@@ -35,6 +35,9 @@ void os_signals_cancel(struct os_cancel *c, void (*also)(void));
  * once needed much (a peer that lies can make it so).  Programs only: it is the process's. */
 void os_memory_returns(void);
 
+/* As many open files as the system lets this process have, up to 65536.  Programs only. */
+void os_raise_file_limit(void);
+
 /* Whether standard error is a terminal, and its width in columns (80 if unknown). */
 bool os_stderr_is_terminal(void);
 bool os_stdin_is_terminal(void);

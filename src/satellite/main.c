@@ -343,6 +343,7 @@ int main(int argc, char *argv[])
 	call_init(&call);
 	enum err e = os_cancel_init(&call, &cancel, NULL);
 	if (!e) {
+		os_raise_file_limit();
 		os_signals_cancel(&cancel, NULL);
 		call.cancel = &cancel;
 		e = dispatch(&c, argc, argv);

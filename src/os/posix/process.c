@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -18,6 +19,9 @@
 #include "os/lock.h"
 
 enum { MALLOC_KEEP_BYTES = 1 << 20 };
+
+/* 110 pieces of some segments at a time, two descriptors each, and some to spare. */
+enum { OPEN_FILES_MAX = 65536 };
 
 const char *os_getenv(const char *name)
 {
@@ -188,6 +192,19 @@ static void on_signal(int number)
 	os_cancel_set(signal_target);
 	if (signal_also)
 		signal_also();
+}
+
+void os_raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	rlim_t want = MIN(limit.rlim_max, (rlim_t)OPEN_FILES_MAX);
+	if (limit.rlim_cur >= want)
+		return;
+	limit.rlim_cur = want;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void os_signals_cancel(struct os_cancel *c, void (*also)(void))
