@@ -413,6 +413,11 @@ static enum err open_partial(struct down *d)
 	unsigned bulk = d->size >= BULK_MIN ? OS_FILE_BULK : 0;
 	TRY_PLAIN(os_file_open(call, d->partial, OS_FILE_WRITE | OS_FILE_CREATE | bulk, &d->out));
 	TRY_PLAIN(os_file_lock(call, d->out));
+	/* It may have been finished, and got its name, just before it could be locked. */
+	struct os_stat st;
+	if (os_stat(call, d->partial, &st))
+		return call_fail(call, ERR_BUSY, "%s was finished by another process just now",
+				 d->to->path);
 	d->owned = true;
 	if (resumed.offset && !partial_fits(d, &resumed)) {
 		cli_note("%s: what is there is not what was downloaded; it starts from the "

@@ -257,10 +257,14 @@ static void write_state(struct upload_resume *r)
 
 void upload_resume_begun(struct upload *u)
 {
-	if (!u->resume)
+	struct upload_resume *r = u->resume;
+
+	if (!r)
 		return;
-	u->resume->state.stream_id = u->stream_id;
-	write_state(u->resume);
+	os_mutex_lock(&r->lock);
+	r->state.stream_id = u->stream_id;
+	os_mutex_unlock(&r->lock);
+	write_state(r);
 }
 
 void upload_resume_committed(struct upload *u, uint32_t index)
