@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import shlex
 import shutil
 import subprocess
@@ -27,6 +28,19 @@ def run(*args, env=None, check=True):
     if check and done.returncode != 0:
         raise Failed(f"{shlex.join(str(a)[:80] for a in args)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
+
+
+def gouplink():
+    """Builds the Go program when it is not there or older than its source."""
+    source = HERE / "gouplink"
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "acre-bench"
+    program = cache / "gouplink"
+    newest = max(f.stat().st_mtime for f in source.iterdir())
+    if not program.exists() or program.stat().st_mtime < newest:
+        cache.mkdir(parents=True, exist_ok=True)
+        run("go", "build", "-C", source, "-mod=readonly", "-trimpath", "-o", program, ".")
+        os.utime(program)
+    return program
 
 
 class Network:
@@ -53,9 +67,26 @@ class Network:
             raise Failed("acre dev env prints no ACRE_ACCESS")
         self.env.pop("UPLINK_ACCESS", None)
 
+    def pids(self):
+        state = self.status()
+        return [node["pid"] for node in state["nodes"]], [state["satellite"]["pid"]]
+
     def status(self):
         """{"satellite": {"pid", "address"}, "nodes": [{"name", "pid", "address"}, ...]}"""
         return json.loads(self.dev("status", "--output", "json"))
+
+
+class Foreign:
+    """A network that runs already and is not ours: a file with its grant and the ids of its processes,
+    {"access": "1...", "satellite": [pid, ...], "nodes": [pid, ...]}."""
+
+    def __init__(self, path):
+        self.said = json.loads(pathlib.Path(path).read_text())
+        self.env = dict(os.environ, ACRE_ACCESS=self.said["access"])
+        self.env.pop("UPLINK_ACCESS", None)
+
+    def pids(self):
+        return self.said["nodes"], self.said["satellite"]
 
 
 @contextlib.contextmanager
@@ -91,6 +122,12 @@ def cpu_seconds(pids):
         fields = stat[stat.rindex(")") + 2:].split()
         total += int(fields[11]) + int(fields[12])
     return total / TICK
+
+
+def children_cpu():
+    """User and system time of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def status_sizes(pid, name="status"):
