@@ -16,6 +16,9 @@ enum err endpoint_ping_node(struct call *call, void *service, struct rpc_stream 
 	/* Others could use the answer to find out which addresses are nodes (storagenode.md 2). */
 	if (!trust_has(n->trust, &peer))
 		return call_fail(call, ERR_UNAUTHENTICATED, "untrusted");
+	/* Better offline than failing audits. */
+	if (piece_store_state(n->store) == STORE_OFFLINE)
+		return call_fail(call, ERR_UNAVAILABLE, "the disk does not answer");
 	return rpc_send_message(call, stream, &answer.base);
 }
 
@@ -24,8 +27,7 @@ enum err endpoint_unimplemented(struct call *call, void *service, struct rpc_str
 	return call_fail(call, ERR_UNIMPLEMENTED, "not implemented by this node");
 }
 
-/* What satellites no longer call, and what comes with garbage collection, is answered as such and
- * not as unknown. */
+/* What satellites no longer call is answered as such and not as unknown. */
 const struct rpc_method node_methods[] = {
 	{ "/contact.Contact/PingNode", endpoint_ping_node },
 	{ "/piecestore.Piecestore/Upload", endpoint_upload, .anonymous = true },
@@ -33,8 +35,8 @@ const struct rpc_method node_methods[] = {
 	{ "/piecestore.Piecestore/Delete", endpoint_unimplemented },
 	{ "/piecestore.Piecestore/DeletePieces", endpoint_unimplemented },
 	{ "/piecestore.Piecestore/Exists", endpoint_unimplemented },
-	{ "/piecestore.Piecestore/Retain", endpoint_unimplemented },
-	{ "/piecestore.Piecestore/RetainBig", endpoint_unimplemented },
-	{ "/piecestore.Piecestore/RestoreTrash", endpoint_unimplemented },
+	{ "/piecestore.Piecestore/Retain", endpoint_retain },
+	{ "/piecestore.Piecestore/RetainBig", endpoint_retain_big },
+	{ "/piecestore.Piecestore/RestoreTrash", endpoint_restore_trash },
 };
 const size_t node_methods_count = ARRAY_LEN(node_methods);

@@ -50,12 +50,20 @@ static enum err begin(struct call *call, struct download *d, const struct downlo
 	TRY_PLAIN(transfer_authorize(call, t));
 	enum err e = piece_reader_open(call, t->node->store, &t->terms.satellite, &t->terms.piece,
 				       &d->reader);
-	if (e && e != ERR_NOT_FOUND) {
+	if (e && e != ERR_NOT_FOUND && e != ERR_UNAVAILABLE) {
 		log_error("piece cannot be opened", F_HEX("piece", BYTES_OF(t->terms.piece.b)),
 			  F_STR("why", call_error(call, e)));
 		return ERR_INTERNAL;
 	}
 	return e;
+}
+
+/* The field restored_from_trash, when it was. */
+static struct bytes restored(const struct download *d)
+{
+	static const uint8_t field[] = { 4 << 3 | WIRE_VARINT, 1 };
+
+	return d->reader.restored ? BYTES_OF(field) : BYTES_NONE;
 }
 
 /* For a repair: the uplink's hash and the limit of the upload, as they came, so that the repairer
@@ -81,9 +89,21 @@ static enum err send_origin(struct call *call, struct download *d)
 	n += wire_put_varint(head + n, message.len);
 	size_t m = wire_put_varint(middle, 3 << 3 | WIRE_BYTES);
 	m += wire_put_varint(middle + m, r.limit.len);
-	struct bytes parts[] = { BYTES(head, n), buf_bytes(&message), BYTES(middle, m), r.limit };
+	struct bytes parts[] = { BYTES(head, n), buf_bytes(&message), BYTES(middle, m), r.limit,
+				 restored(d) };
 	transfer_limit_time(call);
 	return rpc_send(call, d->t.stream, parts, ARRAY_LEN(parts));
+}
+
+/* Other readers are told in a message of its own, and only if there is something to tell. */
+static enum err send_restored(struct call *call, struct download *d)
+{
+	struct bytes part = restored(d);
+
+	if (!part.len)
+		return OK;
+	transfer_limit_time(call);
+	return rpc_send(call, d->t.stream, &part, 1);
 }
 
 static enum err check_range(struct call *call, struct download *d, const struct download_request *r)
@@ -224,6 +244,8 @@ static enum err run(struct call *call, struct download *d)
 	TRY_PLAIN(begin(call, d, &r));
 	if (d->t.terms.action == ORDERS__PIECE_ACTION__GET_REPAIR)
 		TRY_PLAIN(send_origin(call, d));
+	else
+		TRY_PLAIN(send_restored(call, d));
 	TRY_PLAIN(check_range(call, d, &r));
 	return judge(call, d, serve(call, d, &r));
 }

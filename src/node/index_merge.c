@@ -325,7 +325,7 @@ enum err piece_index_merge(struct call *call, struct piece_index *x, index_verdi
 	}
 	os_mutex_unlock(&x->lock);
 	if (!e) {
-		e = run(&own, &m);
+		e = index_note(x, run(&own, &m));
 		end(&own, &m, e);
 	}
 	if (!e) {

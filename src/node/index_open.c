@@ -245,10 +245,27 @@ enum err piece_index_open(struct call *call, const struct piece_index_config *co
 	return OK;
 }
 
+static void remove_damaged(struct piece_index *x)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	const char *paths[] = { index_checkpoint_path(&call, x),
+				index_table_path(&call, x, x->generation) };
+
+	log_warn("the index on disk is damaged: the next start rebuilds it from the log");
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		enum err e = os_unlink(&call, paths[i]);
+		if (e && e != ERR_NOT_FOUND)
+			log_error("the damaged index cannot be removed",
+				  F_STR("why", call_error(&call, e)));
+	}
+}
+
 void piece_index_close(struct piece_index *x)
 {
 	if (!x)
 		return;
+	if (x->damaged)
+		remove_damaged(x);
 	piece_table_free(index_table_drop(x->table));
 	piece_delta_free(&x->active);
 	piece_delta_free(&x->frozen);

@@ -12,10 +12,6 @@
 #include "os/log.h"
 
 enum {
-	READABLE_SECONDS = 60,
-	WRITABLE_SECONDS = 5 * 60,
-	MAINTAIN_SECONDS = 60,
-	EXPIRE_SECONDS = 3600,
 	STATUS_SECONDS = 10,
 	SYNC_ORDERS_SECONDS = 1,
 	STOP_SECONDS = 3,
@@ -34,63 +30,6 @@ void node_fail(struct node *n, const struct call *call, enum err e)
 	}
 	os_mutex_unlock(&n->lock);
 	os_cancel_set(&n->cancel);
-}
-
-static int64_t check_readable(struct call *call, void *arg)
-{
-	struct node *n = arg;
-	enum err e = storage_dir_check_readable(call, n->storage);
-
-	if (e && e != ERR_CANCELED)
-		node_fail(n, call, e);
-	return READABLE_SECONDS * NS_PER_SEC;
-}
-
-static int64_t check_writable(struct call *call, void *arg)
-{
-	struct node *n = arg;
-	enum err e = storage_dir_check_writable(call, n->storage);
-
-	if (e && e != ERR_CANCELED)
-		node_fail(n, call, e);
-	return WRITABLE_SECONDS * NS_PER_SEC;
-}
-
-static int64_t maintain(struct call *call, void *arg)
-{
-	struct node *n = arg;
-	enum err e = piece_store_maintain(call, n->store);
-
-	if (e)
-		log_warn("maintenance of the piece store failed",
-			 F_STR("why", call_error(call, e)));
-	return MAINTAIN_SECONDS * NS_PER_SEC;
-}
-
-static int64_t expire(struct call *call, void *arg)
-{
-	struct node *n = arg;
-	uint64_t count = 0;
-	enum err e = piece_store_expire(call, n->store, &count);
-
-	if (e)
-		log_warn("expired pieces could not be dropped", F_STR("why", call_error(call, e)));
-	else if (count)
-		log_info("expired pieces dropped", F_U64("pieces", count));
-	return EXPIRE_SECONDS * NS_PER_SEC;
-}
-
-/* Beside serving: what the last checkpoint lacks (a node that was killed). */
-static int64_t recover(struct call *call, void *arg)
-{
-	struct node *n = arg;
-	enum err e = piece_store_recover(call, n->store);
-
-	if (!e)
-		e = order_log_sync(call, n->orders, os_clock_unix_ns());
-	if (e && e != ERR_CANCELED)
-		node_fail(n, call, e);
-	return CHORE_NEVER;
 }
 
 static int64_t sync_orders(struct call *call, void *arg)
@@ -118,28 +57,20 @@ static enum err start_chores(struct call *call, struct node *n)
 		struct chore **ret;
 	} list[] = {
 		{ sync_orders, CHORE_NEVER, &n->sync_orders },
-		{ check_readable, READABLE_SECONDS * NS_PER_SEC, &n->check_readable },
-		{ check_writable, WRITABLE_SECONDS * NS_PER_SEC, &n->check_writable },
-		{ maintain, MAINTAIN_SECONDS * NS_PER_SEC, &n->maintain },
-		{ expire, MAINTAIN_SECONDS * NS_PER_SEC, &n->expire },
 		{ write_status, CHORE_NEVER, &n->write_status },
-		/* The last: it calls on the others. */
-		{ recover, 0, &n->recover },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
 		TRY_PLAIN(chores_add(call, n->chores, list[i].fn, n, list[i].first_ns, &n->cancel,
 				     list[i].ret));
-	return OK;
+	return node_storage_start(call, n);
 }
 
 static void stop_chores(struct node *n)
 {
-	/* Maintenance last: the others ask for it. */
-	struct chore **list[] = { &n->recover,	      &n->sync_orders, &n->check_readable,
-				  &n->check_writable, &n->expire,      &n->write_status,
-				  &n->maintain };
+	struct chore **list[] = { &n->sync_orders, &n->write_status };
 
+	node_storage_stop(n);
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
 		chores_remove(n->chores, take(list[i]));
 }
@@ -156,15 +87,6 @@ void node_keep_order(struct node *n, const struct limit_terms *t, const struct o
 		log_error("an order could not be kept: it will not be paid",
 			  F_STR("why", call_error(&call, e)));
 	chores_soon(n->chores, n->sync_orders, SYNC_ORDERS_SECONDS * NS_PER_SEC);
-}
-
-void node_look_at_disk(struct node *n)
-{
-	if (!piece_store_take_trouble(n->store))
-		return;
-	log_warn("the disk failed a request: checking it");
-	chores_soon(n->chores, n->check_readable, 0);
-	chores_soon(n->chores, n->check_writable, 0);
 }
 
 /* ---- opening ---- */
@@ -237,10 +159,7 @@ static enum err recover_order(struct call *call, void *arg, const struct piece_r
 
 static void wake_maintenance(void *arg)
 {
-	struct node *n = arg;
-
-	if (n->maintain)
-		chores_soon(n->chores, n->maintain, 0);
+	node_storage_maintain(arg);
 }
 
 static enum err open_storage(struct call *call, struct node *n)
@@ -252,6 +171,7 @@ static enum err open_storage(struct call *call, struct node *n)
 	const char *orders = os_path_join(call, n->config.storage, "orders");
 	TRY_PLAIN(os_dir_make(call, orders, false));
 	TRY_PLAIN(order_log_open(call, orders, &n->orders));
+	TRY_PLAIN(garbage_open(call, os_path_join(call, n->config.storage, "retain"), &n->garbage));
 	TRY_PLAIN(serials_new(call, SERIALS_MEMORY_DEFAULT, &n->serials));
 	TRY_PLAIN(order_log_read(call, n->orders, hour - ORDER_WINDOW_SECONDS, remember_serial, n));
 	struct piece_store_config config = {
@@ -260,6 +180,7 @@ static enum err open_storage(struct call *call, struct node *n)
 		.allocated = n->config.space,
 		.free_reserve = n->config.free_reserve,
 		.segment_bytes = n->config.segment_size,
+		.index_memory = n->config.index_memory,
 		.accept_loss = n->config.accept_loss,
 		.recovered = recover_order,
 		.wake = wake_maintenance,
@@ -390,6 +311,7 @@ void node_stop(struct node *n)
 	stop_chores(n);
 	piece_store_close(&call, n->store);
 	order_log_close(n->orders);
+	garbage_close(n->garbage);
 	serials_free(n->serials);
 	storage_dir_close(n->storage);
 	trust_free(n->trust);

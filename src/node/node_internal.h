@@ -5,6 +5,7 @@
 #include "net/net.h"
 #include "proto/noise.pb-c.h"
 #include "node/chores.h"
+#include "node/garbage.h"
 #include "node/node.h"
 #include "node/order_log.h"
 #include "node/piece_store.h"
@@ -44,6 +45,7 @@ struct node {
 	struct storage_dir *storage;
 	struct piece_store *store;
 	struct order_log *orders;
+	struct garbage *garbage;
 	struct serials *serials;
 	struct trust *trust;
 	struct rpc_server *server;
@@ -54,8 +56,12 @@ struct node {
 	int64_t started_unix_ns;
 
 	struct chores *chores; /* borrowed */
-	struct chore *sync_orders, *check_readable, *check_writable, *recover, *maintain, *expire,
-		*write_status;
+	struct chore *sync_orders, *write_status;
+	/* Of node_storage.c: */
+	struct chore *check_readable, *check_writable, *watch_disk, *recover, *maintain, *expire,
+		*collect_garbage, *compact, *scrub;
+	_Atomic int64_t disk_check_mono_ns; /* a check runs since; 0 = none */
+	_Atomic bool disk_slow, disk_unwritable;
 	struct check_in check_ins[TRUST_SATELLITES_MAX];
 
 	_Atomic unsigned live; /* transfers */
@@ -75,6 +81,12 @@ enum { NODE_STREAM_SECONDS = 30 * 60, NODE_LOW_SPACE_SECONDS = 10 * 60 };
 void node_fail(struct node *n, const struct call *call, enum err e);
 /* Keeps an order until settlement; the failure to do so is logged. */
 void node_keep_order(struct node *n, const struct limit_terms *t, const struct order *order);
+
+/* node_storage.c */
+enum err node_storage_start(struct call *call, struct node *n) MUST_USE;
+void node_storage_stop(struct node *n);
+void node_storage_maintain(struct node *n); /* soon */
+void node_storage_garbage(struct node *n);  /* a filter is waiting */
 /* After a failed request: looks at the disk soon if the disk may be why. */
 void node_look_at_disk(struct node *n);
 
@@ -92,7 +104,8 @@ void node_contact_low_space(struct node *n);
 /* Handlers of the node's server; service is the node. */
 extern const struct rpc_method node_methods[];
 extern const size_t node_methods_count;
-rpc_handler endpoint_upload, endpoint_download, endpoint_ping_node, endpoint_unimplemented;
+rpc_handler endpoint_upload, endpoint_download, endpoint_ping_node, endpoint_unimplemented,
+	endpoint_retain, endpoint_retain_big, endpoint_restore_trash;
 
 /* node_status.c */
 void node_status_write(struct node *n);

@@ -57,6 +57,8 @@ static void add_status(struct buf *b, struct node *n, const struct piece_space *
 	add_u64(b, "live", space->live);
 	add_u64(b, "dead", space->dead);
 	add_u64(b, "reserved", space->reserved);
+	add_u64(b, "trash", space->trash);
+	add_u64(b, "damaged", space->damaged);
 	add_u64(b, "available", space->available);
 	add_u64(b, "uploads", c->uploads);
 	add_u64(b, "uploads-failed", c->uploads_failed);
@@ -142,7 +144,9 @@ static const struct {
 	{ "allocated", SIZE, "space set" },
 	{ "used", SIZE, "used" },
 	{ "live", SIZE, "  by pieces" },
+	{ "trash", SIZE, "  in the trash" },
 	{ "dead", SIZE, "  to be freed" },
+	{ "damaged", NUMBER, "damaged pieces" },
 	{ "reserved", SIZE, "promised" },
 	{ "available", SIZE, "available" },
 	{ "uploads", NUMBER, "uploads" },

@@ -61,6 +61,13 @@ uint64_t index_sieve_bytes(const struct piece_index *x, uint64_t entries)
 	return MIN(entries, x->config.memory / 4);
 }
 
+enum err index_note(struct piece_index *x, enum err e)
+{
+	if (e == ERR_DATA_LOSS)
+		x->damaged = true;
+	return e;
+}
+
 void index_set_limit(struct piece_index *x)
 {
 	uint64_t entries = x->table ? piece_table_count(x->table->table) : 0;
@@ -212,7 +219,7 @@ enum err piece_index_look(struct call *call, struct piece_index *x, const struct
 	os_mutex_unlock(&x->lock);
 	enum err result = found ? OK : ERR_NOT_FOUND;
 	if (t)
-		result = piece_table_find(call, t->table, hash, key, &e);
+		result = index_note(x, piece_table_find(call, t->table, hash, key, &e));
 	os_mutex_lock(&x->lock);
 	struct piece_table *old = index_table_drop(t);
 	if (!result)
@@ -316,7 +323,7 @@ enum err piece_index_change(struct call *call, struct piece_index *x, const stru
 		}
 		struct table_ref *t = index_table_use(x);
 		os_mutex_unlock(&x->lock);
-		e = piece_table_find(call, t->table, hash, key, &old);
+		e = index_note(x, piece_table_find(call, t->table, hash, key, &old));
 		os_mutex_lock(&x->lock);
 		bool same = t == x->table;
 		struct piece_table *unused = index_table_drop(t);
@@ -458,7 +465,7 @@ enum err piece_index_scan(struct call *call, struct piece_index *x, index_visit 
 		return OK;
 	enum err e = table_cursor_begin(call, &c, t->table);
 	if (!e)
-		e = visit_table(call, x, &c, visit, arg);
+		e = index_note(x, visit_table(call, x, &c, visit, arg));
 	table_cursor_end(&c);
 	os_mutex_lock(&x->lock);
 	struct piece_table *old = index_table_drop(t);
@@ -475,7 +482,8 @@ void piece_index_status(struct piece_index *x, struct index_status *ret)
 	struct index_status s = { .satellites = x->satellites_count,
 				  .changes = x->active.count,
 				  .changes_max = x->changes_max,
-				  .generation = x->generation };
+				  .generation = x->generation,
+				  .damaged = x->damaged };
 
 	for (size_t i = 0; i < x->satellites_count; i++) {
 		const struct checkpoint_satellite *one = &x->satellites[i];

@@ -44,7 +44,9 @@ struct piece_index_config {
 enum err piece_index_open(struct call *call, const struct piece_index_config *config,
 			  struct arena *a, struct checkpoint *ret_known,
 			  struct piece_index **ret) MUST_USE;
-void piece_index_close(struct piece_index *x); /* NULL is fine; writes nothing */
+/* NULL is fine.  Writes nothing; but an index that is damaged is removed, so that the next start
+ * rebuilds it from the log. */
+void piece_index_close(struct piece_index *x);
 
 /* The number of a satellite, given when it is new; find: false when it is not known. */
 enum err piece_index_satellite(struct call *call, struct piece_index *x, const struct node_id *id,
@@ -109,6 +111,7 @@ struct index_status {
 	uint32_t changes, changes_max;
 	uint32_t oldest_trash;
 	uint64_t generation;
+	bool damaged; /* a page of the table was not as it was written */
 };
 void piece_index_status(struct piece_index *x, struct index_status *ret);
 /* False beyond the last. */

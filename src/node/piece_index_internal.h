@@ -29,6 +29,7 @@ struct piece_index {
 	bool busy;	 /* somebody merges or writes a checkpoint */
 	bool committing; /* a sweep becomes durable: no restore now */
 	bool broken;	 /* the disk failed in a way that only a new start can sort out */
+	_Atomic bool damaged;
 	uint64_t restores;
 	/* While a sweep runs: entries of frozen and table that were replaced since it began. */
 	bool sweeping;
@@ -52,6 +53,8 @@ void index_end_busy(struct piece_index *x);
 enum err index_snapshot(struct call *call, struct piece_index *x, struct arena *a,
 			struct checkpoint *ret) MUST_USE;
 uint64_t index_sieve_bytes(const struct piece_index *x, uint64_t entries);
+/* Takes note when the table turned out damaged; returns e. */
+enum err index_note(struct piece_index *x, enum err e);
 /* In the call's scratch. */
 const char *index_table_path(struct call *call, const struct piece_index *x, uint64_t generation);
 const char *index_checkpoint_path(struct call *call, const struct piece_index *x);

@@ -404,6 +404,13 @@ bool piece_log_segment(struct piece_log *log, uint32_t from, struct log_segment_
 	return false;
 }
 
+uint32_t piece_log_next_number(struct piece_log *log)
+{
+	OS_LOCKED(&log->lock);
+
+	return log->next_number;
+}
+
 void piece_log_leave_alone(struct piece_log *log, uint32_t segment)
 {
 	OS_LOCKED(&log->lock);

@@ -143,6 +143,7 @@ struct log_segment_info {
 	uint64_t bytes, live;
 };
 bool piece_log_segment(struct piece_log *log, uint32_t from, struct log_segment_info *ret);
+uint32_t piece_log_next_number(struct piece_log *log); /* of the next new one */
 
 void piece_log_leave_alone(struct piece_log *log, uint32_t segment);
 

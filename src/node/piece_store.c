@@ -9,10 +9,12 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/log.h"
+#include "os/random.h"
 
 enum {
 	CHECKPOINT_LOG_BYTES = 64 << 20, /* new log bytes that a start may have to read */
 	CHECKPOINT_SECONDS = 300,
+	PROBE_BYTES = 4096,
 };
 
 uint32_t store_seconds(int64_t unix_ns)
@@ -247,7 +249,7 @@ enum err store_measure(struct call *call, struct piece_store *s, struct piece_sp
 		.index = index.file_bytes,
 		.reserved = s->reserved,
 		.disk_free = disk_free,
-		.available = MIN(of_allocated, of_disk),
+		.available = s->state == STORE_READY ? MIN(of_allocated, of_disk) : 0,
 	};
 	return OK;
 }
@@ -255,6 +257,48 @@ enum err store_measure(struct call *call, struct piece_store *s, struct piece_sp
 enum err piece_store_space(struct call *call, struct piece_store *s, struct piece_space *ret)
 {
 	return store_measure(call, s, ret);
+}
+
+void piece_store_set_state(struct piece_store *s, enum store_state state)
+{
+	s->state = state;
+}
+
+enum store_state piece_store_state(const struct piece_store *s)
+{
+	return s->state;
+}
+
+/* Any segment, any block: what the page cache has says nothing about the disk. */
+enum err piece_store_probe(struct call *call, struct piece_store *s)
+{
+	struct log_segment_info info = { 0 };
+	struct log_file *f = NULL;
+	struct bytes got;
+
+	uint32_t end = piece_log_next_number(s->log);
+	if (!piece_log_segment(s->log, (uint32_t)os_random_below(end), &info) &&
+	    !piece_log_segment(s->log, 0, &info))
+		return OK;
+	AUTO_FREE uint8_t *buffer = os_file_buffer(PROBE_BYTES + PIECE_BULK_SLACK);
+	if (!buffer)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	TRY_PLAIN(piece_log_pin(call, s->log, info.number, &f));
+	uint64_t blocks = info.bytes / PROBE_BYTES;
+	enum err e = blocks ? piece_log_read_bulk(call, f, buffer, PROBE_BYTES + PIECE_BULK_SLACK,
+						  PROBE_BYTES,
+						  os_random_below(blocks) * PROBE_BYTES, &got)
+			    : OK;
+	piece_log_unpin(s->log, f);
+	return e;
+}
+
+bool piece_store_index_damaged(struct piece_store *s)
+{
+	struct index_status index;
+
+	piece_index_status(s->index, &index);
+	return index.damaged;
 }
 
 bool piece_store_satellite(struct piece_store *s, size_t i, struct index_satellite *ret)

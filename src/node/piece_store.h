@@ -77,6 +77,20 @@ bool piece_store_satellite(struct piece_store *s, size_t i, struct index_satelli
 /* Whether the disk failed a request since the last time this was asked. */
 bool piece_store_take_trouble(struct piece_store *s);
 
+/* What may be asked of the disk at the moment.  Whatever the disk does not let us do is refused as
+ * ERR_UNAVAILABLE: nobody hears "not found" of what may be there. */
+enum store_state {
+	STORE_READY,
+	STORE_READ_ONLY, /* no uploads, no room for any */
+	STORE_OFFLINE,	 /* no downloads either */
+};
+void piece_store_set_state(struct piece_store *s, enum store_state state);
+enum store_state piece_store_state(const struct piece_store *s);
+/* Reads a block of the log, anywhere, past the page cache: shows whether the disk answers. */
+enum err piece_store_probe(struct call *call, struct piece_store *s) MUST_USE;
+/* The index on disk is damaged: a start rebuilds it from the log. */
+bool piece_store_index_damaged(struct piece_store *s);
+
 /* ---- chores ---- */
 
 /* Completes full segments, merges the index when it is due, writes a checkpoint when enough is new,

@@ -13,6 +13,7 @@ struct piece_store {
 	struct piece_log *log;
 	struct piece_index *index;
 	_Atomic bool recovered; /* nothing of the log is unknown */
+	_Atomic enum store_state state;
 	/* Lock order: this one, then the index's, then the log's. */
 	struct os_mutex lock;
 	struct os_cond calm; /* tidying ended */

@@ -407,9 +407,11 @@ static enum err find_in_page(struct call *call, const struct piece_table *t, uin
 	uint8_t page[TABLE_PAGE_BYTES];
 	unsigned count = 0;
 
-	if (byte_source_read(call, &t->source, page, sizeof(page), number * TABLE_PAGE_BYTES))
-		return call_wrap(call, ERR_DATA_LOSS, "page %llu of the index table",
-				 (unsigned long long)number);
+	enum err read = byte_source_read(call, &t->source, page, sizeof(page),
+					 number * TABLE_PAGE_BYTES);
+	if (read)
+		return call_wrap(call, read == ERR_FORMAT ? ERR_DATA_LOSS : read,
+				 "page %llu of the index table", (unsigned long long)number);
 	TRY_PLAIN(check_page(call, page, number, &count));
 	for (unsigned i = 0; i < count; i++) {
 		const uint8_t *wire = page + TABLE_PAGE_HEAD_BYTES + (size_t)i * PIECE_ENTRY_BYTES;

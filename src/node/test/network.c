@@ -147,6 +147,8 @@ void network_start(struct network *n)
 		.wallet = "0x1",
 		.development = true,
 		.noise = true,
+		/* What was stored a moment ago can be garbage. */
+		.retain_skew_ns = -60 * NS_PER_SEC,
 	};
 	snprintf(dir, sizeof(dir), "%s/node", n->dir);
 	must(&n->call, node_create(&n->call, dir, &n->config, &setup, &n->node_id));

@@ -13,9 +13,11 @@
 #include "base/num.h"
 #include "base/wire.h"
 #include "network.h"
+#include "node/node_internal.h"
 #include "node/order_file.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "proto/piecestore2.pb-c.h"
 
 #define PUT ORDERS__PIECE_ACTION__PUT
 #define GET ORDERS__PIECE_ACTION__GET
@@ -686,8 +688,7 @@ static void test_recorded_streams(void **state)
 
 static void test_other_calls(void **state)
 {
-	static const char *const names[] = { "Delete", "DeletePieces", "Exists",
-					     "Retain", "RetainBig",    "RestoreTrash" };
+	static const char *const names[] = { "Delete", "DeletePieces", "Exists" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -697,6 +698,184 @@ static void test_other_calls(void **state)
 	}
 	/* Only satellites may ask whether this is a node. */
 	assert_int_equal(TALK("/contact.Contact/PingNode", { 0 }), STATUS_UNAUTHENTICATED);
+}
+
+/* ---- garbage ---- */
+
+#define PIECESTORE "/piecestore.Piecestore/"
+
+struct retain_part {
+	int64_t creation_unix_ns; /* 0 = not sent */
+	struct bytes filter;
+	bool hash, wrong_hash; /* with the hash of all so far */
+};
+
+/* One Retain, or a RetainBig of several messages, by the satellite or somebody else. */
+static uint64_t retain(const struct net_tls *who, const char *method,
+		       const struct retain_part *parts, size_t count)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_BUF struct buf all = BUF_INIT(1 << 20);
+	struct rpc_conn *conn = NULL;
+	struct rpc_stream *stream = NULL;
+	struct bytes answer;
+	enum err e = OK;
+
+	call_init(&call);
+	os_call_limit(&call, 20 * NS_PER_SEC);
+	assert_int_equal(rpc_dial(&call, who, node_address(net->node), &net->node_id, &conn), OK);
+	assert_int_equal(rpc_open(&call, conn, method, &stream), OK);
+	for (size_t i = 0; !e && i < count; i++) {
+		Piecestore__RetainRequest r = PIECESTORE__RETAIN_REQUEST__INIT;
+		uint8_t sum[HASH_BYTES];
+		buf_add_bytes(&all, parts[i].filter);
+		hash_blake3(buf_bytes(&all), sum);
+		sum[0] ^= parts[i].wrong_hash;
+		if (parts[i].creation_unix_ns)
+			r.creation_date = proto_time_new(&call.scratch, parts[i].creation_unix_ns);
+		r.filter = proto_view(parts[i].filter);
+		if (parts[i].hash) {
+			r.hash = proto_view(BYTES_OF(sum));
+			r.hash_algorithm = ORDERS__PIECE_HASH_ALGORITHM__BLAKE3;
+		}
+		e = rpc_send_message(&call, stream, &r.base);
+	}
+	if (!e)
+		e = rpc_close_send(&call, stream);
+	/* A refusal may be heard while sending. */
+	enum err got = OK;
+	while (got == OK)
+		got = rpc_recv(&call, stream, &answer);
+	uint64_t status = got == ERR_EOF ? 0 : call.status ? call.status : err_status(got);
+	rpc_stream_end(stream);
+	rpc_conn_close(conn);
+	return status;
+}
+#define RETAIN(who, method, ...)                                                                   \
+	retain(who, PIECESTORE method, (const struct retain_part[]){ __VA_ARGS__ },                \
+	       sizeof((const struct retain_part[]){ __VA_ARGS__ }) / sizeof(struct retain_part))
+
+static struct piece_space space_now(void)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct piece_space space;
+
+	call_init(&call);
+	assert_int_equal(piece_store_space(&call, net->node->store, &space), OK);
+	return space;
+}
+
+static void wait_for_collection(void)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+
+	call_init(&call);
+	os_call_limit(&call, 20 * NS_PER_SEC);
+	while (space_now().pieces)
+		assert_int_equal(os_sleep(&call, 10 * NS_PER_MS), OK);
+}
+
+static void test_garbage(void **state)
+{
+	const struct net_tls *satellite = net->satellite_tls;
+	static const uint8_t nothing[] = { 1, 0, 4, 0, 0 }, everything[] = { 1, 0, 4, 0xff };
+	const int64_t now = os_clock_unix_ns();
+	struct retain_part good = { .creation_unix_ns = now, .filter = BYTES_OF(nothing) };
+	AUTO_BUF struct buf got = BUF_INIT(4 << 20);
+	uint64_t status = 0;
+	struct talk talk;
+	struct bytes answer;
+
+	(void)state;
+	store(900, 1000);
+	store(901, 200000);
+	/* Only a satellite this node works for may. */
+	assert_int_equal(RETAIN(net->uplink_tls, "Retain", good), STATUS_PERMISSION);
+	assert_int_equal(RETAIN(net->uplink_tls, "RetainBig", good), STATUS_PERMISSION);
+	assert_int_equal(RETAIN(net->uplink_tls, "RestoreTrash", { 0 }), STATUS_PERMISSION);
+	/* Filters that cannot be one (defect 3 of storagenode.md), or that were changed. */
+	struct retain_part bad = good;
+	for (size_t len = 0; len <= 3; len++) {
+		bad.filter = BYTES(nothing, len);
+		assert_int_equal(RETAIN(satellite, "Retain", bad), STATUS_INVALID);
+	}
+	bad = good;
+	bad.hash = bad.wrong_hash = true;
+	assert_int_equal(RETAIN(satellite, "Retain", bad), STATUS_INTERNAL);
+	assert_int_equal(RETAIN(satellite, "RetainBig", bad), STATUS_INTERNAL);
+	/* A big one ends with a hash. */
+	assert_int_equal(RETAIN(satellite, "RetainBig", good), STATUS_INTERNAL);
+	assert_int_equal(space_now().trash_pieces, 0);
+
+	assert_int_equal(RETAIN(satellite, "Retain", good), 0);
+	wait_for_collection();
+	uint64_t pieces = space_now().trash_pieces;
+	assert_true(pieces >= 2);
+	/* A read takes a piece out again and says so; the same filter does not put it back. */
+	struct ticket *t = network_ticket(net, GET, 1000, 900);
+	talk_begin(net, &talk, DOWNLOAD);
+	assert_int_equal(talk_send(net, &talk,
+				   &(struct request){ .limit = t,
+						      .has_chunk = true,
+						      .size = 1000,
+						      .order_by = t,
+						      .order_amount = 1000 }),
+			 OK);
+	assert_int_equal(rpc_recv(&talk.call, talk.stream, &answer), OK);
+	assert_true(bytes_equal(answer, BYTES("\x20\x01", 2)));
+	assert_int_equal(rpc_recv(&talk.call, talk.stream, &answer), OK);
+	assert_true(answer.len > 1000);
+	talk_end(&talk);
+	assert_int_equal(space_now().pieces, 1);
+	assert_int_equal(RETAIN(satellite, "Retain",
+				{ .creation_unix_ns = now - 7200 * NS_PER_SEC,
+				  .filter = BYTES_OF(nothing) }),
+			 0);
+	assert_int_equal(RETAIN(satellite, "RestoreTrash", { 0 }), 0);
+	assert_int_equal(space_now().pieces, pieces);
+	assert_int_equal(space_now().trash_pieces, 0);
+	t = network_ticket(net, GET, 200000, 901);
+	assert_int_equal(network_download(net, t, 0, 200000, &got, &status), OK);
+	assert_int_equal(got.len, 200000);
+	/* In parts, and everything is kept. */
+	struct retain_part first = { .creation_unix_ns = now, .filter = BYTES(everything, 2) };
+	struct retain_part last = { .filter = BYTES(everything + 2, 2), .hash = true };
+	assert_int_equal(RETAIN(satellite, "RetainBig", first, last), 0);
+	network_stop_node(net);
+	network_start_node(net);
+	assert_int_equal(space_now().pieces, pieces);
+}
+
+/* A disk that does not answer, or takes nothing: unavailable, never "not found". */
+static void test_disk_state(void **state)
+{
+	AUTO_BUF struct buf got = BUF_INIT(1 << 20);
+	struct piece_store *s = net->node->store;
+	uint8_t data[10] = { 0 };
+	uint64_t status = 0;
+
+	(void)state;
+	store(910, 100);
+	piece_store_set_state(s, STORE_READ_ONLY);
+	assert_int_equal(space_now().available, 0);
+	assert_true(network_upload(net, network_ticket(net, PUT, 10, 911), BYTES_OF(data),
+				   HASH_BLAKE3, &status));
+	assert_int_equal(status, STATUS_UNAVAILABLE);
+	assert_int_equal(
+		network_download(net, network_ticket(net, GET, 100, 910), 0, 100, &got, &status),
+		OK);
+	piece_store_set_state(s, STORE_OFFLINE);
+	for (unsigned piece = 910; piece <= 912; piece++) {
+		assert_true(network_download(net, network_ticket(net, GET, 100, piece), 0, 100,
+					     &got, &status));
+		assert_int_equal(status, STATUS_UNAVAILABLE);
+	}
+	piece_store_set_state(s, STORE_READY);
+	buf_clear(&got);
+	assert_int_equal(
+		network_download(net, network_ticket(net, GET, 100, 910), 0, 100, &got, &status),
+		OK);
+	assert_int_equal(got.len, 100);
 }
 
 static void test_check_in(void **state)
@@ -907,6 +1086,8 @@ int main(void)
 		cmocka_unit_test(test_orders_kept),
 		cmocka_unit_test(test_overload),
 		cmocka_unit_test(test_stop_is_quick),
+		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_disk_state),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_wrong_clock),
 	};

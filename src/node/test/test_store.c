@@ -12,6 +12,7 @@
 #include "base/num.h"
 #include "crypto/hash.h"
 #include "memdisk.h"
+#include "node/piece_index_internal.h"
 #include "node/piece_log_internal.h"
 #include "node/piece_store_internal.h"
 #include "node/retain.h"
@@ -44,6 +45,9 @@ struct world {
 	bool accept_loss;
 	bool index_lost; /* at some time: what was in the trash is not any more */
 	bool no_recovery;
+	uint64_t index_memory;
+	unsigned damaged;
+	struct piece_id last_damaged;
 };
 
 /* What test_die_everywhere is at, for messages. */
@@ -101,6 +105,8 @@ static enum err count_recovered(struct call *call, void *arg, const struct piece
 	return OK;
 }
 
+static store_damaged note_damage;
+
 static enum err open_store(struct world *w)
 {
 	struct piece_store_config config = {
@@ -109,6 +115,8 @@ static enum err open_store(struct world *w)
 		.allocated = w->allocated ? w->allocated : GIB,
 		.segment_bytes = SEGMENT,
 		.recovered = count_recovered,
+		.damaged = note_damage,
+		.index_memory = w->index_memory,
 		.arg = w,
 		.accept_loss = w->accept_loss,
 	};
@@ -872,6 +880,222 @@ static void test_expire(void **state)
 	end_world(&w);
 }
 
+static void note_damage(void *arg, const struct node_id *of, const struct piece_id *piece)
+{
+	struct world *w = arg;
+
+	assert_memory_equal(of, &satellite, sizeof(*of));
+	w->damaged++;
+	w->last_damaged = *piece;
+}
+
+/* One round over all segments. */
+static uint64_t scrub_all(struct world *w)
+{
+	uint64_t damaged = 0, records = 0;
+	struct store_scrubbed done;
+
+	do {
+		assert_int_equal(piece_store_scrub(&w->call, w->store, 0, &done), OK);
+		damaged += done.damaged;
+		records += done.records;
+	} while (done.records);
+	assert_true(records > 10);
+	return damaged;
+}
+
+/* Bit rot in a piece, and in the header of another: both are found, told of once, served to
+ * nobody, and never "not found". */
+static void test_scrub(void **state)
+{
+	struct world w;
+	struct piece_entry e;
+
+	(void)state;
+	begin_world(&w, 1);
+	assert_int_equal(open_store(&w), OK);
+	uploads(&w);
+	assert_int_equal(scrub_all(&w), 0);
+	for (unsigned n = 6; n <= 8; n += 2) {
+		assert_true(find_entry(&w, n, &e));
+		uint64_t at = n == 6 ? piece_entry_data(&e) + e.size / 2
+				     : piece_entry_offset(&e) + 100;
+		assert_true(memdisk_damage(log_segment_path(&w.call, w.store->log, e.segment), at));
+	}
+	assert_int_equal(scrub_all(&w), 2);
+	assert_int_equal(w.damaged, 2);
+	assert_int_equal(w.last_damaged.b[0], 8);
+	assert_int_equal(scrub_all(&w), 1); /* what can be read is judged again, not told again */
+	assert_int_equal(w.damaged, 2);
+	for (int round = 0; round < 2; round++) {
+		for (unsigned n = 6; n <= 8; n += 2) {
+			struct piece_reader r = { 0 };
+			struct piece_id id = id_of(n);
+			assert_int_equal(piece_reader_open(&w.call, w.store, &satellite, &id, &r),
+					 ERR_DATA_LOSS);
+		}
+		check_accounts(&w);
+		close_store(&w);
+		assert_int_equal(open_store(&w), OK);
+	}
+	/* Uploaded again it is good again; compaction leaves what it cannot read where it is. */
+	put(&w, 6, 3);
+	collect_garbage(&w, 1 << 6 | 1 << 8);
+	empty_trash(&w);
+	compact(&w);
+	assert_true(holds(&w, 6, 3));
+	assert_true(find_entry(&w, 8, &e) && (e.flags & PIECE_DAMAGED));
+	check_accounts(&w);
+	end_world(&w);
+}
+
+/* After a kill the pieces of the last checkpoint are served at once; of the others nobody hears
+ * "not found"; new ones are taken; and what the checkpoint covers is not read again. */
+static void test_serve_while_recovering(void **state)
+{
+	struct world w;
+	struct piece_reader r = { 0 };
+	struct piece_id known = id_of(3), unknown = id_of(16), never = id_of(23);
+
+	(void)state;
+	begin_world(&w, 1);
+	assert_int_equal(open_store(&w), OK);
+	for (unsigned n = 0; n < 14; n++)
+		put(&w, n, 0);
+	checkpoint(&w);
+	for (unsigned n = 14; n < 18; n++)
+		put(&w, n, 2);
+	memdisk_die_after(1);
+	close_store(&w);
+	memdisk_restart(false);
+	w.no_recovery = true;
+	assert_int_equal(open_store(&w), OK);
+	assert_false(piece_store_recovered(w.store));
+	assert_int_equal(piece_reader_open(&w.call, w.store, &satellite, &known, &r), OK);
+	piece_reader_close(&r);
+	assert_int_equal(piece_reader_open(&w.call, w.store, &satellite, &unknown, &r),
+			 ERR_UNAVAILABLE);
+	assert_int_equal(piece_reader_open(&w.call, w.store, &satellite, &never, &r),
+			 ERR_UNAVAILABLE);
+	put(&w, 20, 1);
+	put(&w, 15, 3); /* newer than what is still in the log */
+	assert_true(holds(&w, 20, 1));
+	assert_int_equal(piece_store_recover(&w.call, w.store), OK);
+	assert_true(piece_store_recovered(w.store));
+	assert_int_equal(w.recovered, 4);
+	assert_int_equal(piece_reader_open(&w.call, w.store, &satellite, &never, &r),
+			 ERR_NOT_FOUND);
+	check_pieces(&w);
+	check_accounts(&w);
+	/* Without an index nothing can be written before all has been read. */
+	close_store(&w);
+	lose_index(&w);
+	assert_int_equal(open_store(&w), OK);
+	assert_int_equal(upload(&w, 21, 1, false), ERR_UNAVAILABLE);
+	assert_int_equal(piece_store_recover(&w.call, w.store), OK);
+	put(&w, 21, 1);
+	check_pieces(&w);
+	check_accounts(&w);
+	end_world(&w);
+}
+
+/* A page of the index table that is damaged is noticed, and the log makes a new index. */
+static void test_damaged_index(void **state)
+{
+	struct world w;
+	struct index_swept swept;
+
+	(void)state;
+	begin_world(&w, 1);
+	assert_int_equal(open_store(&w), OK);
+	uploads(&w);
+	assert_int_equal(piece_index_merge(&w.call, w.store->index, NULL, NULL, &swept), OK);
+	assert_false(piece_store_index_damaged(w.store));
+	const char *path = index_table_path(&w.call, w.store->index, w.store->index->generation);
+	assert_true(memdisk_damage(path, 300));
+	struct piece_reader r = { 0 };
+	struct piece_id id = id_of(3);
+	assert_int_equal(piece_reader_open(&w.call, w.store, &satellite, &id, &r), ERR_DATA_LOSS);
+	assert_true(piece_store_index_damaged(w.store));
+	close_store(&w);
+	w.index_lost = true;
+	reopen(&w);
+	assert_false(piece_store_index_damaged(w.store));
+	end_world(&w);
+}
+
+/* More than the index may keep in memory: it is merged by whoever needs the room, and a look-up
+ * costs one read besides the data. */
+static void test_many(void **state)
+{
+	enum { MANY = 3000 };
+	struct world w;
+	struct index_status status;
+
+	(void)state;
+	begin_world(&w, 1);
+	w.index_memory = 1;
+	assert_int_equal(open_store(&w), OK);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct piece_writer *writer = NULL;
+		struct piece_begin b = begin_of(1, 10);
+		struct piece_commit c = { .order_amount = 10 };
+		b.piece.b[1] = (uint8_t)i;
+		b.piece.b[2] = (uint8_t)(i >> 8);
+		uint64_t reads = memdisk_reads();
+		assert_int_equal(piece_writer_begin(&w.call, w.store, &b, &writer), OK);
+		assert_int_equal(piece_writer_add(&w.call, writer, BYTES("0123456789", 10)), OK);
+		piece_index_status(w.store->index, &status);
+		bool merges = status.changes + 1 > status.changes_max;
+		assert_int_equal(piece_writer_commit(&w.call, writer, &c), OK);
+		piece_writer_end(writer);
+		/* A new piece is mostly put without reading the index. */
+		if (!merges)
+			assert_true(memdisk_reads() - reads <= 2);
+	}
+	piece_index_status(w.store->index, &status);
+	assert_true(status.generation >= MANY / INDEX_CHANGES_MIN - 1);
+	assert_true(status.memory < 200 << 10);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct piece_id id = id_of(1);
+		struct piece_reader r = { 0 };
+		id.b[1] = (uint8_t)i;
+		id.b[2] = (uint8_t)(i >> 8);
+		uint64_t reads = memdisk_reads();
+		assert_int_equal(piece_reader_open(&w.call, w.store, &satellite, &id, &r), OK);
+		assert_true(memdisk_reads() - reads <= 1 + (i == 0));
+		piece_reader_close(&r);
+	}
+	check_accounts(&w);
+	close_store(&w);
+	assert_int_equal(open_store(&w), OK);
+	assert_int_equal(w.recovered, 0);
+	check_accounts(&w);
+	end_world(&w);
+}
+
+/* Pieces that end on one day are in segments of their own, spans for far days. */
+static void test_groups(void **state)
+{
+	const int64_t day = 24 * 3600 * NS_PER_SEC, now = 20000 * day + 5;
+
+	(void)state;
+	assert_int_equal(piece_log_group(TIME_NONE, now), 0);
+	assert_int_equal(piece_log_group(now + day, now), 20002);
+	/* Whatever ended is collected an hour later, on the day after at the latest. */
+	assert_int_equal(piece_log_group(20001 * day - 1, now), 20002);
+	assert_int_equal(piece_log_group(20001 * day - 2 * 3600 * NS_PER_SEC, now), 20001);
+	assert_int_equal(piece_log_group(now - day, now), 20001);
+	uint32_t last = 0, groups = 0;
+	for (int64_t d = 1; d < 4500; d++) {
+		uint32_t g = piece_log_group(now + d * day, now);
+		assert_true(g == 0 || g > (uint32_t)(20000 + d));
+		groups += g != last;
+		last = g;
+	}
+	assert_true(groups < 150);
+}
+
 struct uploader {
 	struct world *world;
 	struct os_mutex *lock;
@@ -1171,6 +1395,11 @@ int main(void)
 		cmocka_unit_test(test_missing_segment),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_expire),
+		cmocka_unit_test(test_scrub),
+		cmocka_unit_test(test_serve_while_recovering),
+		cmocka_unit_test(test_damaged_index),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_shared_sync),
 		cmocka_unit_test(test_durable_claim),
 		cmocka_unit_test(test_torn_in_the_middle),

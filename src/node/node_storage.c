@@ -1,0 +1,271 @@
+/* What a node does with its disk besides transfers: recovery, upkeep, garbage, a watch on the disk
+ * itself. */
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "node/node_internal.h"
+#include "node/retain.h"
+#include "os/clock.h"
+#include "os/log.h"
+
+enum {
+	READABLE_SECONDS = 60,
+	WRITABLE_SECONDS = 5 * 60,
+	WATCH_SECONDS = 2,
+	/* An audit that is answered later than 15 s is a missed one (satellite.md 5). */
+	SLOW_SECONDS = 8,
+	RETRY_SECONDS = 20,
+	MAINTAIN_SECONDS = 60,
+	EXPIRE_SECONDS = 3600,
+	GARBAGE_RETRY_SECONDS = 600,
+	COMPACT_SECONDS = 600,
+	SCRUB_SECONDS = 60,
+	DEAD_PERCENT = 40, /* of a segment, before it is rewritten */
+};
+
+/* ---- the disk ---- */
+
+static const char *state_name(enum store_state state)
+{
+	switch (state) {
+	case STORE_READY:
+		return "serves everything";
+	case STORE_READ_ONLY:
+		return "takes no uploads";
+	case STORE_OFFLINE:
+		return "serves nothing until the disk answers";
+	}
+	return "";
+}
+
+/* Lock-free: checks run one at a time each, and this only follows from what they found. */
+static void settle_state(struct node *n)
+{
+	enum store_state now = n->disk_slow	    ? STORE_OFFLINE
+			       : n->disk_unwritable ? STORE_READ_ONLY
+						    : STORE_READY;
+
+	if (now == piece_store_state(n->store))
+		return;
+	piece_store_set_state(n->store, now);
+	log_warn("the disk changed", F_STR("node", state_name(now)));
+	/* Satellites learn at once that there is no room, or that there is again. */
+	node_contact_all(n);
+}
+
+static int64_t check_readable(struct call *call, void *arg)
+{
+	struct node *n = arg;
+
+	n->disk_check_mono_ns = os_clock_mono_ns();
+	enum err e = storage_dir_check_readable(call, n->storage);
+	enum err probe = e ? OK : piece_store_probe(call, n->store);
+	int64_t took = os_clock_mono_ns() - n->disk_check_mono_ns;
+	n->disk_check_mono_ns = 0;
+	if (e && e != ERR_CANCELED) {
+		node_fail(n, call, e);
+		return READABLE_SECONDS * NS_PER_SEC;
+	}
+	if (probe && probe != ERR_CANCELED)
+		log_error("the disk cannot be read", F_STR("why", call_error(call, probe)));
+	if (piece_store_index_damaged(n->store))
+		node_fail(n, call,
+			  call_fail(call, ERR_DATA_LOSS,
+				    "the index on disk is damaged: started again, the node "
+				    "rebuilds it from the pieces"));
+	n->disk_slow = took > SLOW_SECONDS * NS_PER_SEC;
+	settle_state(n);
+	return (n->disk_slow ? RETRY_SECONDS : READABLE_SECONDS) * NS_PER_SEC;
+}
+
+/* A check that does not come back says the same as one that took long. */
+static int64_t watch_disk(struct call *call, void *arg)
+{
+	struct node *n = arg;
+	int64_t since = n->disk_check_mono_ns;
+
+	if (since && os_clock_mono_ns() - since > SLOW_SECONDS * NS_PER_SEC && !n->disk_slow) {
+		n->disk_slow = true;
+		settle_state(n);
+	}
+	return WATCH_SECONDS * NS_PER_SEC;
+}
+
+/* A disk that turned read-only can still be read from. */
+static int64_t check_writable(struct call *call, void *arg)
+{
+	struct node *n = arg;
+	enum err e = storage_dir_check_writable(call, n->storage);
+
+	if (e == ERR_CANCELED)
+		return WRITABLE_SECONDS * NS_PER_SEC;
+	if (e)
+		log_error("the disk cannot be written to", F_STR("why", call_error(call, e)));
+	n->disk_unwritable = e != OK;
+	settle_state(n);
+	return (e ? RETRY_SECONDS : WRITABLE_SECONDS) * NS_PER_SEC;
+}
+
+/* ---- upkeep ---- */
+
+/* Beside serving: what the last checkpoint lacks (a node that was killed). */
+static int64_t recover(struct call *call, void *arg)
+{
+	struct node *n = arg;
+	enum err e = piece_store_recover(call, n->store);
+
+	if (!e)
+		e = order_log_sync(call, n->orders, os_clock_unix_ns());
+	if (e && e != ERR_CANCELED)
+		node_fail(n, call, e);
+	return CHORE_NEVER;
+}
+
+static void report(struct call *call, const char *what, enum err e)
+{
+	if (e && e != ERR_CANCELED)
+		log_warn("upkeep of the piece store failed", F_STR("what", what),
+			 F_STR("why", call_error(call, e)));
+}
+
+static int64_t maintain(struct call *call, void *arg)
+{
+	struct node *n = arg;
+
+	report(call, "maintenance", piece_store_maintain(call, n->store));
+	return MAINTAIN_SECONDS * NS_PER_SEC;
+}
+
+static int64_t expire(struct call *call, void *arg)
+{
+	struct node *n = arg;
+	uint64_t count = 0;
+
+	report(call, "expiry", piece_store_expire(call, n->store, &count));
+	if (count)
+		log_info("expired pieces and old trash dropped", F_U64("pieces", count));
+	return EXPIRE_SECONDS * NS_PER_SEC;
+}
+
+static enum err apply_filter(struct call *call, struct node *n, const struct garbage_filter *f)
+{
+	/* Never more than what the clock of this node allows. */
+	int64_t before = MIN(f->creation_unix_ns, os_clock_unix_ns()) - n->config.retain_skew_ns;
+	struct retain_filter filter;
+	struct index_swept swept = { 0 };
+	char id[NODE_ID_TEXT_MAX];
+
+	if (before > 0) {
+		TRY_PLAIN(retain_filter_parse(call, f->filter, &filter));
+		TRY_PLAIN(piece_store_retain(
+			call, n->store, &f->satellite,
+			(uint32_t)MIN(before / NS_PER_SEC, (int64_t)UINT32_MAX), &filter, &swept));
+	}
+	node_id_text(&f->satellite, id);
+	log_info("garbage collected", F_STR("satellite", id), F_U64("pieces", swept.seen),
+		 F_U64("trashed", swept.trashed), F_U64("trashed-bytes", swept.trash_bytes));
+	return garbage_done(call, n->garbage, f);
+}
+
+static int64_t collect_garbage(struct call *call, void *arg)
+{
+	struct node *n = arg;
+	bool found = true;
+
+	if (!piece_store_recovered(n->store))
+		return MAINTAIN_SECONDS * NS_PER_SEC;
+	while (found) {
+		struct garbage_filter f = { 0 };
+		enum err e = garbage_next(call, n->garbage, &f, &found);
+		if (!e && found)
+			e = apply_filter(call, n, &f);
+		garbage_filter_free(&f);
+		report(call, "garbage collection", e);
+		if (e)
+			return GARBAGE_RETRY_SECONDS * NS_PER_SEC;
+	}
+	return CHORE_NEVER;
+}
+
+static int64_t compact(struct call *call, void *arg)
+{
+	struct node *n = arg;
+	const struct store_compaction how = { .bytes_per_second = n->config.compact_rate,
+					      .dead_percent = DEAD_PERCENT };
+	uint64_t freed = 0;
+
+	if (n->config.compact_rate && piece_store_state(n->store) == STORE_READY) {
+		report(call, "compaction", piece_store_compact(call, n->store, &how, &freed));
+		if (freed)
+			log_info("space freed by compaction", F_U64("bytes", freed));
+	}
+	return (freed ? MAINTAIN_SECONDS : COMPACT_SECONDS) * NS_PER_SEC;
+}
+
+static int64_t scrub(struct call *call, void *arg)
+{
+	struct node *n = arg;
+	struct store_scrubbed done = { 0 };
+
+	if (n->config.scrub_rate && piece_store_state(n->store) != STORE_OFFLINE)
+		report(call, "scrubbing",
+		       piece_store_scrub(call, n->store, n->config.scrub_rate, &done));
+	return SCRUB_SECONDS * NS_PER_SEC;
+}
+
+/* ---- starting and stopping ---- */
+
+enum err node_storage_start(struct call *call, struct node *n)
+{
+	const struct {
+		chore_fn *fn;
+		int64_t first_seconds;
+		struct chore **ret;
+	} list[] = {
+		{ check_readable, READABLE_SECONDS, &n->check_readable },
+		{ watch_disk, WATCH_SECONDS, &n->watch_disk },
+		{ check_writable, WRITABLE_SECONDS, &n->check_writable },
+		{ maintain, MAINTAIN_SECONDS, &n->maintain },
+		{ expire, MAINTAIN_SECONDS, &n->expire },
+		{ collect_garbage, 0, &n->collect_garbage },
+		{ compact, COMPACT_SECONDS, &n->compact },
+		{ scrub, COMPACT_SECONDS, &n->scrub },
+		/* The last: it calls on the others. */
+		{ recover, 0, &n->recover },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(list); i++)
+		TRY_PLAIN(chores_add(call, n->chores, list[i].fn, n,
+				     list[i].first_seconds * NS_PER_SEC, &n->cancel, list[i].ret));
+	return OK;
+}
+
+void node_storage_stop(struct node *n)
+{
+	/* Maintenance last: the others ask for it. */
+	struct chore **list[] = { &n->recover, &n->watch_disk,	   &n->check_readable,
+				  &n->expire,  &n->check_writable, &n->collect_garbage,
+				  &n->compact, &n->scrub,	   &n->maintain };
+
+	for (size_t i = 0; i < ARRAY_LEN(list); i++)
+		chores_remove(n->chores, take(list[i]));
+}
+
+void node_storage_maintain(struct node *n)
+{
+	if (n->maintain)
+		chores_soon(n->chores, n->maintain, 0);
+}
+
+void node_storage_garbage(struct node *n)
+{
+	chores_soon(n->chores, n->collect_garbage, 0);
+}
+
+void node_look_at_disk(struct node *n)
+{
+	if (!piece_store_take_trouble(n->store))
+		return;
+	log_warn("the disk failed a request: checking it");
+	chores_soon(n->chores, n->check_readable, 0);
+	chores_soon(n->chores, n->check_writable, 0);
+}
