@@ -58,10 +58,9 @@ struct node {
 	struct chores *chores; /* borrowed */
 	struct chore *sync_orders, *write_status;
 	/* Of node_storage.c: */
-	struct chore *check_readable, *check_writable, *watch_disk, *recover, *maintain, *expire,
+	struct chore *check_readable, *check_writable, *recover, *maintain, *expire,
 		*collect_garbage, *compact, *scrub;
-	_Atomic int64_t disk_check_mono_ns; /* a check runs since; 0 = none */
-	_Atomic bool disk_slow, disk_unwritable;
+	bool disk_unwritable; /* check_writable's */
 	struct check_in check_ins[TRUST_SATELLITES_MAX];
 
 	_Atomic unsigned live; /* transfers */

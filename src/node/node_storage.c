@@ -10,57 +10,41 @@
 enum {
 	READABLE_SECONDS = 60,
 	WRITABLE_SECONDS = 5 * 60,
-	WATCH_SECONDS = 2,
-	/* An audit that is answered later than 15 s is a missed one (satellite.md 5). */
-	SLOW_SECONDS = 8,
 	RETRY_SECONDS = 20,
 	MAINTAIN_SECONDS = 60,
 	EXPIRE_SECONDS = 3600,
 	GARBAGE_RETRY_SECONDS = 600,
 	COMPACT_SECONDS = 600,
-	SCRUB_SECONDS = 60,
-	DEAD_PERCENT = 40, /* of a segment, before it is rewritten */
+	SCRUB_SECONDS = 60,    /* between two rounds */
+	PART_BYTES = 16 << 20, /* compacted or scrubbed at a time: chores share few threads */
+	DEAD_PERCENT = 40,     /* of a segment, before it is rewritten */
 };
 
 /* ---- the disk ---- */
 
-static const char *state_name(enum store_state state)
+/* Satellites learn at once that there is no room, or that there is again. */
+static void set_writable(struct node *n, bool writable)
 {
-	switch (state) {
-	case STORE_READY:
-		return "serves everything";
-	case STORE_READ_ONLY:
-		return "takes no uploads";
-	case STORE_OFFLINE:
-		return "serves nothing until the disk answers";
-	}
-	return "";
-}
+	enum store_state state = writable ? STORE_READY : STORE_READ_ONLY;
 
-/* Lock-free: checks run one at a time each, and this only follows from what they found. */
-static void settle_state(struct node *n)
-{
-	enum store_state now = n->disk_slow	    ? STORE_OFFLINE
-			       : n->disk_unwritable ? STORE_READ_ONLY
-						    : STORE_READY;
-
-	if (now == piece_store_state(n->store))
+	if (n->disk_unwritable == !writable)
 		return;
-	piece_store_set_state(n->store, now);
-	log_warn("the disk changed", F_STR("node", state_name(now)));
-	/* Satellites learn at once that there is no room, or that there is again. */
+	n->disk_unwritable = !writable;
+	piece_store_set_state(n->store, state);
+	log_warn(writable ? "the disk can be written to again"
+			  : "the node takes no pieces until the disk can be written to");
 	node_contact_all(n);
 }
 
+/* While the disk does not answer this does not come back, and the store counts as offline. */
 static int64_t check_readable(struct call *call, void *arg)
 {
 	struct node *n = arg;
 
-	n->disk_check_mono_ns = os_clock_mono_ns();
+	piece_store_disk_asked(n->store);
 	enum err e = storage_dir_check_readable(call, n->storage);
 	enum err probe = e ? OK : piece_store_probe(call, n->store);
-	int64_t took = os_clock_mono_ns() - n->disk_check_mono_ns;
-	n->disk_check_mono_ns = 0;
+	piece_store_disk_answered(n->store);
 	if (e && e != ERR_CANCELED) {
 		node_fail(n, call, e);
 		return READABLE_SECONDS * NS_PER_SEC;
@@ -72,22 +56,10 @@ static int64_t check_readable(struct call *call, void *arg)
 			  call_fail(call, ERR_DATA_LOSS,
 				    "the index on disk is damaged: started again, the node "
 				    "rebuilds it from the pieces"));
-	n->disk_slow = took > SLOW_SECONDS * NS_PER_SEC;
-	settle_state(n);
-	return (n->disk_slow ? RETRY_SECONDS : READABLE_SECONDS) * NS_PER_SEC;
-}
-
-/* A check that does not come back says the same as one that took long. */
-static int64_t watch_disk(struct call *call, void *arg)
-{
-	struct node *n = arg;
-	int64_t since = n->disk_check_mono_ns;
-
-	if (since && os_clock_mono_ns() - since > SLOW_SECONDS * NS_PER_SEC && !n->disk_slow) {
-		n->disk_slow = true;
-		settle_state(n);
-	}
-	return WATCH_SECONDS * NS_PER_SEC;
+	bool slow = piece_store_state(n->store) == STORE_OFFLINE;
+	if (slow)
+		log_error("the disk is too slow: nothing is served until it answers faster");
+	return (slow ? RETRY_SECONDS : READABLE_SECONDS) * NS_PER_SEC;
 }
 
 /* A disk that turned read-only can still be read from. */
@@ -100,8 +72,7 @@ static int64_t check_writable(struct call *call, void *arg)
 		return WRITABLE_SECONDS * NS_PER_SEC;
 	if (e)
 		log_error("the disk cannot be written to", F_STR("why", call_error(call, e)));
-	n->disk_unwritable = e != OK;
-	settle_state(n);
+	set_writable(n, !e);
 	return (e ? RETRY_SECONDS : WRITABLE_SECONDS) * NS_PER_SEC;
 }
 
@@ -186,19 +157,26 @@ static int64_t collect_garbage(struct call *call, void *arg)
 	return CHORE_NEVER;
 }
 
+/* How long `bytes` take at a rate. */
+static int64_t time_of(uint64_t bytes, uint64_t bytes_per_second)
+{
+	return (int64_t)((double)bytes * (double)NS_PER_SEC / (double)bytes_per_second);
+}
+
 static int64_t compact(struct call *call, void *arg)
 {
 	struct node *n = arg;
-	const struct store_compaction how = { .bytes_per_second = n->config.compact_rate,
+	const struct store_compaction how = { .bytes_max = PART_BYTES,
 					      .dead_percent = DEAD_PERCENT };
-	uint64_t freed = 0;
+	struct store_compacted done = { 0 };
 
-	if (n->config.compact_rate && piece_store_state(n->store) == STORE_READY) {
-		report(call, "compaction", piece_store_compact(call, n->store, &how, &freed));
-		if (freed)
-			log_info("space freed by compaction", F_U64("bytes", freed));
-	}
-	return (freed ? MAINTAIN_SECONDS : COMPACT_SECONDS) * NS_PER_SEC;
+	if (!n->config.compact_rate || piece_store_state(n->store) != STORE_READY)
+		return COMPACT_SECONDS * NS_PER_SEC;
+	report(call, "compaction", piece_store_compact(call, n->store, &how, &done));
+	if (done.freed)
+		log_info("space freed by compaction", F_U64("bytes", done.freed));
+	return done.more ? time_of(done.copied, n->config.compact_rate)
+			 : COMPACT_SECONDS * NS_PER_SEC;
 }
 
 static int64_t scrub(struct call *call, void *arg)
@@ -206,10 +184,10 @@ static int64_t scrub(struct call *call, void *arg)
 	struct node *n = arg;
 	struct store_scrubbed done = { 0 };
 
-	if (n->config.scrub_rate && piece_store_state(n->store) != STORE_OFFLINE)
-		report(call, "scrubbing",
-		       piece_store_scrub(call, n->store, n->config.scrub_rate, &done));
-	return SCRUB_SECONDS * NS_PER_SEC;
+	if (!n->config.scrub_rate || piece_store_state(n->store) == STORE_OFFLINE)
+		return SCRUB_SECONDS * NS_PER_SEC;
+	report(call, "scrubbing", piece_store_scrub(call, n->store, PART_BYTES, &done));
+	return done.bytes ? time_of(done.bytes, n->config.scrub_rate) : SCRUB_SECONDS * NS_PER_SEC;
 }
 
 /* ---- starting and stopping ---- */
@@ -222,7 +200,6 @@ enum err node_storage_start(struct call *call, struct node *n)
 		struct chore **ret;
 	} list[] = {
 		{ check_readable, READABLE_SECONDS, &n->check_readable },
-		{ watch_disk, WATCH_SECONDS, &n->watch_disk },
 		{ check_writable, WRITABLE_SECONDS, &n->check_writable },
 		{ maintain, MAINTAIN_SECONDS, &n->maintain },
 		{ expire, MAINTAIN_SECONDS, &n->expire },
@@ -242,9 +219,9 @@ enum err node_storage_start(struct call *call, struct node *n)
 void node_storage_stop(struct node *n)
 {
 	/* Maintenance last: the others ask for it. */
-	struct chore **list[] = { &n->recover, &n->watch_disk,	   &n->check_readable,
-				  &n->expire,  &n->check_writable, &n->collect_garbage,
-				  &n->compact, &n->scrub,	   &n->maintain };
+	struct chore **list[] = { &n->recover,	      &n->check_readable,  &n->expire,
+				  &n->check_writable, &n->collect_garbage, &n->compact,
+				  &n->scrub,	      &n->maintain };
 
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
 		chores_remove(n->chores, take(list[i]));

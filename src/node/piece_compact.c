@@ -3,6 +3,8 @@
  * copy keeps its sequence number, so it is the same record in another place; until the index says
  * so durably, and the old file is gone, either may be found.  A kill at any point wastes copies at
  * most.
+ *
+ * A round is planned in one pass over the index and carried out in parts.
  */
 #include <stdlib.h>
 
@@ -10,7 +12,6 @@
 #include "base/num.h"
 #include "node/piece_store_internal.h"
 #include "os/cancel.h"
-#include "os/clock.h"
 #include "os/log.h"
 
 enum {
@@ -38,8 +39,9 @@ struct compaction {
 	const struct store_compaction *how;
 	struct candidate chosen[SEGMENTS_MAX]; /* fewest live bytes first */
 	size_t chosen_count;
-	struct piece_entry *entries; /* ENTRIES_MAX */
-	size_t entries_count;
+	struct piece_entry *entries; /* by place */
+	size_t entries_count, next;
+	uint64_t copied; /* in this part */
 	uint8_t *buffer; /* COPY_BYTES */
 	struct moved batch[BATCH_RECORDS];
 	size_t batch_count;
@@ -209,77 +211,102 @@ static enum err end_batch(struct call *call, struct compaction *c, enum err e)
 	os_mutex_lock(&s->lock);
 	s->new_bytes += c->batch_bytes;
 	os_mutex_unlock(&s->lock);
-	if (!e && c->how->bytes_per_second)
-		e = os_sleep(call, (int64_t)((double)c->batch_bytes * (double)NS_PER_SEC /
-					     (double)c->how->bytes_per_second));
+	c->copied += c->batch_bytes;
 	c->batch_count = 0;
 	c->batch_bytes = 0;
 	return e;
 }
 
-/* All entries of one segment: [from, to). */
-static enum err copy_segment(struct call *call, struct compaction *c, size_t from, size_t to)
+/* The rest of the segment that the next entry is in, or as much as this part takes. */
+static enum err copy_segment(struct call *call, struct compaction *c)
 {
+	uint32_t segment = c->entries[c->next].segment;
 	struct log_file *f = NULL;
-	enum err e = piece_log_pin(call, c->store->log, c->entries[from].segment, &f);
+	enum err e = piece_log_pin(call, c->store->log, segment, &f);
 
-	for (size_t i = from; !e && i < to; i++) {
+	while (!e && c->next < c->entries_count && c->entries[c->next].segment == segment &&
+	       c->copied + c->batch_bytes < c->how->bytes_max) {
 		if (call->cancel && os_cancel_is_set(call->cancel))
 			e = call_fail(call, ERR_CANCELED, "canceled");
 		else
-			e = copy_record(call, c, f, &c->entries[i]);
+			e = copy_record(call, c, f, &c->entries[c->next++]);
 		if (e || c->batch_count == BATCH_RECORDS || c->batch_bytes >= BATCH_BYTES)
 			e = end_batch(call, c, e);
 	}
 	e = end_batch(call, c, e);
 	piece_log_unpin(c->store->log, f);
-	return e;
+	TRY(e, "compaction of segment %08x", segment);
+	/* A segment that is done goes now, so that there is never more than one twice. */
+	bool done = c->next == c->entries_count || c->entries[c->next].segment != segment;
+	return done ? store_tidy(call, c->store) : OK;
 }
 
-static enum err run(struct call *call, struct compaction *c)
+void store_compaction_free(struct compaction *c)
+{
+	if (!c)
+		return;
+	free(c->entries);
+	free(c->buffer);
+	free(c);
+}
+
+static enum err plan(struct call *call, struct compaction *c)
 {
 	TRY_PLAIN(choose_segments(call, c));
 	if (!c->chosen_count)
 		return OK;
-	TRY_PLAIN(piece_index_scan(call, c->store->index, collect, c));
-	if (c->entries_count)
-		qsort(c->entries, c->entries_count, sizeof(*c->entries), compare_places);
-	for (size_t i = 0, end; i < c->entries_count; i = end) {
-		for (end = i + 1;
-		     end < c->entries_count && c->entries[end].segment == c->entries[i].segment;)
-			end++;
-		TRY(copy_segment(call, c, i, end), "compaction of segment %08x",
-		    c->entries[i].segment);
-		/* Now, so that there is never more than one segment twice. */
-		TRY_PLAIN(store_tidy(call, c->store));
-	}
-	return OK;
-}
-
-enum err piece_store_compact(struct call *call, struct piece_store *s,
-			     const struct store_compaction *how, uint64_t *ret_freed)
-{
-	struct piece_log_space before, after;
-	struct compaction *c = calloc(1, sizeof(*c));
-	enum err e = OK;
-
-	*ret_freed = 0;
-	if (!c)
-		return call_fail(call, ERR_NO_MEMORY, "out of memory for compaction");
-	piece_log_space(s->log, 0, &before);
-	c->store = s;
-	c->how = how;
 	c->entries = malloc(ENTRIES_MAX * sizeof(*c->entries));
 	c->buffer = malloc(COPY_BYTES);
 	if (!c->entries || !c->buffer)
-		e = call_fail(call, ERR_NO_MEMORY, "out of memory for compaction");
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for compaction");
+	TRY_PLAIN(piece_index_scan(call, c->store->index, collect, c));
+	if (c->entries_count)
+		qsort(c->entries, c->entries_count, sizeof(*c->entries), compare_places);
+	return OK;
+}
+
+static enum err begin_round(struct call *call, struct piece_store *s,
+			    const struct store_compaction *how)
+{
+	struct compaction *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for compaction");
+	c->store = s;
+	c->how = how;
+	enum err e = plan(call, c);
+	if (!e && c->entries_count)
+		s->compaction = take(&c);
+	store_compaction_free(c);
+	return e;
+}
+
+enum err piece_store_compact(struct call *call, struct piece_store *s,
+			     const struct store_compaction *how, struct store_compacted *ret)
+{
+	struct piece_log_space before, after;
+	enum err e = OK;
+
+	*ret = (struct store_compacted){ 0 };
 	/* Before everything is known a dead record could be one that is not yet found. */
-	else if (piece_store_recovered(s))
-		e = run(call, c);
-	free(c->entries);
-	free(c->buffer);
-	free(c);
+	if (!piece_store_recovered(s))
+		return OK;
+	piece_log_space(s->log, 0, &before);
+	if (!s->compaction)
+		TRY_PLAIN(begin_round(call, s, how));
+	struct compaction *c = s->compaction;
+	if (!c)
+		return OK;
+	c->how = how;
+	c->copied = 0;
+	while (!e && c->next < c->entries_count && c->copied < how->bytes_max)
+		e = copy_segment(call, c);
 	piece_log_space(s->log, 0, &after);
-	*ret_freed = before.used > after.used ? before.used - after.used : 0;
+	ret->copied = c->copied;
+	ret->freed = before.used + c->copied > after.used ? before.used + c->copied - after.used
+							  : 0;
+	ret->more = !e;
+	if (e || c->next == c->entries_count)
+		store_compaction_free(take(&s->compaction));
 	return e;
 }

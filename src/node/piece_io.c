@@ -77,7 +77,7 @@ enum err piece_writer_begin(struct call *call, struct piece_store *s, const stru
 	if (b->limit.len > RECORD_LIMIT_MAX)
 		return call_fail(call, ERR_INVALID, "order limit of %zu bytes is too long",
 				 b->limit.len);
-	if (s->state != STORE_READY)
+	if (piece_store_state(s) != STORE_READY)
 		return call_fail(call, ERR_UNAVAILABLE, "the disk takes no pieces at the moment");
 	if (b->size_max > UINT32_MAX)
 		return call_fail(call, ERR_INVALID, "pieces above 4 GiB are not taken");
@@ -227,7 +227,7 @@ static enum err find_piece(struct call *call, struct piece_store *s,
 	struct piece_key key = { .id = *piece };
 	bool all_known = piece_store_recovered(s);
 
-	if (s->state == STORE_OFFLINE)
+	if (piece_store_state(s) == STORE_OFFLINE)
 		return call_fail(call, ERR_UNAVAILABLE, "the disk does not answer");
 	enum err e = piece_index_find_satellite(s->index, satellite, &key.satellite)
 			     ? piece_index_find(call, s->index, &key, ret)

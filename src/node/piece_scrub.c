@@ -7,13 +7,11 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "node/piece_store_internal.h"
-#include "os/clock.h"
 #include "os/log.h"
 
 enum {
 	GAPS_MAX = 64,	     /* in one segment; more are taken as one */
-	SUSPECTS_MAX = 4096, /* damaged records of one segment found by the index at a time */
-	REST_BYTES = 1 << 20,
+	SUSPECTS_MAX = 4096, /* damaged records found by the index at a time */
 };
 
 struct gap {
@@ -23,7 +21,7 @@ struct gap {
 struct scrub {
 	struct piece_store *store;
 	uint32_t segment;
-	uint64_t bytes_per_second, owed; /* bytes read since the last rest */
+	uint64_t pos, bytes_max;
 	struct gap gaps[GAPS_MAX];
 	size_t gaps_count;
 	struct piece_entry *suspects; /* SUSPECTS_MAX */
@@ -38,17 +36,6 @@ static void add_gap(struct scrub *s, uint64_t from, uint64_t to)
 		return;
 	}
 	s->gaps[s->gaps_count++] = (struct gap){ from, to };
-}
-
-static enum err rest(struct call *call, struct scrub *s, uint64_t bytes)
-{
-	s->done.bytes += bytes;
-	s->owed += bytes;
-	if (!s->bytes_per_second || s->owed < REST_BYTES)
-		return OK;
-	double seconds = (double)s->owed / (double)s->bytes_per_second;
-	s->owed = 0;
-	return os_sleep(call, (int64_t)(seconds * (double)NS_PER_SEC));
 }
 
 static enum err mark(struct call *call, struct scrub *s, const struct piece_entry *e)
@@ -75,31 +62,33 @@ static enum err judge(struct call *call, struct scrub *s, const struct piece_rec
 	return mark(call, s, &e);
 }
 
+/* From s->pos on, about bytes_max; *ret_end true when the segment is read to its end. */
 static enum err read_segment(struct call *call, struct scrub *s, struct log_scan *scan,
-			     uint64_t end)
+			     uint64_t end, bool *ret_end)
 {
-	uint64_t pos = SEGMENT_HEADER_BYTES, at = 0;
 	struct piece_record r;
+	uint64_t at = 0;
 	bool found = true, whole = true;
 
-	for (;;) {
-		uint64_t from = pos;
-		TRY_PLAIN(piece_log_scan_next(call, scan, &pos, &r, &at, &found));
-		if (!found) {
-			if (from < end)
-				add_gap(s, from, end);
+	while (s->done.bytes < s->bytes_max) {
+		uint64_t from = s->pos;
+		TRY_PLAIN(piece_log_scan_next(call, scan, &s->pos, &r, &at, &found));
+		*ret_end = !found;
+		if (!found && from < end)
+			add_gap(s, from, end);
+		if (!found)
 			return OK;
-		}
 		if (at > from)
 			add_gap(s, from, at);
 		s->done.records++;
+		s->done.bytes += s->pos - from;
 		if (r.type != RECORD_PIECE)
 			continue;
 		TRY_PLAIN(piece_log_scan_check(call, scan, &r, at, &whole));
 		if (!whole)
 			TRY_PLAIN(judge(call, s, &r, at));
-		TRY_PLAIN(rest(call, s, pos - at));
 	}
+	return OK;
 }
 
 static bool collect(void *arg, const struct piece_entry *e)
@@ -137,44 +126,50 @@ static enum err ask_index(struct call *call, struct scrub *s)
 	return OK;
 }
 
-static enum err run(struct call *call, struct scrub *s, uint64_t end)
+static enum err run(struct call *call, struct scrub *s, uint64_t end, bool *ret_end)
 {
+	AUTO_FREE struct piece_entry *suspects = malloc(SUSPECTS_MAX * sizeof(*suspects));
 	struct log_scan *scan = NULL;
 
+	if (!suspects)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for scrubbing");
+	s->suspects = suspects;
 	TRY_PLAIN(piece_log_scan_begin(call, s->store->log, s->segment, &scan));
-	enum err e = read_segment(call, s, scan, end);
+	enum err e = read_segment(call, s, scan, end, ret_end);
 	piece_log_scan_end(scan);
 	TRY_PLAIN(e);
 	return ask_index(call, s);
 }
 
-enum err piece_store_scrub(struct call *call, struct piece_store *s, uint64_t bytes_per_second,
+enum err piece_store_scrub(struct call *call, struct piece_store *s, uint64_t bytes_max,
 			   struct store_scrubbed *ret)
 {
-	struct scrub scrub = { .store = s, .bytes_per_second = bytes_per_second };
-	struct log_segment_info info;
-	bool found = false;
+	struct scrub scrub = { .store = s, .bytes_max = MAX(bytes_max, UINT64_C(1)) };
+	struct log_segment_info info = { 0 };
+	bool found = false, end = true;
 
 	*ret = (struct store_scrubbed){ 0 };
 	os_mutex_lock(&s->lock);
 	uint32_t from = s->scrub_segment;
+	scrub.pos = MAX(s->scrub_offset, (uint64_t)SEGMENT_HEADER_BYTES);
 	os_mutex_unlock(&s->lock);
-	while (!found && piece_log_segment(s->log, from, &info)) {
+	for (uint32_t at = from; !found && piece_log_segment(s->log, at, &info);
+	     at = info.number + 1)
 		/* One that is being written to waits for the next round. */
 		found = info.complete && info.live;
-		from = info.number + 1;
-	}
 	if (found) {
-		AUTO_FREE struct piece_entry *suspects = malloc(SUSPECTS_MAX * sizeof(*suspects));
-		if (!suspects)
-			return call_fail(call, ERR_NO_MEMORY, "out of memory for scrubbing");
-		scrub.suspects = suspects;
+		if (info.number != from)
+			scrub.pos = SEGMENT_HEADER_BYTES;
 		scrub.segment = info.number;
-		TRY(run(call, &scrub, info.bytes), "scrub of segment %08x", info.number);
+		TRY(run(call, &scrub, info.bytes, &end), "scrub of segment %08x", info.number);
 		*ret = scrub.done;
 	}
-	os_mutex_lock(&s->lock);
-	__atomic_store_n(&s->scrub_segment, found ? from : 0, __ATOMIC_RELAXED);
-	os_mutex_unlock(&s->lock);
+	OS_LOCKED(&s->lock);
+	s->scrub_offset = end ? 0 : scrub.pos;
+	__atomic_store_n(&s->scrub_segment,
+			 !found ? 0
+			 : end	? info.number + 1
+				: info.number,
+			 __ATOMIC_RELAXED);
 	return OK;
 }

@@ -171,6 +171,7 @@ static enum err open_parts(struct call *call, struct piece_store *s)
 
 static void free_store(struct piece_store *s)
 {
+	store_compaction_free(s->compaction);
 	piece_log_close(s->log);
 	piece_index_close(s->index);
 	for (unsigned i = 0; i < s->buffers_idle; i++)
@@ -249,7 +250,7 @@ enum err store_measure(struct call *call, struct piece_store *s, struct piece_sp
 		.index = index.file_bytes,
 		.reserved = s->reserved,
 		.disk_free = disk_free,
-		.available = s->state == STORE_READY ? MIN(of_allocated, of_disk) : 0,
+		.available = piece_store_state(s) == STORE_READY ? MIN(of_allocated, of_disk) : 0,
 	};
 	return OK;
 }
@@ -266,7 +267,22 @@ void piece_store_set_state(struct piece_store *s, enum store_state state)
 
 enum store_state piece_store_state(const struct piece_store *s)
 {
+	int64_t since = s->asked_mono_ns;
+
+	if (s->slow || (since && os_clock_mono_ns() - since > STORE_SLOW_SECONDS * NS_PER_SEC))
+		return STORE_OFFLINE;
 	return s->state;
+}
+
+void piece_store_disk_asked(struct piece_store *s)
+{
+	s->asked_mono_ns = os_clock_mono_ns();
+}
+
+void piece_store_disk_answered(struct piece_store *s)
+{
+	s->slow = os_clock_mono_ns() - s->asked_mono_ns > STORE_SLOW_SECONDS * NS_PER_SEC;
+	s->asked_mono_ns = 0;
 }
 
 /* Any segment, any block: what the page cache has says nothing about the disk. */

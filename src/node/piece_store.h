@@ -84,9 +84,14 @@ enum store_state {
 	STORE_READ_ONLY, /* no uploads, no room for any */
 	STORE_OFFLINE,	 /* no downloads either */
 };
+enum { STORE_SLOW_SECONDS = 8 }; /* an audit answered later than 15 s is a missed one */
 void piece_store_set_state(struct piece_store *s, enum store_state state);
+/* Also STORE_OFFLINE while the disk is slow: while a question to it (asked ... answered) waits too
+ * long for its answer, and until the next one is quick. */
 enum store_state piece_store_state(const struct piece_store *s);
-/* Reads a block of the log, anywhere, past the page cache: shows whether the disk answers. */
+void piece_store_disk_asked(struct piece_store *s);
+void piece_store_disk_answered(struct piece_store *s);
+/* Reads a block of the log, anywhere, past the page cache. */
 enum err piece_store_probe(struct call *call, struct piece_store *s) MUST_USE;
 /* The index on disk is damaged: a start rebuilds it from the log. */
 bool piece_store_index_damaged(struct piece_store *s);
@@ -102,20 +107,26 @@ enum err piece_store_checkpoint(struct call *call, struct piece_store *s) MUST_U
 enum err piece_store_expire(struct call *call, struct piece_store *s, uint64_t *ret_count) MUST_USE;
 
 struct store_compaction {
-	uint64_t bytes_per_second; /* copied; 0 = as fast as it goes */
-	unsigned dead_percent;	   /* a segment with less than that dead is left alone */
+	uint64_t bytes_max;    /* copied at a time, roughly */
+	unsigned dead_percent; /* a segment with less than that dead is left alone */
 };
-/* Copies what lives in segments that are mostly dead, and removes them: as much as one pass over
- * the index shows; *ret_freed bytes.  Nothing to do is OK with 0. */
+struct store_compacted {
+	uint64_t copied, freed; /* bytes */
+	bool more;		/* it was not all: call again */
+};
+/* Copies what lives in segments that are mostly dead, and removes them: a part at a time, so that
+ * the caller decides how fast it goes.  Each round begins with one pass over the index.  One
+ * thread at a time. */
 enum err piece_store_compact(struct call *call, struct piece_store *s,
-			     const struct store_compaction *how, uint64_t *ret_freed) MUST_USE;
+			     const struct store_compaction *how,
+			     struct store_compacted *ret) MUST_USE;
 
 struct store_scrubbed {
 	uint64_t records, bytes, damaged;
 };
-/* Reads one segment and compares every piece with its hash, at most so many bytes a second
- * (0 = no limit); the next call takes the next segment. */
-enum err piece_store_scrub(struct call *call, struct piece_store *s, uint64_t bytes_per_second,
+/* Reads on where the last call ended, about bytes_max, and compares every piece with its hash.
+ * Nothing read: the end of the log is reached, and the next call begins anew. */
+enum err piece_store_scrub(struct call *call, struct piece_store *s, uint64_t bytes_max,
 			   struct store_scrubbed *ret) MUST_USE;
 
 /* ---- what satellites ask ---- */

@@ -14,6 +14,9 @@ struct piece_store {
 	struct piece_index *index;
 	_Atomic bool recovered; /* nothing of the log is unknown */
 	_Atomic enum store_state state;
+	_Atomic int64_t asked_mono_ns; /* the disk was asked then and has not answered; 0 = not */
+	_Atomic bool slow;
+	struct compaction *compaction; /* a round under way */
 	/* Lock order: this one, then the index's, then the log's. */
 	struct os_mutex lock;
 	struct os_cond calm; /* tidying ended */
@@ -22,7 +25,8 @@ struct piece_store {
 	uint64_t new_bytes;	/* log bytes that the checkpoint on disk does not cover */
 	uint64_t found_records; /* by this start */
 	int64_t checkpoint_mono_ns, sweep_mono_ns;
-	uint32_t scrub_segment; /* the next one */
+	uint32_t scrub_segment; /* goes on there ... */
+	uint64_t scrub_offset;	/* ... at this offset */
 	bool trouble;
 	uint8_t *buffers[STORE_BUFFERS_IDLE_MAX];
 	unsigned buffers_idle;
@@ -73,6 +77,7 @@ struct store_sweep {
 enum err store_sweep(struct call *call, struct piece_store *s, struct store_sweep *order,
 		     struct index_swept *ret) MUST_USE;
 
+void store_compaction_free(struct compaction *c); /* NULL is fine */
 /* Removes segments that hold nothing. */
 enum err store_tidy(struct call *call, struct piece_store *s) MUST_USE;
 

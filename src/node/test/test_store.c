@@ -355,12 +355,15 @@ static void checkpoint(struct world *w)
 
 static uint64_t compact(struct world *w)
 {
-	const struct store_compaction how = { .dead_percent = 1 };
+	const struct store_compaction how = { .bytes_max = 150000, .dead_percent = 1 };
+	struct store_compacted done = { .more = true };
 	uint64_t freed = 0;
 
-	if (!memdisk_dead())
-		assert_true(piece_store_compact(&w->call, w->store, &how, &freed) == OK ||
+	while (done.more && !memdisk_dead()) {
+		assert_true(piece_store_compact(&w->call, w->store, &how, &done) == OK ||
 			    memdisk_dead());
+		freed += done.freed;
+	}
 	return freed;
 }
 
@@ -896,7 +899,7 @@ static uint64_t scrub_all(struct world *w)
 	struct store_scrubbed done;
 
 	do {
-		assert_int_equal(piece_store_scrub(&w->call, w->store, 0, &done), OK);
+		assert_int_equal(piece_store_scrub(&w->call, w->store, 100000, &done), OK);
 		damaged += done.damaged;
 		records += done.records;
 	} while (done.records);

@@ -1,0 +1,273 @@
+/*
+ * The node's piece index with millions of pieces: memory, reads of a look-up, garbage collection,
+ * starts.  The log is left out: entries point into segments that are not there.
+ *
+ *	piece_index DIR [PIECES [MEMORY_MIB]]		default: 10 million, 32 MiB
+ *
+ * DIR is made, and needs 700 MB of disk for 10 million pieces (twice that while merging).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "node/piece_index.h"
+#include "node/retain.h"
+#include "os/clock.h"
+#include "os/file.h"
+
+enum { SATELLITES = 4, SEGMENTS = 1000, LOOKUPS = 200000, FILTER_BITS_PER_PIECE = 5 };
+
+static struct {
+	uint64_t live[SEGMENTS];
+} fake_log;
+
+static void add_live(void *arg, uint32_t segment, int64_t bytes, uint64_t end)
+{
+	fake_log.live[segment] += (uint64_t)bytes;
+}
+
+static enum err snapshot(struct call *call, void *arg, struct arena *a, struct checkpoint *c)
+{
+	c->segments = arena_array(a, SEGMENTS, sizeof(*c->segments));
+	if (!c->segments)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	for (uint32_t i = 0; i < SEGMENTS; i++)
+		c->segments[i] = (struct checkpoint_segment){ .number = i,
+							      .sealed = true,
+							      .stable = GIB,
+							      .end = UINT64_C(1) << 40,
+							      .live = fake_log.live[i] };
+	c->segments_count = SEGMENTS;
+	c->seq = 1;
+	c->next_segment = SEGMENTS;
+	return OK;
+}
+
+static void must(struct call *call, enum err e)
+{
+	if (!e)
+		return;
+	fprintf(stderr, "%s\n", call_error(call, e));
+	exit(1);
+}
+
+static uint64_t mix(uint64_t v)
+{
+	v += UINT64_C(0x9e3779b97f4a7c15);
+	v = (v ^ v >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	v = (v ^ v >> 27) * UINT64_C(0x94d049bb133111eb);
+	return v ^ v >> 31;
+}
+
+static struct piece_entry entry_of(uint64_t n)
+{
+	struct piece_entry e = { .segment = (uint32_t)(n % SEGMENTS),
+				 .offset64 = 2 + (uint32_t)(n / SEGMENTS) * 1000,
+				 .size = 40000,
+				 .stored_at = 1700000000,
+				 .satellite = (uint16_t)(n % SATELLITES),
+				 .header64 = 10 };
+
+	for (uint64_t i = 0; i < 4; i++)
+		put_le64(e.id.b + 8 * i, mix(n * 4 + i));
+	return e;
+}
+
+static double cpu_seconds(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)u.ru_utime.tv_sec + (double)u.ru_stime.tv_sec +
+	       1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+static double wall_seconds(void)
+{
+	return (double)os_clock_mono_ns() / (double)NS_PER_SEC;
+}
+
+/* A number of a file in /proc/self. */
+static uint64_t proc_number(const char *file, const char *key)
+{
+	char line[256], *at;
+	uint64_t v = 0;
+	FILE *f = fopen(file, "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if ((at = strstr(line, key)) == line)
+			v = strtoull(at + strlen(key), NULL, 10);
+	if (f)
+		fclose(f);
+	return v;
+}
+
+static void print_memory(const char *when, struct piece_index *x)
+{
+	struct index_status s;
+
+	piece_index_status(x, &s);
+	printf("%-34s index %5.1f MiB, anonymous resident %5.1f MiB, peak resident %5.1f MiB\n",
+	       when, (double)s.memory / MIB,
+	       (double)proc_number("/proc/self/status", "RssAnon:") / 1024,
+	       (double)proc_number("/proc/self/status", "VmHWM:") / 1024);
+}
+
+static struct piece_index *open_index(struct call *call, const char *dir, uint64_t memory)
+{
+	struct piece_index_config config = {
+		.dir = dir, .memory = memory, .add_live = add_live, .snapshot = snapshot
+	};
+	struct piece_index *x = NULL;
+	struct checkpoint known;
+
+	must(call, piece_index_open(call, &config, &call->scratch, &known, &x));
+	for (uint8_t i = 0; i < SATELLITES; i++) {
+		struct node_id id = { { (uint8_t)(i + 1) } };
+		uint16_t number;
+		must(call, piece_index_satellite(call, x, &id, &number));
+	}
+	return x;
+}
+
+static void fill(struct call *call, struct piece_index *x, uint64_t pieces)
+{
+	double cpu = cpu_seconds(), wall = wall_seconds();
+	struct index_status s;
+
+	for (uint64_t n = 0; n < pieces; n++) {
+		struct piece_entry e = entry_of(n);
+		must(call, piece_index_put(call, x, &e));
+	}
+	piece_index_status(x, &s);
+	printf("%-34s %.1f s (CPU %.1f s), %llu merges, %u changes at most in memory\n", "filled",
+	       wall_seconds() - wall, cpu_seconds() - cpu, (unsigned long long)s.generation,
+	       s.changes_max);
+}
+
+static void look_up(struct call *call, struct piece_index *x, uint64_t pieces, bool there)
+{
+	uint64_t reads = proc_number("/proc/self/io", "syscr:"), found = 0;
+	double cpu = cpu_seconds();
+
+	for (uint64_t i = 0; i < LOOKUPS; i++) {
+		struct piece_entry e, probe = entry_of(mix(i) % pieces + (there ? 0 : pieces));
+		struct piece_key key = piece_entry_key(&probe);
+		enum err err = piece_index_find(call, x, &key, &e);
+		if (err != ERR_NOT_FOUND)
+			must(call, err);
+		found += !err;
+	}
+	cpu = cpu_seconds() - cpu;
+	reads = proc_number("/proc/self/io", "syscr:") - reads;
+	printf("%-34s %.3f reads and %.1f us CPU each, %llu of %d found\n",
+	       there ? "look-ups of pieces that are there" : "look-ups of others",
+	       (double)reads / LOOKUPS, 1e6 * cpu / LOOKUPS, (unsigned long long)found, LOOKUPS);
+}
+
+/* A filter of one satellite that keeps nine of ten pieces. */
+static uint8_t *make_filter(uint64_t pieces, size_t *ret_len)
+{
+	size_t table = (size_t)(pieces / SATELLITES * FILTER_BITS_PER_PIECE / 8 + 1);
+	uint8_t *wire = calloc(1, table + 3);
+
+	if (!wire)
+		exit(1);
+	wire[0] = 1;
+	wire[2] = 4;
+	for (uint64_t n = 0; n < pieces; n += SATELLITES) {
+		struct piece_entry e = entry_of(n);
+		uint8_t twice[64];
+		if (n / SATELLITES % 10 == 0)
+			continue;
+		memcpy(twice, e.id.b, 32);
+		memcpy(twice + 32, e.id.b, 32);
+		for (unsigned i = 0, at = 0; i < 4; i++, at = (at + 9) % 32)
+			wire[3 + get_le64(twice + at) % table] |= (uint8_t)(1
+									    << (twice[at + 8] & 7));
+	}
+	*ret_len = table + 3;
+	return wire;
+}
+
+static bool verdict(const void *arg, struct piece_entry *e)
+{
+	const struct retain_filter *f = arg;
+
+	if (e->satellite == 0 && !e->trashed_at && !retain_filter_has(f, &e->id))
+		e->trashed_at = 1700000100;
+	return true;
+}
+
+static void collect(struct call *call, struct piece_index *x, uint64_t pieces)
+{
+	AUTO_FREE uint8_t *wire = NULL;
+	struct retain_filter filter;
+	struct index_swept swept;
+	size_t len = 0;
+
+	wire = make_filter(pieces, &len);
+	must(call, retain_filter_parse(call, BYTES(wire, len), &filter));
+	double cpu = cpu_seconds(), wall = wall_seconds();
+	must(call, piece_index_merge(call, x, verdict, &filter, &swept));
+	cpu = cpu_seconds() - cpu;
+	printf("%-34s %.2f million pieces a second of CPU (%.1f s CPU, %.1f s), %llu trashed\n",
+	       "garbage collection", (double)swept.seen / 1e6 / cpu, cpu, wall_seconds() - wall,
+	       (unsigned long long)swept.trashed);
+	cpu = cpu_seconds();
+	uint64_t kept = 0;
+	for (uint64_t n = 0; n < pieces; n += SATELLITES) {
+		struct piece_entry e = entry_of(n);
+		kept += retain_filter_has(&filter, &e.id);
+	}
+	cpu = cpu_seconds() - cpu;
+	printf("%-34s %.1f million IDs a second, %zu bytes of filter, %llu kept\n",
+	       "  the filter alone", (double)pieces / SATELLITES / 1e6 / cpu, len,
+	       (unsigned long long)kept);
+}
+
+static void start(struct call *call, const char *dir, uint64_t memory, const char *what)
+{
+	double cpu = cpu_seconds(), wall = wall_seconds();
+	struct piece_index *x = open_index(call, dir, memory);
+
+	printf("%-34s %.3f s (CPU %.3f s)\n", what, wall_seconds() - wall, cpu_seconds() - cpu);
+	print_memory("  memory after it", x);
+	piece_index_close(x);
+}
+
+int main(int argc, char **argv)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	uint64_t pieces = argc > 2 ? strtoull(argv[2], NULL, 10) : 10000000;
+	uint64_t memory = (argc > 3 ? strtoull(argv[3], NULL, 10) : 32) * MIB;
+
+	if (argc < 2 || !pieces) {
+		fprintf(stderr, "usage: piece_index DIR [PIECES [MEMORY_MIB]]\n");
+		return 2;
+	}
+	must(&call, os_dir_make(&call, argv[1], true));
+	struct piece_index *x = open_index(&call, argv[1], memory);
+	printf("%llu pieces, %.0f MiB of memory for the index\n", (unsigned long long)pieces,
+	       (double)memory / MIB);
+	fill(&call, x, pieces);
+	print_memory("memory", x);
+	look_up(&call, x, pieces, true);
+	look_up(&call, x, pieces, false);
+	collect(&call, x, pieces);
+	print_memory("memory", x);
+	/* As after a kill: changes beyond the table are in the checkpoint. */
+	for (uint64_t n = pieces; n < pieces + 50000; n++) {
+		struct piece_entry e = entry_of(n);
+		must(&call, piece_index_put(&call, x, &e));
+	}
+	double wall = wall_seconds();
+	must(&call, piece_index_checkpoint(&call, x));
+	printf("%-34s %.3f s\n", "checkpoint", wall_seconds() - wall);
+	piece_index_close(x);
+	start(&call, argv[1], memory, "start");
+	return 0;
+}
