@@ -121,6 +121,18 @@ static enum err put_aside(struct command *c, const char *path, const char *aside
 	return OK;
 }
 
+/* Folds the log of what is there into it, if it can still be opened. */
+static void fold_log(const char *url)
+{
+	AUTO_CALL struct call own = CALL_INIT;
+	struct db *db = NULL;
+
+	call_init(&own);
+	if (db_open(&own, url, &db))
+		return; /* damaged: moved aside as it is */
+	db_close(db);
+}
+
 enum err command_restore(struct command *c)
 {
 	AUTO(file_auto) struct os_file *lock = NULL;
@@ -153,6 +165,7 @@ enum err command_restore(struct command *c)
 		(void)ignored; /* what went wrong first is what counts */
 		return e;
 	}
+	fold_log(url);
 	TRY_PLAIN(put_aside(c, path, aside));
 	TRY_PLAIN(os_rename(c->call, part, path));
 	TRY_PLAIN(os_dir_sync(c->call, os_path_dir(c->call, path)));

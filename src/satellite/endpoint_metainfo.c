@@ -8,6 +8,8 @@
 #include "os/log.h"
 #include "satellite/metainfo_internal.h"
 
+#define REFUND_NS_MAX (10 * NS_PER_SEC)
+
 /* name, C name of the method, C name of the messages, batch item, type of the messages */
 #define METHODS(X)                                                                                 \
 	X("CreateBucket", create_bucket, create_bucket, 1, CreateBucket)                           \
@@ -304,6 +306,17 @@ enum err metainfo_charge_download(struct call *call, struct mcall *mc, int64_t b
 	};
 
 	return has_limits(mc) ? db_write(call, mc->sat->db, run_charge, &q) : OK;
+}
+
+void metainfo_refund_download(struct mcall *mc, int64_t bucket_id, int64_t bytes, int64_t downloads)
+{
+	/* The call has a failure to tell already. */
+	AUTO_CALL struct call own = CALL_INIT;
+
+	call_init(&own);
+	os_call_limit(&own, REFUND_NS_MAX);
+	if (metainfo_charge_download(&own, mc, bucket_id, -bytes, -downloads))
+		log_warn("a download that failed stays counted", F_STR("error", own.error));
 }
 
 enum err check_bucket_length(struct call *call, struct bytes name)

@@ -85,6 +85,9 @@ enum err metainfo_check_limits(struct call *call, struct mcall *mc, int64_t buck
 /* Counts what is served for all finer limits there are, or refuses it. */
 enum err metainfo_charge_download(struct call *call, struct mcall *mc, int64_t bucket_id,
 				  int64_t bytes, int64_t downloads) MUST_USE;
+/* Gives that back, as nothing could be served. */
+void metainfo_refund_download(struct mcall *mc, int64_t bucket_id, int64_t bytes,
+			      int64_t downloads);
 /* Runs what is in the group and fills the responses. */
 enum err metainfo_flush(struct call *call, struct mcall *mc) MUST_USE;
 

@@ -334,7 +334,11 @@ static enum err answer_download(struct call *call, struct mcall *mc,
 					 d->first.encrypted_size)
 				   : d->first.encrypted_size;
 	TRY_PLAIN(metainfo_charge_download(call, mc, d->find.result.bucket_id, size, 1));
-	TRY_PLAIN(answer_segment(call, mc, &offer, m));
+	enum err e = answer_segment(call, mc, &offer, m);
+	if (e) {
+		metainfo_refund_download(mc, d->find.result.bucket_id, size, 1);
+		return e;
+	}
 	usage_add_downloaded(mc->m->usage, &mc->auth.project, size);
 	resp->segment_download[0] = m;
 	resp->n_segment_download = 1;
@@ -421,7 +425,11 @@ METAINFO_METHOD(download_segment, DownloadSegment)
 		.desired_nodes = req->desired_nodes,
 	};
 	TRY_PLAIN(metainfo_charge_download(call, mc, s->bucket_id, q.segment.encrypted_size, 0));
-	TRY_PLAIN(answer_segment(call, mc, &offer, resp));
+	enum err e = answer_segment(call, mc, &offer, resp);
+	if (e) {
+		metainfo_refund_download(mc, s->bucket_id, q.segment.encrypted_size, 0);
+		return e;
+	}
 	usage_add_downloaded(mc->m->usage, &mc->auth.project, q.segment.encrypted_size);
 	mc->last_segment = BYTES_NONE;
 	return OK;

@@ -88,7 +88,7 @@ static enum err read_limit(struct call *call, const struct db_rows *rows, struct
 		.updated_ns = db_int(rows, 15),
 	};
 
-	if (id.len != LIMIT_ID_BYTES)
+	if (id.len != LIMIT_ID_BYTES || l.kind < LIMIT_OF_KEY || l.kind > LIMIT_OF_GRANT)
 		return call_fail(call, ERR_DATA_LOSS, "a damaged limit");
 	if (!l.subject.data)
 		return call_fail(call, ERR_NO_MEMORY, "no room for a limit");
@@ -298,9 +298,10 @@ static enum err count(struct call *call, struct limit *l, const struct limit_use
 	     passes(l->spent, cost, clamp((__int128)l->max.spend * PICO_PER_MICRO))))
 		return exceeded(call, l, use->stored > 0, true);
 	l->stored = MAX(l->stored + use->stored, 0);
-	l->egress = clamp((__int128)l->egress + use->egress);
-	l->downloads = clamp((__int128)l->downloads + use->downloads);
-	l->spent = clamp((__int128)l->spent + cost);
+	/* What is given back may be of the month before. */
+	l->egress = MAX(clamp((__int128)l->egress + use->egress), 0);
+	l->downloads = MAX(clamp((__int128)l->downloads + use->downloads), 0);
+	l->spent = MAX(clamp((__int128)l->spent + cost), 0);
 	return OK;
 }
 

@@ -69,7 +69,7 @@ enum err limit_of_bucket_exists(struct call *call, struct db_tx *tx, int64_t buc
 				bool *ret) MUST_USE;
 /* Counts for each of the ids (LIMIT_ID_BYTES each, one behind the other) that has a row.
  * ResourceExhausted "... Exceeded Storage Limit" or "... Exceeded Usage Limit", as the clients look
- * for, when one would be passed.  stored may be negative.  prices NULL: those of the row. */
+ * for, when one would be passed.  Negative gives back.  prices NULL: those of the row. */
 enum err limit_charge(struct call *call, struct db_tx *tx, const struct prices *prices,
 		      struct bytes ids, const struct limit_use *use, int64_t now_ns) MUST_USE;
 /* The same without counting. */

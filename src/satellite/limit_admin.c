@@ -6,7 +6,7 @@
 #include "satellite/object.h"
 #include "satellite/store_metainfo.h"
 
-enum { WALK_ROWS = 500 };
+enum { WALK_ROWS = 500, AFTER_BYTES_MAX = 1 << 20 };
 
 struct admin_arg {
 	struct project_id project;
@@ -16,10 +16,12 @@ struct admin_arg {
 	/* the walk */
 	struct bucket bucket;
 	struct limit_id id;
-	bool started, done;
-	struct bytes key; /* behind which it goes on; memory of the caller's call */
-	int64_t age;
-	struct call *keep;
+	struct bytes after; /* the key behind which it goes on; without data: from the start */
+	int64_t after_age;
+	/* out; an address in the round's scratch */
+	struct bytes last;
+	int64_t last_age;
+	bool done;
 };
 
 static void fill(const struct admin_arg *a, struct limit *l)
@@ -120,8 +122,8 @@ static enum err walk_some(struct call *call, struct db_tx *tx, void *arg)
 	struct limit l;
 	int64_t size = 0;
 
-	TRY_PLAIN(store_object_from(call, tx, a->bucket.id, a->started ? &a->key : NULL, a->age,
-				    WALK_ROWS, &list, &count));
+	TRY_PLAIN(store_object_from(call, tx, a->bucket.id, a->after.data ? &a->after : NULL,
+				    a->after_age, WALK_ROWS, &list, &count));
 	a->done = count < WALK_ROWS;
 	for (size_t i = 0; i < count; i++) {
 		if (!is_charged(&list[i], &a->id))
@@ -134,9 +136,8 @@ static enum err walk_some(struct call *call, struct db_tx *tx, void *arg)
 		TRY_PLAIN(limit_write_counts(call, tx, &l));
 	}
 	if (count) {
-		a->key = arena_bytes(&a->keep->scratch, list[count - 1].key);
-		a->age = store_version_age(list[count - 1].version);
-		a->started = true;
+		a->last = list[count - 1].key;
+		a->last_age = store_version_age(list[count - 1].version);
 	}
 	return OK;
 }
@@ -145,19 +146,24 @@ enum err limit_set_for_bucket(struct call *call, struct db *db, const struct pro
 			      struct bytes name, const struct caveat_limits *max,
 			      const struct prices *prices)
 {
-	struct admin_arg a = { *project, name, max, prices, .keep = call };
+	struct admin_arg a = { *project, name, max, prices };
+	AUTO_BUF struct buf after = BUF_INIT(AFTER_BYTES_MAX);
 
 	TRY_PLAIN(db_write(call, db, set_bucket, &a));
 	while (!a.done) {
+		/* Each round has memory of its own. */
 		AUTO_CALL struct call round = CALL_INIT;
 		call_init_child(&round, call);
-		struct admin_arg next = a;
-		enum err e = db_write(&round, db, walk_some, &next);
+		enum err e = db_write(&round, db, walk_some, &a);
 		if (e) {
 			call_copy_error(call, &round);
 			return e;
 		}
-		a = next;
+		buf_clear(&after);
+		buf_add_bytes(&after, a.last);
+		TRY_PLAIN(buf_status(&after));
+		a.after = buf_bytes(&after);
+		a.after_age = a.last_age;
 	}
 	return OK;
 }

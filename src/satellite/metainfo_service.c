@@ -9,6 +9,7 @@
 #include "satellite/store_metainfo.h"
 
 enum { CHORE_ROWS = 200 };
+#define CLOSE_NS_MAX (10 * NS_PER_SEC)
 #define CHORE_INTERVAL_NS (60 * NS_PER_SEC)
 /* Expired rows are invisible at once; they stay a while, for downloads under way. */
 #define CHORE_GRACE_NS (60 * NS_PER_SEC)
@@ -116,6 +117,7 @@ void metainfo_close(struct satellite *sat)
 	if (m->bandwidth) {
 		AUTO_CALL struct call call = CALL_INIT;
 		call_init(&call);
+		os_call_limit(&call, CLOSE_NS_MAX);
 		if (bandwidth_flush(&call, m->bandwidth, sat->db))
 			log_warn("bandwidth not written", F_STR("error", call.error));
 	}

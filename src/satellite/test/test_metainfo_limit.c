@@ -157,6 +157,41 @@ static void test_grant_downloads(void **state)
 	refused(w, ask(w, "DownloadSegment", &segment, NULL), 8, "grant: Exceeded Usage Limit");
 }
 
+static enum err all_offline(struct call *call, struct db_tx *tx, void *arg)
+{
+	return db_exec(
+		call, tx,
+		"UPDATE nodes SET last_contact_success = 1, updated_at = updated_at + 1000000",
+		NULL, 0, NULL);
+}
+
+/* What could not be served is not counted. */
+static void test_failed_downloads(void **state)
+{
+	struct world *w = *state;
+	struct caveat_limits limits = NO_LIMITS;
+
+	must(w, create_bucket(w, "bucket"));
+	struct remote r = begin_remote(w, "k");
+	must(w, ask(w, "CommitSegment",
+		    commit_remote(w, r.segment->segment_id, r.segment->addressed_limits, 5, 20000),
+		    NULL));
+	Metainfo__CommitObjectRequest *commit = commit_request(w);
+	commit->stream_id = r.object->stream_id;
+	must(w, ask(w, "CommitObject", commit, NULL));
+	limits.egress = 60000;
+	struct macaroon m = grant(w, limits);
+	use_key(w, &m);
+	must(w, download_object(w, "bucket", "k", NULL));
+	assert_int_equal(counted(w, LIMIT_OF_GRANT).egress, 20000);
+	/* No node is online any more. */
+	must(w, db_write(&w->call, w->sat.db, all_offline, NULL));
+	w->sat.config.online_window = 1;
+	refused(w, download_object(w, "bucket", "k", NULL), 13, "");
+	assert_int_equal(counted(w, LIMIT_OF_GRANT).egress, 20000);
+	assert_int_equal(counted(w, LIMIT_OF_GRANT).downloads, 1);
+}
+
 /* Money: a dollar per terabyte served is a pico-dollar per byte. */
 static void test_spending(void **state)
 {
@@ -424,9 +459,11 @@ int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_grant_storage), TEST(test_grant_multipart), TEST(test_grant_downloads),
-		TEST(test_spending),	  TEST(test_rolling),	      TEST(test_bucket_limit),
-		TEST(test_key_limit),	  TEST(test_copy_and_move),   TEST(test_exact_in_parallel),
+		TEST(test_grant_storage),   TEST(test_grant_multipart),
+		TEST(test_grant_downloads), TEST(test_failed_downloads),
+		TEST(test_spending),	    TEST(test_rolling),
+		TEST(test_bucket_limit),    TEST(test_key_limit),
+		TEST(test_copy_and_move),   TEST(test_exact_in_parallel),
 	};
 
 	if (argc > 1)
