@@ -206,13 +206,16 @@ static void statements_clear(struct pg_conn *c)
 	c->count = 0;
 }
 
+/* A statement prepared for a value of some type takes NULL as well, so that the many statements
+ * with some values missing are a few prepared ones.  (What was prepared for NULL has the type the
+ * server inferred, which need not be that of the value.) */
 static bool same(const struct statement *s, uint64_t hash, const char *sql,
 		 const struct db_value *values, size_t count)
 {
 	if (s->hash != hash || s->count != count || strcmp(s->sql, sql) != 0)
 		return false;
 	for (size_t i = 0; i < count; i++)
-		if (s->kinds[i] != (uint8_t)values[i].kind)
+		if (values[i].kind != DB_NULL && s->kinds[i] != (uint8_t)values[i].kind)
 			return false;
 	return true;
 }

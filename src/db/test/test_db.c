@@ -539,6 +539,55 @@ static void single_statements(void **state)
 	db_close(db);
 }
 
+struct nulls_arg {
+	unsigned mask;
+	int64_t i;
+	size_t len;
+	bool null_i, null_b;
+};
+
+static enum err pass_nulls(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct nulls_arg *a = arg;
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(DB_QUERY(call, tx, "SELECT CAST($1 AS INTEGER), CAST($2 AS BLOB)", &rows,
+			   a->mask & 1 ? DB_V_NULL : DB_V_INT(5),
+			   a->mask & 2 ? DB_V_NULL : DB_V_BLOB(bytes_str("abc"))));
+	enum err e = db_rows_next(call, rows);
+	if (!e) {
+		a->null_i = db_is_null(rows, 0);
+		a->null_b = db_is_null(rows, 1);
+		a->i = db_int(rows, 0);
+		a->len = db_bytes(rows, 1).len;
+	}
+	db_rows_free(rows);
+	return e;
+}
+
+/* One text with values and with NULL in any order. */
+static void nulls_in_any_order(void **state)
+{
+	static const unsigned orders[][6] = { { 0, 1, 2, 3, 0, 2 },
+					      { 3, 2, 1, 0, 3, 1 },
+					      { 1, 2, 0, 3, 2, 1 } };
+
+	for (size_t o = 0; o < ARRAY_LEN(orders); o++) {
+		struct call call AUTO_CALL;
+		call_init(&call);
+		struct db *db = open_new(&call);
+		for (size_t i = 0; i < ARRAY_LEN(orders[o]); i++) {
+			struct nulls_arg a = { .mask = orders[o][i] };
+			assert_int_equal(db_read(&call, db, pass_nulls, &a), OK);
+			assert_int_equal(a.null_i, (a.mask & 1) != 0);
+			assert_int_equal(a.null_b, (a.mask & 2) != 0);
+			assert_true(a.null_i || a.i == 5);
+			assert_true(a.null_b || a.len == 3);
+		}
+		db_close(db);
+	}
+}
+
 static void deadlines(void **state)
 {
 	AUTO_CALL struct call call = CALL_INIT;
@@ -751,10 +800,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(failures),	     cmocka_unit_test(foreign_keys),
 		cmocka_unit_test(concurrency),	     cmocka_unit_test(snapshots),
 		cmocka_unit_test(statements),	     cmocka_unit_test(deadlines),
-		cmocka_unit_test(single_statements), cmocka_unit_test(backups),
-		cmocka_unit_test(two_processes),     cmocka_unit_test(bad_urls),
-		cmocka_unit_test(not_a_database),    cmocka_unit_test(lost_connections),
-		cmocka_unit_test(dialect),
+		cmocka_unit_test(single_statements), cmocka_unit_test(nulls_in_any_order),
+		cmocka_unit_test(backups),	     cmocka_unit_test(two_processes),
+		cmocka_unit_test(bad_urls),	     cmocka_unit_test(not_a_database),
+		cmocka_unit_test(lost_connections),  cmocka_unit_test(dialect),
 	};
 	AUTO_CALL struct call call = CALL_INIT;
 

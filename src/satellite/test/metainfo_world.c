@@ -5,10 +5,18 @@ const char *world_kind = "sqlite";
 
 static enum err wipe(struct call *call, struct db_tx *tx, void *arg)
 {
-	static const char *const tables[] = { "objects",      "segments",     "buckets",
-					      "node_aliases", "api_keys",     "projects",
-					      "revocations",  "nodes",	      "peer_identities",
-					      "limits",	      "api_key_tails" };
+	static const char *const tables[] = { "objects",
+					      "segments",
+					      "buckets",
+					      "node_aliases",
+					      "api_keys",
+					      "projects",
+					      "revocations",
+					      "nodes",
+					      "peer_identities",
+					      "limits",
+					      "bucket_bandwidth_rollups",
+					      "api_key_tails" };
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
 		TRY_PLAIN(db_exec(call, tx,
