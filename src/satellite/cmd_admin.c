@@ -215,6 +215,52 @@ enum err command_apikey_delete(struct command *c)
 	return OK;
 }
 
+struct key_rate_arg {
+	struct project_id project;
+	struct bytes name;
+	struct db_value rate, burst;
+	int64_t changed;
+};
+
+static enum err set_key_rate(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct key_rate_arg *a = arg;
+
+	return DB_EXEC(call, tx,
+		       "UPDATE api_keys SET rate = $3, rate_burst = $4 WHERE project_id = $1 AND "
+		       "name = $2",
+		       &a->changed, DB_V_BLOB(BYTES_OF(a->project.b)), DB_V_TEXT(a->name), a->rate,
+		       a->burst);
+}
+
+enum err command_apikey_set(struct command *c)
+{
+	AUTO(db_auto) struct db *db = NULL;
+	const struct setting rate = { "rate", NULL, c->o.set.rate, false };
+	const struct setting burst = { "rate-burst", NULL, c->o.set.rate_burst, false };
+	struct key_rate_arg a = { .rate = DB_V_NULL, .burst = DB_V_NULL };
+	struct project p;
+
+	if (!c->o.name || !c->o.name[0])
+		return call_fail(c->call, ERR_CONFIG, "say which key: --name NAME");
+	if (!rate.text)
+		return call_fail(c->call, ERR_CONFIG,
+				 "say how many requests a second: --rate N, or --rate default");
+	TRY_PLAIN(setting_value(c, &rate, &a.rate));
+	if (burst.text)
+		TRY_PLAIN(setting_value(c, &burst, &a.burst));
+	TRY_PLAIN(command_database(c, &db));
+	TRY_PLAIN(command_project(c, db, &p));
+	a.project = p.id;
+	a.name = bytes_str(c->o.name);
+	TRY_PLAIN(db_write(c->call, db, set_key_rate, &a));
+	if (!a.changed)
+		return call_fail(c->call, ERR_NOT_FOUND, "the project has no key \"%s\"",
+				 c->o.name);
+	buf_add_str(&c->out, "Changed.  A satellite that runs takes it up within 30 seconds.\n");
+	return OK;
+}
+
 /* ---- keys given as text ---- */
 
 struct tails_arg {

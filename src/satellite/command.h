@@ -82,6 +82,7 @@ enum err command_project_list(struct command *c) MUST_USE;
 enum err command_apikey_create(struct command *c) MUST_USE;
 enum err command_project_set(struct command *c) MUST_USE;
 enum err command_apikey_list(struct command *c) MUST_USE;
+enum err command_apikey_set(struct command *c) MUST_USE;
 enum err command_apikey_delete(struct command *c) MUST_USE;
 enum err command_apikey_revoke(struct command *c) MUST_USE;
 enum err command_apikey_register(struct command *c) MUST_USE;

@@ -46,6 +46,13 @@ static const struct param key_delete_params[] = {
 	OPTION("project", project, 0, PARAM_STR, NULL, "name or ID of its project"),
 	OPTION("name", name, 0, PARAM_STR, NULL, "name of the key"),
 };
+static const struct param key_set_params[] = {
+	OPTION("project", project, 0, PARAM_STR, NULL, "name or ID of its project"),
+	OPTION("name", name, 0, PARAM_STR, NULL, "name of the key"),
+	OPTION("rate", set.rate, 0, PARAM_STR, NULL,
+	       "requests a second with it and all made from it; default: none of its own"),
+	OPTION("rate-burst", set.rate_burst, 0, PARAM_STR, NULL, "requests at once"),
+};
 /* Besides a number: "default" is what the satellite's settings say, for max-* "none" no limit. */
 static const struct param project_set_params[] = {
 	OPTION("project", project, 0, PARAM_STR, NULL, "name or ID of the project"),
@@ -114,6 +121,8 @@ static const struct command_entry commands[] = {
 	  "make an API key and print it", PARAMS(key_params), false, 0, command_apikey_create },
 	{ "apikey list", "--dir DIR --project PROJECT [--json]", "print a project's keys by name",
 	  PARAMS(project_of_params), false, 0, command_apikey_list },
+	{ "apikey set", "--dir DIR --project PROJECT --name NAME --rate N",
+	  "give a key a rate of its own", PARAMS(key_set_params), false, 0, command_apikey_set },
 	{ "apikey delete", "--dir DIR --project PROJECT --name NAME",
 	  "delete a key and all made from it", PARAMS(key_delete_params), false, 0,
 	  command_apikey_delete },

@@ -47,6 +47,12 @@ def test_keys(made, project):
     keys = {k["name"]: k for k in rows("apikey", "list", *project)}
     assert set(keys) == {"k", "audited"}
     assert keys["audited"]["auditable"] and not keys["k"]["auditable"]
+    satellite("apikey", "set", *project, "--name", "k", "--rate", "5", "--rate-burst", "10")
+    satellite("apikey", "set", *project, "--name", "k", "--rate", "default")
+    for args, code, says in [(("--name", "k"), 2, "how many"), (("--name", "k", "--rate", "x"), 2, "no number"),
+                             (("--name", "none", "--rate", "5"), 3, "no key")]:
+        bad = satellite("apikey", "set", *project, *args, check=False)
+        assert bad.returncode == code and says in bad.stderr, bad.stderr
     satellite("apikey", "delete", *project, "--name", "k")
     assert [k["name"] for k in rows("apikey", "list", *project)] == ["audited"]
     again = satellite("apikey", "delete", *project, "--name", "k", check=False)
