@@ -2,13 +2,15 @@
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from conftest import SLOW, program
-from test_satellite import database, made, satellite, start  # noqa: F401  (fixtures)
+from test_satellite import database, made, satellite, start, wait_until  # noqa: F401  (fixtures)
 
 
 def rows(*args):
@@ -20,6 +22,15 @@ def project(made):
     satellite("project", "create", "--dir", made, "--name", "p")
     satellite("apikey", "create", "--dir", made, "--project", "p", "--name", "k")
     return ["--dir", made, "--project", "p"]
+
+
+def can_connect(address):
+    host, port = address.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def acre(*args, check=True, stdin=b""):
@@ -177,3 +188,39 @@ def test_limits_of_a_grant(made, project, grant, tmp_path):
     for args, says in [(("--limit-spend", "x"), b"no dollars"), (("--limit-monthly",), b"a limit beside")]:
         bad = acre("share", "--access", grant, *args, "sj://bucket/", check=False)
         assert bad.returncode == 2 and says in bad.stderr, bad.stderr
+
+
+def test_two_processes_keep_one_limit(made, project, database, start, tmp_path):  # noqa: F811
+    """Two satellites over one PostgreSQL: what may be had ten times is had ten times, whoever is asked."""
+    if not database:
+        pytest.skip("one process has an SQLite database")
+    key = satellite("apikey", "create", *project, "--name", "user").stdout.strip()
+    twin = tmp_path / "twin"
+    shutil.copytree(made, twin)
+    running = [start("acre-satellite", made), start("acre-satellite", twin)]
+    grants, addresses = [], []
+    for number, (one, directory) in enumerate(zip(running, [made, twin])):
+        addresses.append(one.serving())
+        to = tmp_path / f"grant{number}"
+        acre("access", "create", "--config-dir", tmp_path / "config", "--satellite-address",
+             satellite("url", "--dir", directory).stdout.strip(), "--api-key", key, "--passphrase-stdin",
+             "--export-to", to, stdin=b"x\n")
+        grants.append(to.read_text().strip())
+    small = tmp_path / "small"
+    small.write_bytes(b"x" * 1000)
+    acre("mb", "--access", grants[0], "sj://bucket")
+    acre("cp", "--access", grants[0], small, "sj://bucket/a")
+    acre("cp", "--access", grants[1], "sj://bucket/a", tmp_path / "before")
+    # Both begin anew, so that neither remembers a project without limits.
+    for one in running:
+        one.stop()
+    satellite("limit", "set", *project, "--bucket", "bucket", "--downloads", 10)
+    for address, directory in zip(addresses, [made, twin]):
+        start("acre-satellite", directory, "--address", address)
+        wait_until(lambda address=address: can_connect(address))
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda n: acre("cp", "--access", grants[n % 2], "sj://bucket/a", tmp_path / f"back{n}",
+                                            check=False).returncode == 0, range(24)))
+    assert sum(done) == 10
+    counted, = rows("limit", "list", *project)
+    assert counted["downloads"] == 10
