@@ -57,13 +57,14 @@ static enum err begin(struct call *call, struct merge *m)
  * part stays, is still found, and the next merge tries again. */
 static enum err unfreeze(struct call *call, struct piece_index *x)
 {
+	if (x->frozen.count)
+		TRY_PLAIN(piece_delta_reserve(call, &x->active, &x->seed, x->frozen.count));
 	for (uint32_t i = 0; i < x->frozen.cap; i++) {
 		const struct piece_entry *e = &x->frozen.slots[i];
 		struct piece_key key = piece_entry_key(e);
 		uint64_t hash = piece_hash(&x->seed, e->id.b, e->satellite);
 		if (!e->header64 || piece_delta_find(&x->active, hash, &key))
 			continue;
-		TRY_PLAIN(piece_delta_reserve(call, &x->active, &x->seed));
 		piece_delta_put(&x->active, hash, e);
 	}
 	piece_delta_free(&x->frozen);

@@ -121,7 +121,6 @@ static enum err load_entry(struct call *call, void *arg, const struct piece_entr
 {
 	struct loading *l = arg;
 
-	TRY_PLAIN(piece_delta_reserve(call, &l->entries, &l->seed));
 	piece_delta_put(&l->entries, piece_hash(&l->seed, e->id.b, e->satellite), e);
 	return OK;
 }
@@ -143,6 +142,7 @@ static enum err load_checkpoint(struct call *call, struct piece_index *x, struct
 	TRY_PLAIN(e);
 	TRY_PLAIN(os_file_size(call, f, &size));
 	struct byte_source source = byte_source_file(f, size);
+	TRY_PLAIN(piece_delta_reserve(call, &l.entries, &l.seed, size / PIECE_ENTRY_BYTES));
 	e = checkpoint_load(call, a, &source, &c, load_entry, &l);
 	if (!e)
 		e = check_node(call, x, &c);
@@ -156,12 +156,10 @@ static enum err load_checkpoint(struct call *call, struct piece_index *x, struct
 	x->active = l.entries;
 	if (!x->table && memcmp(&x->seed, &c.seed, sizeof(x->seed)) != 0) {
 		struct piece_delta again = { 0 };
+		e = piece_delta_reserve(call, &again, &c.seed, l.entries.count);
 		for (uint32_t i = 0; !e && i < l.entries.cap; i++) {
 			const struct piece_entry *one = &l.entries.slots[i];
-			if (!one->header64)
-				continue;
-			e = piece_delta_reserve(call, &again, &c.seed);
-			if (!e)
+			if (one->header64)
 				piece_delta_put(&again,
 						piece_hash(&c.seed, one->id.b, one->satellite),
 						one);

@@ -39,13 +39,14 @@ struct piece_entry *piece_delta_find(const struct piece_delta *d, uint64_t hash,
 }
 
 enum err piece_delta_reserve(struct call *call, struct piece_delta *d,
-			     const struct piece_seed *seed)
+			     const struct piece_seed *seed, uint64_t more)
 {
 	/* At most seven eighths full; in small steps once it is large. */
-	if (d->count + 1 <= d->cap - d->cap / 8)
+	if (d->count + more <= d->cap - d->cap / 8)
 		return OK;
-	uint64_t more = d->cap < SLOTS_SMALL ? d->cap : d->cap / 4;
-	uint64_t cap = d->cap < SLOTS_MIN ? SLOTS_MIN : d->cap + more;
+	uint64_t step = d->cap < SLOTS_SMALL ? d->cap : d->cap / 4;
+	uint64_t need = (d->count + more) * 8 / 7 + 2;
+	uint64_t cap = MAX(MAX(d->cap + step, need), (uint64_t)SLOTS_MIN);
 	struct piece_delta bigger = { .count = d->count };
 
 	if (cap > UINT32_MAX)

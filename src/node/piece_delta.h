@@ -20,9 +20,10 @@ static inline uint64_t piece_delta_memory(const struct piece_delta *d)
 /* NULL when absent; valid until the next put. */
 struct piece_entry *piece_delta_find(const struct piece_delta *d, uint64_t hash,
 				     const struct piece_key *key);
-/* Makes the next put of a new key succeed. */
+/* Makes the next `more` puts of new keys succeed.  Entries that come in the order of their slots
+ * need the room of all at once: a table that grows under them would be searched from end to end. */
 enum err piece_delta_reserve(struct call *call, struct piece_delta *d,
-			     const struct piece_seed *seed) MUST_USE;
+			     const struct piece_seed *seed, uint64_t more) MUST_USE;
 /* Adds or replaces; after piece_delta_reserve. */
 void piece_delta_put(struct piece_delta *d, uint64_t hash, const struct piece_entry *e);
 

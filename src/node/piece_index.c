@@ -291,7 +291,7 @@ static enum err apply(struct call *call, struct piece_index *x, uint64_t hash, b
 	struct piece_entry after = before;
 	if (!change(arg, have, &after))
 		return OK;
-	TRY_PLAIN(piece_delta_reserve(call, &x->active, &x->seed));
+	TRY_PLAIN(piece_delta_reserve(call, &x->active, &x->seed, 1));
 	if (x->sweeping && have && !active)
 		TRY_PLAIN(remember_replaced(call, x, old));
 	if (have)

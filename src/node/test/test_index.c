@@ -376,7 +376,7 @@ static void test_table(void **state)
 	call_init(&call);
 	for (uint32_t i = 0; i < COUNT; i++) {
 		entries[i] = entry_of(i, i);
-		assert_int_equal(piece_delta_reserve(&call, &d, &s), OK);
+		assert_int_equal(piece_delta_reserve(&call, &d, &s, 1), OK);
 		piece_delta_put(&d, piece_hash(&s, entries[i].id.b, entries[i].satellite),
 				&entries[i]);
 	}

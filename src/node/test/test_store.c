@@ -1027,6 +1027,56 @@ static void test_damaged_index(void **state)
 	end_world(&w);
 }
 
+/* Compaction: what lives is copied, the rest is freed, in parts, and never more than a segment is
+ * there twice.  A segment that ends by itself soon is left alone. */
+static void test_compaction(void **state)
+{
+	struct world w;
+	struct piece_space before, after;
+	const struct store_compaction how = { .bytes_max = 1, .dead_percent = 40 };
+	struct store_compacted done = { .more = true };
+	unsigned parts = 0;
+
+	(void)state;
+	begin_world(&w, 1);
+	assert_int_equal(open_store(&w), OK);
+	for (unsigned n = 0; n < IDS; n++)
+		put(&w, n, 0);
+	maintain(&w);
+	for (unsigned n = 0; n < IDS; n += 3)
+		delete_piece(&w, n);
+	for (unsigned n = 1; n < IDS; n += 3)
+		delete_piece(&w, n);
+	assert_int_equal(piece_store_space(&w.call, w.store, &before), OK);
+	uint64_t live = before.live, most = before.used;
+	struct log_segment *s = w.store->log->segments[0];
+	assert_true(s->sealed && s->live);
+	s->expiry_group = store_today() + 1;
+	while (done.more) {
+		assert_int_equal(piece_store_compact(&w.call, w.store, &how, &done), OK);
+		assert_int_equal(piece_store_space(&w.call, w.store, &after), OK);
+		most = MAX(most, after.used);
+		parts += done.more;
+		check_pieces(&w);
+		check_accounts(&w);
+	}
+	assert_true(parts >= 2);
+	assert_true(most <= before.used + SEGMENT + SIZE_MAX_TEST);
+	assert_true(after.used < before.used);
+	assert_true(log_find_segment(w.store->log, 1) == s);
+	s->expiry_group = 0;
+	assert_true(compact(&w) > 0);
+	assert_int_equal(piece_store_space(&w.call, w.store, &after), OK);
+	assert_null(log_find_segment(w.store->log, 1));
+	assert_int_equal(after.live, live);
+	assert_true(after.dead < before.dead);
+	check_pieces(&w);
+	check_accounts(&w);
+	close_store(&w);
+	reopen(&w);
+	end_world(&w);
+}
+
 /* More than the index may keep in memory: it is merged by whoever needs the room, and a look-up
  * costs one read besides the data. */
 static void test_many(void **state)
@@ -1225,6 +1275,29 @@ static void race(void *arg)
 	}
 }
 
+/* What a node does beside serving. */
+static enum err upkeep(struct call *call, struct piece_store *s, unsigned i)
+{
+	static const uint8_t everything[] = { 1, 0, 4, 0xff };
+	const struct store_compaction how = { .bytes_max = GIB, .dead_percent = 1 };
+	struct retain_filter filter;
+	struct store_compacted compacted;
+	struct store_scrubbed scrubbed;
+	struct index_swept swept;
+
+	TRY_PLAIN(piece_store_maintain(call, s));
+	switch (i % 3) {
+	case 0:
+		TRY_PLAIN(retain_filter_parse(call, BYTES_OF(everything), &filter));
+		return piece_store_retain(call, s, &satellite, UINT32_MAX, &filter, &swept);
+	case 1:
+		return piece_store_compact(call, s, &how, &compacted);
+	default:
+		TRY_PLAIN(piece_store_scrub(call, s, GIB, &scrubbed));
+		return piece_store_restore_trash(call, s, &satellite);
+	}
+}
+
 static void checkpoints(void *arg)
 {
 	struct racer *r = arg;
@@ -1233,6 +1306,8 @@ static void checkpoints(void *arg)
 		struct call call;
 		call_init(&call);
 		enum err e = piece_store_checkpoint(&call, r->world->store);
+		if (!e && r->seed % 2)
+			e = upkeep(&call, r->world->store, (unsigned)i);
 		assert_true(e == OK || memdisk_dead());
 		call_fini(&call);
 	}
@@ -1401,6 +1476,7 @@ int main(void)
 		cmocka_unit_test(test_scrub),
 		cmocka_unit_test(test_serve_while_recovering),
 		cmocka_unit_test(test_damaged_index),
+		cmocka_unit_test(test_compaction),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_shared_sync),
