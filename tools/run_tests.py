@@ -214,7 +214,8 @@ def suite_asan():
                       "--prefix", ROOT / "dist-asan", "--libdir", "lib")
     must(["meson", "install", "-C", directory, "--no-rebuild", "--quiet"])
     units = meson_suites(directory, ["unit", "fuzz-replay", "sim"], multiplier=5)
-    scenarios = pytest_run(["tests/scenario"], env=dict(
+    scenarios = pytest_run(["tests/scenario", "tests/fault/test_faults.py"], env=dict(
+        ACRE_FAULT_TRANSFERS="100",
         ACRE_BIN=str(ROOT / "dist-asan" / "bin"), ASAN_OPTIONS="detect_leaks=1:exitcode=99",
         UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"))
     return tuple(a + b for a, b in zip(units, scenarios))

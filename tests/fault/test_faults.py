@@ -3,16 +3,12 @@ leave nothing behind.
 
 One client process makes all transfers (driver.c), against nodes and a satellite that misbehave by
 plan (faulty_node.c, faulty_satellite.c) behind links that stall and break (proxy.py).  About 120
-transfers; 1,000 with ACRE_FAULT_FULL=1 and scripts/test --full.
+transfers; 1,000 with ACRE_FULL=1, which scripts/test --full sets.
 """
 import os
-import resource
-import subprocess
 import time
 
-import pytest
-
-from conftest import SLOW, program
+from conftest import SLOW
 from faults import Faults, process_stats, wait_until
 
 FULL = bool(os.environ.get("ACRE_FULL"))
