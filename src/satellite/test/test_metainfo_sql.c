@@ -247,6 +247,24 @@ static void all_the_rest(struct world *w)
 	must(w, bandwidth_flush(&w->call, w->sat.metainfo->bandwidth, w->sat.db));
 }
 
+/* What limits ask, of a bucket and of a grant. */
+static void with_limits(struct world *w)
+{
+	struct caveat c = { .has_limits = true, .limits = CAVEAT_LIMITS_NONE };
+	const struct prices prices = { 1, 1 };
+
+	c.limits.storage = 1000000;
+	must(w, limit_set_for_bucket(&w->call, w->sat.db, &w->project.id, bytes_str("bucket"),
+				     &c.limits, &prices));
+	key_cache_clear(w->sat.keys);
+	struct macaroon m = restricted(w, &c);
+	use_key(w, &m);
+	must(w, put_object(w, FORM_ZSTD, "bucket", "limited", "x", NULL));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "limited", "x", NULL));
+	must(w, download_object(w, "bucket", "limited", NULL));
+	use_key(w, &w->key);
+}
+
 static void test_every_statement_uses_an_index(void **state)
 {
 	struct world *w = *state;
@@ -272,6 +290,7 @@ static void test_every_statement_uses_an_index(void **state)
 	must(w, delete_object(w, "bucket", "k", NULL));
 	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
 	all_the_rest(w);
+	with_limits(w);
 	db_trace(w->sat.db, NULL, NULL);
 	assert_true(t.distinct > 25 && t.distinct < STATEMENTS_MAX);
 	must(w, db_write(&w->call, w->sat.db, explain_all, &a));
