@@ -59,6 +59,8 @@ const struct param satellite_params[] = {
 	      "millionths of a dollar for a terabyte kept 720 hours; what spending limits count "
 	      "by"),
 	ENTRY("egress-price", egress_price, PARAM_U64, "7000000", "the same for a terabyte served"),
+	ENTRY("max-limited-grants", max_limited_grants, PARAM_U64, "100000",
+	      "grants with limits of their own that a project may use; 0: no end"),
 	ENTRY("checksums", checksums, PARAM_BOOL, "true",
 	      "clients may keep checksums with objects and segments"),
 	ENTRY("bucket-tagging", bucket_tagging, PARAM_BOOL, "true", "buckets may have tags"),

@@ -59,8 +59,9 @@ struct satellite_config {
 	uint64_t max_storage;	/* per project unless its row says otherwise; 0 = no limit */
 	uint64_t max_bandwidth; /* per month */
 	uint64_t max_segments;
-	uint64_t storage_price; /* micro-dollars per TB and 720 hours, for spending limits */
-	uint64_t egress_price;	/* per TB */
+	uint64_t storage_price;	     /* micro-dollars per TB and 720 hours, for spending limits */
+	uint64_t egress_price;	     /* per TB */
+	uint64_t max_limited_grants; /* per project; 0 = no end */
 	bool checksums, bucket_tagging; /* false: answered as unsupported */
 
 	/* nodes */

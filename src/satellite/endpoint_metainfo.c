@@ -258,6 +258,7 @@ struct charge metainfo_charge(const struct mcall *mc)
 		.limits = &mc->auth.limits,
 		.has_bucket_limits = mc->auth.project.has_bucket_limits,
 		.prices = { (int64_t)c->storage_price, (int64_t)c->egress_price },
+		.grants_max = (int64_t)MIN(c->max_limited_grants, (uint64_t)INT32_MAX),
 	};
 }
 
@@ -276,8 +277,8 @@ static enum err run_charge(struct call *call, struct db_tx *tx, void *arg)
 	struct limit_set set = *c.limits;
 
 	if (!q->only_check)
-		TRY_PLAIN(
-			limit_ensure(call, tx, &mc->auth.project.id, &c.prices, &set, mc->now_ns));
+		TRY_PLAIN(limit_ensure(call, tx, &mc->auth.project.id, &c.prices, c.grants_max,
+				       &set, mc->now_ns));
 	/* Nothing is there of a bucket without limits, and nothing counted. */
 	if (c.has_bucket_limits)
 		limit_id_of_bucket(q->bucket_id, &set.ids[set.count++]);

@@ -187,10 +187,28 @@ enum err limit_list(struct call *call, struct db_tx *tx, const struct project_id
 	return OK;
 }
 
-enum err limit_ensure(struct call *call, struct db_tx *tx, const struct project_id *project,
-		      const struct prices *prices, const struct limit_set *set, int64_t now_ns)
+static enum err check_grants(struct call *call, struct db_tx *tx, const struct project_id *project,
+			     int64_t max)
 {
-	int64_t begin = 0;
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(DB_QUERY(call, tx,
+			   "SELECT COUNT(*) FROM (SELECT 1 FROM limits WHERE project_id = $1 AND "
+			   "kind = 3 LIMIT $2) counted",
+			   &rows, DB_V_BLOB(BYTES_OF(project->b)), DB_V_INT(max + 1)));
+	enum err e = db_rows_next(call, rows);
+	if (!e && db_int(rows, 0) > max)
+		e = call_fail(call, ERR_EXHAUSTED,
+			      "the project has too many grants with limits (%lld)", (long long)max);
+	db_rows_free(rows);
+	return e;
+}
+
+enum err limit_ensure(struct call *call, struct db_tx *tx, const struct project_id *project,
+		      const struct prices *prices, int64_t grants_max, const struct limit_set *set,
+		      int64_t now_ns)
+{
+	int64_t begin = 0, made = 0, changed = 0;
 
 	for (size_t i = 0; i < set->count; i++) {
 		struct limit l = {
@@ -202,12 +220,14 @@ enum err limit_ensure(struct call *call, struct db_tx *tx, const struct project_
 			.month = calendar_month(now_ns, &begin),
 			.updated_ns = now_ns,
 		};
-		if (l.kind == LIMIT_OF_GRANT)
-			TRY(DB_EXEC(call, tx, LIMIT_INSERT "ON CONFLICT (id) DO NOTHING", NULL,
-				    LIMIT_VALUES(&l, project)),
-			    "keep a grant's limits");
+		if (l.kind != LIMIT_OF_GRANT)
+			continue;
+		TRY(DB_EXEC(call, tx, LIMIT_INSERT "ON CONFLICT (id) DO NOTHING", &changed,
+			    LIMIT_VALUES(&l, project)),
+		    "keep a grant's limits");
+		made += changed;
 	}
-	return OK;
+	return made && grants_max ? check_grants(call, tx, project, grants_max) : OK;
 }
 
 enum err limit_of_bucket_exists(struct call *call, struct db_tx *tx, int64_t bucket_id, bool *ret)

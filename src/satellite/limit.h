@@ -60,9 +60,10 @@ struct limit_use {
 
 /* ---- inside a transaction ---- */
 
-/* Rows for the grants of a set that were not seen before. */
+/* Rows for the grants of a set that were not seen before.  ResourceExhausted when the project has
+ * grants_max of them (0: no end): whoever has a key can make any number of grants from it. */
 enum err limit_ensure(struct call *call, struct db_tx *tx, const struct project_id *project,
-		      const struct prices *prices, const struct limit_set *set,
+		      const struct prices *prices, int64_t grants_max, const struct limit_set *set,
 		      int64_t now_ns) MUST_USE;
 /* Whether a bucket has limits of its own. */
 enum err limit_of_bucket_exists(struct call *call, struct db_tx *tx, int64_t bucket_id,

@@ -107,7 +107,7 @@ enum err object_charged(struct call *call, struct db_tx *tx, const struct charge
 		set = *c->limits;
 	if (c->has_bucket_limits)
 		TRY_PLAIN(limit_of_bucket_exists(call, tx, bucket_id, &bucket));
-	TRY_PLAIN(limit_ensure(call, tx, project, &c->prices, &set, now_ns));
+	TRY_PLAIN(limit_ensure(call, tx, project, &c->prices, c->grants_max, &set, now_ns));
 	if (bucket)
 		limit_id_of_bucket(bucket_id, &set.ids[set.count++]);
 	*ret = arena_bytes(&call->scratch, BYTES(set.ids[0].b, set.count * LIMIT_ID_BYTES));

@@ -23,6 +23,7 @@ struct charge {
 	const struct limit_set *limits; /* NULL: nobody's */
 	bool has_bucket_limits;		/* some bucket of the project has limits */
 	struct prices prices;
+	int64_t grants_max; /* of a project, with limits; 0 = no end */
 };
 
 static inline bool charge_is_any(const struct charge *c)

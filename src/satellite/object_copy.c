@@ -148,7 +148,8 @@ static enum err charge_copy(struct call *call, struct db_tx *tx, const struct fi
 static enum err charge_move(struct call *call, struct db_tx *tx, const struct finish_copy *f,
 			    const struct object *source, struct object *o)
 {
-	const struct charge to_bucket = { NULL, f->charge.has_bucket_limits, f->charge.prices };
+	const struct charge to_bucket = { .has_bucket_limits = f->charge.has_bucket_limits,
+					  .prices = f->charge.prices };
 	struct limit_use use = { .stored = -o->encrypted_size };
 	struct limit_id left;
 	struct bytes entered = BYTES_NONE;

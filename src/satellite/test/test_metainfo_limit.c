@@ -192,6 +192,31 @@ static void test_failed_downloads(void **state)
 	assert_int_equal(counted(w, LIMIT_OF_GRANT).downloads, 1);
 }
 
+/* Whoever has a key can make grants without end; rows for them have one. */
+static void test_many_grants(void **state)
+{
+	struct world *w = *state;
+	struct caveat c = { .has_limits = true, .limits = NO_LIMITS };
+
+	w->sat.config.max_limited_grants = 3;
+	must(w, create_bucket(w, "bucket"));
+	must(w, put(w, "k", 1));
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 5; i++) {
+			c.nonce = bytes_str(arena_printf(&w->call.scratch, "%d", i));
+			struct macaroon m = restricted(w, &c);
+			use_key(w, &m);
+			enum err e = download_object(w, "bucket", "k", NULL);
+			if (i < 3)
+				must(w, e);
+			else
+				refused(w, e, 8, "the project has too many grants with limits");
+		}
+	}
+	use_key(w, &w->key);
+	must(w, download_object(w, "bucket", "k", NULL));
+}
+
 /* Money: a dollar per terabyte served is a pico-dollar per byte. */
 static void test_spending(void **state)
 {
@@ -459,11 +484,12 @@ int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_grant_storage),   TEST(test_grant_multipart),
-		TEST(test_grant_downloads), TEST(test_failed_downloads),
-		TEST(test_spending),	    TEST(test_rolling),
-		TEST(test_bucket_limit),    TEST(test_key_limit),
-		TEST(test_copy_and_move),   TEST(test_exact_in_parallel),
+		TEST(test_grant_storage),     TEST(test_grant_multipart),
+		TEST(test_grant_downloads),   TEST(test_failed_downloads),
+		TEST(test_many_grants),	      TEST(test_spending),
+		TEST(test_rolling),	      TEST(test_bucket_limit),
+		TEST(test_key_limit),	      TEST(test_copy_and_move),
+		TEST(test_exact_in_parallel),
 	};
 
 	if (argc > 1)

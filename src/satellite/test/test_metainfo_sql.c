@@ -165,7 +165,7 @@ static enum err plan_of(struct call *call, struct db_tx *tx, const char *sql, un
 static bool scans(struct bytes line)
 {
 	static const char *const words[] = { "SCAN ", "Seq Scan" };
-	static const char *const fine[] = { "SCAN CONSTANT ROW", "SCAN (subquery" };
+	static const char *const fine[] = { "SCAN CONSTANT ROW", "SCAN (subquery", "SCAN counted" };
 	const char *word = words[is_postgres()];
 
 	for (size_t i = 0; i < ARRAY_LEN(fine); i++)
