@@ -67,9 +67,8 @@ static void turn(AcreLoop *loop, int count)
 			job->done = true;
 			count--;
 		}
-		REQUIRE(!acre_loop_next(loop, &event));
 	}
-	REQUIRE(!readable(loop, 0));
+	REQUIRE(!readable(loop, 0) && !acre_loop_next(loop, &event));
 }
 
 static void transfers(AcreLoop *loop, struct job *jobs)
