@@ -332,7 +332,8 @@ def sockets(pid):
 
 @pytest.mark.parametrize("limit", [3, 6])
 def test_connections_are_bounded(net, place, limit):
-    """Ten pieces over fewer connections, there and back; the satellite's comes on top."""
+    """Ten pieces over fewer connections, there and back; on top come those to the satellite (segments
+    in flight ask at a time) and the one a segment without any may take."""
     bucket, tmp = place
     source, target = tmp / "source", tmp / "target"
     source.write_bytes(content(16))
@@ -345,7 +346,7 @@ def test_connections_are_bounded(net, place, limit):
                 seen = max(seen, sockets(process.pid))
             except FileNotFoundError:
                 pass
-        assert process.returncode == 0 and 0 < seen <= most + 1
+        assert process.returncode == 0 and 0 < seen <= most + 3
     assert target.read_bytes() == content(16)
 
 
