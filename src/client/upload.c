@@ -16,7 +16,7 @@
 
 enum {
 	TICK_MS = 100,
-	IN_FLIGHT_MEMORY = 28 << 20, /* rings of an upload's segments, unless told otherwise */
+	IN_FLIGHT_MEMORY = 20 << 20, /* rings of an upload's segments, unless told otherwise */
 	RING_EXPANSION = 3,	     /* pieces of a segment are about so many times its size */
 	CLEANUP_MS = 5000,	     /* for telling the satellite that an upload is given up */
 };

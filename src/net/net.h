@@ -15,8 +15,8 @@ enum {
 	NET_MAGIC_BYTES = 8,
 	NET_IN_MAX = 64 << 10,	     /* undecrypted bytes held at most, of TLS */
 	NET_NOISE_IN_MAX = 72 << 10, /* the same of Noise: its longest message fits */
-	NET_OUT_MAX = 128 << 10,     /* encrypted bytes waiting for the socket at most */
-	NET_OUT_GATHER = 64 << 10,   /* from here on a flush is worth its system call */
+	NET_OUT_MAX = 160 << 10,     /* encrypted bytes waiting for the socket at most */
+	NET_OUT_GATHER = 128 << 10,  /* from here on a flush is worth its system call */
 };
 
 /* TLS settings made once from our identity; shared by all threads and connections. */

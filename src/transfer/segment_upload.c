@@ -7,6 +7,7 @@
  */
 #include "transfer/segment_upload.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -22,6 +23,7 @@
 enum {
 	SLOTS_MIN = 3,
 	SLOTS_MAX = 32,
+	HAND_OVER_MAX = 3, /* batches that change hands with one waking, while there are enough */
 	SLICE_MAX = PIECE_CHUNK_MAX,
 	TICK_MS = 100,	       /* how soon cancellation and stalls are noticed */
 	DROP_SOON_MS = 500,    /* waited for in all, while pieces enough and to spare are ahead */
@@ -74,7 +76,7 @@ struct upload {
 	int64_t stall_ns, deadline_ns;
 	unsigned n, k, e;
 	size_t slice; /* bytes of a piece in a full batch */
-	unsigned slots;
+	unsigned slots, hand_over;
 	uint8_t *ring;	    /* slots * n * slice */
 	uint8_t *staging;   /* behind it, k * slice and some: a batch as it came, by stripes */
 	size_t memory_size; /* of both */
@@ -83,6 +85,8 @@ struct upload {
 	struct os_cond news;	     /* for pieces: batches, the end, cancellation */
 	struct os_cond space;	     /* for the feeder: a slot or a piece changed */
 	uint64_t published;	     /* batches */
+	uint64_t told;		     /* of them, when pieces were woken last */
+	unsigned awaited;	     /* slot that the feeder waits for */
 	uint64_t spooled;	     /* stripes */
 	bool ended;		     /* published and spooled grow no more */
 	bool stop;		     /* pieces give up */
@@ -157,8 +161,10 @@ static void release_slices(struct upload *up, struct piece *p, size_t count)
 
 	OS_LOCKED(&up->lock);
 	p->moved_ns = os_clock_mono_ns();
-	for (size_t i = 0; i < count && p->from_ring; i++)
-		freed |= --up->users[p->cursor++ % up->slots] == 0;
+	for (size_t i = 0; i < count && p->from_ring; i++) {
+		unsigned slot = (unsigned)(p->cursor++ % up->slots);
+		freed |= --up->users[slot] == 0 && slot == up->awaited;
+	}
 	if (freed)
 		os_cond_signal(&up->space);
 }
@@ -606,14 +612,29 @@ static bool hopeless(struct upload *up)
 
 /* ---- feeding ---- */
 
+/* Lock held. */
+static void tell_pieces(struct upload *up)
+{
+	if (up->told == up->published)
+		return;
+	up->told = up->published;
+	os_cond_broadcast(&up->news);
+}
+
 /* Waits until the slot for the next batch is free. */
 static enum err wait_slot(struct upload *up)
 {
 	unsigned slot = (unsigned)(up->published % up->slots);
-	uint64_t b = up->published - up->slots; /* who sits there; only used when there is one */
 	enum err e = OK;
 
 	OS_LOCKED(&up->lock);
+	if (!up->users[slot])
+		return OK;
+	/* Waking costs more than moving a batch: pieces get all there is, and the feeder goes on
+	 * when there is room for several. */
+	tell_pieces(up);
+	slot = up->awaited = (unsigned)((up->published + up->hand_over - 1) % up->slots);
+	uint64_t b = up->published + up->hand_over - 1 - up->slots; /* who sits there */
 	while (up->users[slot] && !e) {
 		int64_t waited;
 		e = wait_tick(up, &waited);
@@ -622,6 +643,7 @@ static enum err wait_slot(struct upload *up)
 			fail_stalled(up, os_clock_mono_ns());
 		}
 	}
+	up->awaited = UINT_MAX;
 	return e;
 }
 
@@ -652,7 +674,10 @@ static void publish(struct upload *up, size_t stripes, bool last)
 		up->spooled += stripes;
 	}
 	up->ended = last;
-	os_cond_broadcast(&up->news);
+	if (last)
+		os_cond_broadcast(&up->news);
+	else if (up->published - up->told >= up->hand_over)
+		tell_pieces(up);
 }
 
 /* Fills staging with a batch; at the end of the segment the padding follows (erasure.md 2.1). */
@@ -774,6 +799,8 @@ static enum err plan(struct upload *up)
 	up->slice = stripes * up->e;
 	up->slots = (unsigned)MIN(memory / (up->n * up->slice), (size_t)SLOTS_MAX);
 	up->slots = (unsigned)MIN((uint64_t)MAX(up->slots, 1U), div_up(piece, up->slice) + 1);
+	up->hand_over = MAX(1U, MIN(up->slots / 3, (unsigned)HAND_OVER_MAX));
+	up->awaited = UINT_MAX;
 	/* Padding may reach over the end of staging by up to two stripes. */
 	size_t ring = (size_t)up->slots * up->n * up->slice;
 	up->memory_size = ring + (size_t)up->k * up->slice + 2 * stripe + 4;
