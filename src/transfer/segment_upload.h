@@ -14,7 +14,7 @@
 
 enum {
 	SEGMENT_UPLOAD_ROUNDS_MAX = 10,		  /* asks for new nodes (erasure.md 5.3) */
-	SEGMENT_UPLOAD_MEMORY_DEFAULT = 14 << 20, /* the ring of encoded batches */
+	SEGMENT_UPLOAD_MEMORY_DEFAULT = 12 << 20, /* the ring of encoded batches */
 };
 
 struct segment_upload {
