@@ -15,7 +15,7 @@ def test_wrong_usage(tmp_path):
     net = Network(tmp_path)
     for args, says in [(["cp"], "usage:"), (["cp", "a", "b"], "one side must be remote"),
                        (["ls", "bucket"], "want sj://"), (["nonsense"], "no command"),
-                       (["cp", "--parallelism", "0", "a", "sj://b/c"], "out of range"),
+                       (["cp", "--parallelism", "99999", "a", "sj://b/c"], "out of range"),
                        (["cp", "--paralellism", "2", "a", "sj://b/c"], 'did you mean "parallelism"'),
                        (["cat", "--range", "10-5", "sj://b/c"], "is no range"),
                        (["access"], "needs one of"), (["stat", "sj:///x"], "names no bucket")]:
