@@ -83,6 +83,7 @@ void checkpoint_encode(const struct checkpoint *c, struct buf *out)
 	put_le64(head + 56, c->seed.v[1]);
 	memcpy(head + 64, c->node.b, NODE_ID_BYTES);
 	put_le32(head + 96, c->scrub_segment);
+	head[100] = c->rebuilding;
 	buf_add(out, head, sizeof(head));
 	for (size_t i = 0; i < c->satellites_count; i++) {
 		uint8_t row[CHECKPOINT_SATELLITE_BYTES];
@@ -151,6 +152,7 @@ enum err checkpoint_decode(struct call *call, struct arena *a, struct bytes wire
 	c.seed = (struct piece_seed){ { get_le64(p + 48), get_le64(p + 56) } };
 	memcpy(c.node.b, p + 64, NODE_ID_BYTES);
 	c.scrub_segment = get_le32(p + 96);
+	c.rebuilding = p[100] != 0;
 	c.satellites = arena_array(a, c.satellites_count + 1, sizeof(*c.satellites));
 	c.segments = arena_array(a, c.segments_count + 1, sizeof(*c.segments));
 	if (!c.satellites || !c.segments)

@@ -51,6 +51,8 @@ struct checkpoint {
 	int64_t created_unix_ns;
 	uint64_t generation; /* of the table it is part of, or that its entries are newer than */
 	uint64_t seq;	     /* records written later have this sequence number or a higher one */
+	bool rebuilding;     /* the index was lost, and not all of the log is read again: seq says
+				nothing */
 	uint32_t next_segment;
 	uint32_t scrub_segment; /* the scrub goes on there */
 	struct piece_seed seed;

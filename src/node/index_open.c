@@ -173,6 +173,21 @@ static enum err load_checkpoint(struct call *call, struct piece_index *x, struct
 	return e;
 }
 
+/* It is of no more use; the log has everything. */
+static void remove_files(struct piece_index *x, uint64_t generation)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	const char *paths[] = { index_checkpoint_path(&call, x),
+				index_table_path(&call, x, generation) };
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		enum err e = os_unlink(&call, paths[i]);
+		if (e && e != ERR_NOT_FOUND)
+			log_error("the damaged index cannot be removed",
+				  F_STR("why", call_error(&call, e)));
+	}
+}
+
 /* What cannot be used is only a slower start: the log says it all. */
 static enum err give_up(struct call *call, struct piece_index *x, enum err e,
 			struct checkpoint *known)
@@ -200,6 +215,7 @@ static enum err load(struct call *call, struct piece_index *x, struct arena *a,
 		e = load_checkpoint(call, x, a, known, &used);
 	if (e) {
 		TRY_PLAIN(give_up(call, x, e, known));
+		remove_files(x, newest);
 		/* No later table may have the number of one that is there. */
 		x->generation = newest;
 	}
@@ -243,27 +259,14 @@ enum err piece_index_open(struct call *call, const struct piece_index_config *co
 	return OK;
 }
 
-static void remove_damaged(struct piece_index *x)
-{
-	AUTO_CALL struct call call = CALL_INIT;
-	const char *paths[] = { index_checkpoint_path(&call, x),
-				index_table_path(&call, x, x->generation) };
-
-	log_warn("the index on disk is damaged: the next start rebuilds it from the log");
-	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-		enum err e = os_unlink(&call, paths[i]);
-		if (e && e != ERR_NOT_FOUND)
-			log_error("the damaged index cannot be removed",
-				  F_STR("why", call_error(&call, e)));
-	}
-}
-
 void piece_index_close(struct piece_index *x)
 {
 	if (!x)
 		return;
-	if (x->damaged)
-		remove_damaged(x);
+	if (x->damaged) {
+		log_warn("the index on disk is damaged: the next start rebuilds it from the log");
+		remove_files(x, x->generation);
+	}
 	piece_table_free(index_table_drop(x->table));
 	piece_delta_free(&x->active);
 	piece_delta_free(&x->frozen);

@@ -54,8 +54,9 @@ static int64_t check_readable(struct call *call, void *arg)
 	if (piece_store_index_damaged(n->store))
 		node_fail(n, call,
 			  call_fail(call, ERR_DATA_LOSS,
-				    "the index on disk is damaged: started again, the node "
-				    "rebuilds it from the pieces"));
+				    "the index on disk is damaged or cannot be written: started "
+				    "again, the node goes on with what is there or rebuilds it "
+				    "from the pieces"));
 	bool slow = piece_store_state(n->store) == STORE_OFFLINE;
 	if (slow)
 		log_error("the disk is too slow: nothing is served until it answers faster");

@@ -483,7 +483,8 @@ void piece_index_status(struct piece_index *x, struct index_status *ret)
 				  .changes = x->active.count,
 				  .changes_max = x->changes_max,
 				  .generation = x->generation,
-				  .damaged = x->damaged };
+				  .damaged = x->damaged,
+				  .broken = x->broken };
 
 	for (size_t i = 0; i < x->satellites_count; i++) {
 		const struct checkpoint_satellite *one = &x->satellites[i];

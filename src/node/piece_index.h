@@ -112,6 +112,7 @@ struct index_status {
 	uint32_t oldest_trash;
 	uint64_t generation;
 	bool damaged; /* a page of the table was not as it was written */
+	bool broken;  /* it could not be written: only a new start can go on with it */
 };
 void piece_index_status(struct piece_index *x, struct index_status *ret);
 /* False beyond the last. */

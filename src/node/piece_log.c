@@ -578,6 +578,7 @@ enum err piece_log_stable(struct call *call, struct piece_log *log, struct arena
 	c->segments = rows;
 	c->segments_count = log->count;
 	c->seq = log->seq;
+	c->rebuilding = log->rebuilding;
 	c->next_segment = log->next_number;
 	return OK;
 }

@@ -314,7 +314,7 @@ bool piece_store_index_damaged(struct piece_store *s)
 	struct index_status index;
 
 	piece_index_status(s->index, &index);
-	return index.damaged;
+	return index.damaged || index.broken;
 }
 
 bool piece_store_satellite(struct piece_store *s, size_t i, struct index_satellite *ret)

@@ -93,7 +93,8 @@ void piece_store_disk_asked(struct piece_store *s);
 void piece_store_disk_answered(struct piece_store *s);
 /* Reads a block of the log, anywhere, past the page cache. */
 enum err piece_store_probe(struct call *call, struct piece_store *s) MUST_USE;
-/* The index on disk is damaged: a start rebuilds it from the log. */
+/* The index on disk is damaged, or could not be written: a new start goes on with what is there, or
+ * rebuilds it from the log. */
 bool piece_store_index_damaged(struct piece_store *s);
 
 /* ---- chores ---- */

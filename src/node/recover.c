@@ -176,7 +176,7 @@ enum err piece_log_open(struct call *call, const struct piece_log_config *config
 	bool recovered = piece_log_recovered(log);
 	/* Records that are not taken in yet have numbers that are not known yet. */
 	log->seq = MAX(known->seq, 1) + (recovered ? 0 : SEQ_JUMP);
-	log->rebuilding = !recovered && known->seq == 0;
+	log->rebuilding = !recovered && (known->seq == 0 || known->rebuilding);
 	if (e) {
 		piece_log_close(log);
 		return call_wrap(call, e, "piece log");

@@ -1024,6 +1024,28 @@ static void test_damaged_index(void **state)
 	w.index_lost = true;
 	reopen(&w);
 	assert_false(piece_store_index_damaged(w.store));
+	/* A rebuild that is interrupted goes on as one: what it has not read may be newer. */
+	close_store(&w);
+	lose_index(&w);
+	w.no_recovery = true;
+	assert_int_equal(open_store(&w), OK);
+	assert_int_equal(piece_store_checkpoint(&w.call, w.store), OK);
+	close_store(&w);
+	assert_int_equal(open_store(&w), OK);
+	assert_int_equal(upload(&w, 3, 9, false), ERR_UNAVAILABLE);
+	assert_int_equal(piece_store_recover(&w.call, w.store), OK);
+	w.no_recovery = false;
+	put(&w, 3, 9);
+	close_store(&w);
+	/* One that is not what it says is not tried again at every start. */
+	struct os_stat st;
+	assert_int_equal(os_stat(&w.call, "/disk/index/checkpoint", &st), OK);
+	assert_true(memdisk_damage("/disk/index/checkpoint", st.size - 1));
+	reopen(&w);
+	assert_true(w.recovered > 10);
+	close_store(&w);
+	reopen(&w);
+	assert_int_equal(w.recovered, 0);
 	end_world(&w);
 }
 
