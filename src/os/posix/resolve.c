@@ -27,9 +27,10 @@ enum {
 };
 
 struct question {
-	_Atomic int refs; /* who asked, and the thread */
-	int done;	  /* event descriptor: the answer is there */
-	int answer;	  /* of getaddrinfo */
+	_Atomic int refs;      /* who asked, and the thread */
+	int done;	       /* event descriptor: the answer is there */
+	_Atomic bool answered; /* the same, in the language's own order of memory */
+	int answer;	       /* of getaddrinfo */
 	struct addrinfo hints, *list;
 	char host[OS_ADDRESS_MAX], port[PORT_MAX];
 };
@@ -53,6 +54,7 @@ static void *ask(void *arg)
 	uint64_t one = 1;
 
 	q->answer = getaddrinfo(q->host, q->port, &q->hints, &q->list);
+	q->answered = true;
 	if (write(q->done, &one, sizeof(one)) < 0) {
 		/* An event descriptor takes its first event. */
 	}
@@ -132,7 +134,7 @@ static enum err ask_beside(struct call *call, const char *host, const char *port
 		return e;
 	}
 	e = posix_wait(call, q->done, POLLIN, NULL);
-	if (!e) {
+	if (!e && q->answered) {
 		*ret_reason = q->answer;
 		*ret = q->answer ? NULL : q->list;
 		q->list = q->answer ? q->list : NULL;
