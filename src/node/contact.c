@@ -115,16 +115,18 @@ static enum err send_check_in(struct call *call, struct node *n, struct rpc_conn
 	return OK;
 }
 
-static enum err dial(struct call *call, struct node *n, struct check_in *c, struct rpc_conn **ret)
+enum err node_dial_satellite(struct call *call, struct node *n, size_t i, struct rpc_conn **ret)
 {
 	AUTO_CALL struct call limited = { 0 };
 
 	call_init_child(&limited, call);
 	os_call_limit(&limited, DIAL_SECONDS * NS_PER_SEC);
-	enum err e = rpc_dial(&limited, n->tls, trust_address(n->trust, c->satellite),
-			      trust_id(n->trust, c->satellite), ret);
-	if (!e)
+	enum err e = rpc_dial(&limited, n->tls, trust_address(n->trust, i), trust_id(n->trust, i),
+			      ret);
+	if (!e) {
+		trust_learn(n->trust, trust_id(n->trust, i), net_peer_chain(rpc_conn_net(*ret)));
 		return OK;
+	}
 	call_copy_error(call, &limited);
 	return call_wrap(call, e, "dial satellite");
 }
@@ -134,15 +136,14 @@ static enum err attempt(struct call *call, struct node *n, struct check_in *c)
 	AUTO(conn_auto) struct rpc_conn *conn = NULL;
 
 	os_call_limit(call, ATTEMPT_SECONDS_MAX * NS_PER_SEC);
-	TRY_PLAIN(dial(call, n, c, &conn));
-	trust_learn(n->trust, trust_id(n->trust, c->satellite), net_peer_chain(rpc_conn_net(conn)));
+	TRY_PLAIN(node_dial_satellite(call, n, c->satellite, &conn));
 	/* Not every satellite must answer this; the check-in itself tells more. */
 	if (check_clock(call, n, c, conn)) {
 		log_debug("no time from satellite", F_STR("why", call->error));
 		call_clear_error(call);
 		if (!rpc_conn_reusable(conn)) {
 			rpc_conn_close(take(&conn));
-			TRY_PLAIN(dial(call, n, c, &conn));
+			TRY_PLAIN(node_dial_satellite(call, n, c->satellite, &conn));
 		}
 	}
 	return send_check_in(call, n, conn);

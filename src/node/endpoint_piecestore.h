@@ -13,6 +13,7 @@ struct transfer {
 	struct ed25519_verifier *uplink;
 	struct order order; /* the largest so far; amount 0 = none yet */
 	bool order_kept;
+	struct order_use window; /* of the order log, from the authorisation on */
 };
 
 /* The next message; each may take 30 minutes (storagenode.md 4). */

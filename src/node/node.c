@@ -75,11 +75,15 @@ static void stop_chores(struct node *n)
 		chores_remove(n->chores, take(list[i]));
 }
 
+struct order_window node_order_window(const struct limit_terms *t)
+{
+	return (struct order_window){ t->satellite, order_window_hour(t->order_creation_unix_ns) };
+}
+
 void node_keep_order(struct node *n, const struct limit_terms *t, const struct order *order)
 {
 	AUTO_CALL struct call call = CALL_INIT;
-	struct order_window w = { .satellite = t->satellite,
-				  .hour_unix = order_window_hour(t->order_creation_unix_ns) };
+	struct order_window w = node_order_window(t);
 
 	call_init(&call);
 	enum err e = order_log_append(&call, n->orders, &w, t->wire, order);
@@ -145,8 +149,7 @@ static enum err recover_order(struct call *call, void *arg, const struct piece_r
 	call_init(&own);
 	if (r->order_amount <= 0 || limit_terms_read(&own, &own.scratch, r->limit, &t))
 		return OK;
-	struct order_window w = { .satellite = t.satellite,
-				  .hour_unix = order_window_hour(t.order_creation_unix_ns) };
+	struct order_window w = node_order_window(&t);
 	bool recent = w.hour_unix >= order_window_hour(now) - ORDER_WINDOW_SECONDS;
 	if (recent ? serials_use(&own, n->serials, &t.satellite, &t.serial,
 				 t.order_creation_unix_ns, now) != OK
@@ -264,6 +267,7 @@ enum err node_start(struct call *call, struct node *n)
 	/* Requests may come at once, and they call on chores. */
 	TRY_PLAIN(start_chores(call, n));
 	TRY_PLAIN(node_contact_start(call, n));
+	TRY_PLAIN(node_settle_start(call, n));
 	TRY_PLAIN(rpc_server_start(call, &config, &n->server));
 	n->fast_open = rpc_server_fast_open(n->server);
 	snprintf(n->address, sizeof(n->address), "%s", rpc_server_address(n->server));
@@ -308,6 +312,7 @@ void node_stop(struct node *n)
 	/* Transfers first: their orders still need the chores. */
 	rpc_server_stop(n->server, STOP_SECONDS * NS_PER_SEC);
 	node_contact_stop(n);
+	node_settle_stop(n);
 	stop_chores(n);
 	piece_store_close(&call, n->store);
 	order_log_close(n->orders);

@@ -19,10 +19,11 @@ struct node_config {
 	uint64_t free_reserve;	      /* bytes of the disk never touched */
 	uint64_t max_requests;	      /* uploads are refused above; 0 = no limit */
 	uint64_t segment_size;
-	uint64_t index_memory;	/* 0 = default */
-	uint64_t compact_rate;	/* bytes a second that compaction copies; 0 = none */
-	uint64_t scrub_rate;	/* bytes a second that are compared with their hashes; 0 = none */
-	int64_t retain_skew_ns; /* garbage must be older than its filter by that */
+	uint64_t index_memory;	 /* 0 = default */
+	uint64_t compact_rate;	 /* bytes a second that compaction copies; 0 = none */
+	uint64_t scrub_rate;	 /* bytes a second that are compared with their hashes; 0 = none */
+	int64_t retain_skew_ns;	 /* garbage must be older than its filter by that */
+	int64_t settle_early_ns; /* for tests: windows are settled so much too early */
 	const char *email, *wallet;
 	const char *log_level;
 	bool development; /* retries check-ins quickly */

@@ -12,6 +12,7 @@
 #include "node/serials.h"
 #include "node/storage_dir.h"
 #include "node/trust.h"
+#include "node/verify.h"
 #include "os/cancel.h"
 #include "os/lock.h"
 #include "rpc/rpc.h"
@@ -32,6 +33,22 @@ struct check_in {
 	int64_t last_unix_ns; /* 0 = never */
 	bool ok;
 	char error[CALL_ERROR_MAX];
+};
+
+/* Settling orders with one satellite. */
+struct settler {
+	struct node *node;
+	size_t satellite; /* number in trust */
+	struct chore *chore;
+	unsigned failures; /* in a row */
+	/* Under the node's lock: */
+	struct settler_view {
+		uint64_t windows;	    /* waiting, those of running hours included */
+		uint64_t paid_bytes;	    /* accepted since the start */
+		uint64_t lost_bytes;	    /* rejected or given up since the start */
+		int64_t last_unix_ns;	    /* of the last answer; 0 = none */
+		char error[CALL_ERROR_MAX]; /* of the last attempt; "" = it went well */
+	} view;
 };
 
 struct node {
@@ -62,6 +79,8 @@ struct node {
 		*collect_garbage, *compact, *scrub;
 	bool disk_unwritable; /* check_writable's */
 	struct check_in check_ins[TRUST_SATELLITES_MAX];
+	struct settler settlers[TRUST_SATELLITES_MAX];
+	struct chore *prune_orders;
 
 	_Atomic unsigned live; /* transfers */
 	struct node_counters counters;
@@ -78,6 +97,8 @@ enum { NODE_STREAM_SECONDS = 30 * 60, NODE_LOW_SPACE_SECONDS = 10 * 60 };
 
 /* The node cannot go on: node_wait returns this. */
 void node_fail(struct node *n, const struct call *call, enum err e);
+/* The window that a limit's orders are settled in. */
+struct order_window node_order_window(const struct limit_terms *t);
 /* Keeps an order until settlement; the failure to do so is logged. */
 void node_keep_order(struct node *n, const struct limit_terms *t, const struct order *order);
 
@@ -97,8 +118,16 @@ void node_noise_test(struct node *n);
 enum err node_contact_start(struct call *call, struct node *n) MUST_USE;
 void node_contact_all(struct node *n);
 void node_contact_stop(struct node *n);
+/* A connection to satellite i of trust, whose chain is learnt. */
+enum err node_dial_satellite(struct call *call, struct node *n, size_t i,
+			     struct rpc_conn **ret) MUST_USE;
 /* Tells all satellites the space that is left, unless that was done a short while ago. */
 void node_contact_low_space(struct node *n);
+
+/* settle.c: windows of orders go to their satellites. */
+enum err node_settle_start(struct call *call, struct node *n) MUST_USE;
+void node_settle_stop(struct node *n);
+struct settler_view node_settle_view(struct node *n, size_t satellite);
 
 /* Handlers of the node's server; service is the node. */
 extern const struct rpc_method node_methods[];

@@ -29,6 +29,7 @@ struct order_log {
 	bool opening; /* one thread opens a file; files are opened a few times an hour */
 	char *dir;
 	struct window_file *files;
+	struct order_use *uses;
 };
 
 DEFINE_AUTO_PTR(struct os_file, os_file_auto, os_file_close)
@@ -309,20 +310,58 @@ static enum err read_window(struct call *call, struct order_log *log, const stru
 	return OK;
 }
 
+static int compare_windows(const void *a, const void *b)
+{
+	const struct order_window *x = a, *y = b;
+
+	if (x->hour_unix != y->hour_unix)
+		return x->hour_unix < y->hour_unix ? -1 : 1;
+	return memcmp(x->satellite.b, y->satellite.b, NODE_ID_BYTES);
+}
+
+enum err order_log_list(struct call *call, struct order_log *log, struct arena *a,
+			struct order_window **ret, size_t *ret_count)
+{
+	AUTO_CALL struct call own = CALL_INIT;
+	const char **names = NULL;
+	size_t names_count = 0, count = 0;
+
+	call_init_child(&own, call);
+	enum err e = os_dir_list(&own, &own.scratch, log->dir, &names, &names_count);
+	if (e) {
+		call_copy_error(call, &own);
+		return e;
+	}
+	struct order_window *list = arena_array(a, names_count + 1, sizeof(*list));
+	if (!list)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < names_count; i++)
+		count += parse_name(names[i], &list[count]);
+	if (count)
+		qsort(list, count, sizeof(*list), compare_windows);
+	*ret = list;
+	*ret_count = count;
+	return OK;
+}
+
+enum err order_log_visit(struct call *call, struct order_log *log,
+			 const struct order_window *window, order_visit *visit, void *arg)
+{
+	return read_window(call, log, window, visit, arg);
+}
+
 enum err order_log_read(struct call *call, struct order_log *log, int64_t since_unix,
 			order_visit *visit, void *arg)
 {
 	AUTO_CALL struct call own = CALL_INIT;
-	const char **names = NULL;
+	struct order_window *list = NULL;
 	size_t count = 0;
 
 	call_init_child(&own, call);
-	enum err e = os_dir_list(&own, &own.scratch, log->dir, &names, &count);
-	for (size_t i = 0; !e && i < count; i++) {
-		struct order_window w;
-		if (parse_name(names[i], &w) && w.hour_unix >= since_unix)
-			e = read_window(&own, log, &w, visit, arg);
-	}
+	enum err e = order_log_list(&own, log, &own.scratch, &list, &count);
+	for (size_t i = 0; !e && i < count; i++)
+		if (list[i].hour_unix >= since_unix)
+			e = read_window(&own, log, &list[i], visit, arg);
 	if (e)
 		call_copy_error(call, &own);
 	return e;
@@ -335,4 +374,126 @@ bool order_log_has(struct order_log *log, const struct order_window *window)
 
 	call_init(&call);
 	return os_stat(&call, window_path(&call, log, window), &st) == OK;
+}
+
+/* ---- settlement ---- */
+
+void order_log_enter(struct order_log *log, struct order_use *use,
+		     const struct order_window *window)
+{
+	OS_LOCKED(&log->lock);
+	use->window = *window;
+	use->next = log->uses;
+	if (use->next)
+		use->next->back = &use->next;
+	use->back = &log->uses;
+	log->uses = use;
+}
+
+void order_log_leave(struct order_log *log, struct order_use *use)
+{
+	OS_LOCKED(&log->lock);
+	if (!use->back)
+		return;
+	*use->back = use->next;
+	if (use->next)
+		use->next->back = use->back;
+	use->back = NULL;
+}
+
+bool order_log_in_use(struct order_log *log, const struct order_window *window)
+{
+	OS_LOCKED(&log->lock);
+	for (struct order_use *u = log->uses; u; u = u->next)
+		if (compare_windows(&u->window, window) == 0)
+			return true;
+	return false;
+}
+
+static const char *const outcome_names[] = { "ACCEPTED", "REJECTED", "UNSENT" };
+
+const char *order_outcome_name(enum order_outcome o)
+{
+	return outcome_names[o];
+}
+
+/* Takes the window's file out of the list of open ones: *ret is NULL when it is not in it. */
+static enum err take_open(struct call *call, struct order_log *log, const struct order_window *w,
+			  struct window_file **ret)
+{
+	OS_LOCKED(&log->lock);
+
+	*ret = NULL;
+	for (struct window_file **p = &log->files; *p; p = &(*p)->next) {
+		if (compare_windows(&(*p)->window, w) != 0)
+			continue;
+		if ((*p)->users)
+			return call_fail(call, ERR_BUSY, "the window is still being written to");
+		*ret = *p;
+		*p = (*ret)->next;
+		break;
+	}
+	return OK;
+}
+
+static const char *archive_dir(struct call *call, const struct order_log *log)
+{
+	return os_path_join(call, log->dir, "archive");
+}
+
+enum err order_log_archive(struct call *call, struct order_log *log,
+			   const struct order_window *window, int64_t now_unix_ns,
+			   enum order_outcome outcome)
+{
+	const char *dir = archive_dir(call, log);
+	struct window_file *f = NULL;
+	char id[NODE_ID_TEXT_MAX];
+
+	TRY_PLAIN(take_open(call, log, window, &f));
+	if (f)
+		os_file_close(f->file);
+	free(f);
+	node_id_text(&window->satellite, id);
+	const char *to = arena_printf(
+		&call->scratch, "%s/%s-%lld-%lld-%s.orders", dir, id, (long long)window->hour_unix,
+		(long long)(now_unix_ns / NS_PER_SEC), order_outcome_name(outcome));
+	if (!to)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	TRY_PLAIN(os_dir_make(call, dir, false));
+	TRY(os_rename(call, window_path(call, log, window), to), "archive orders");
+	/* The new name first: a power cut may leave both, never none. */
+	TRY_PLAIN(os_dir_sync(call, dir));
+	return os_dir_sync(call, log->dir);
+}
+
+/* <satellite>-<hour>-<archived at>-<outcome>.orders */
+static bool parse_archived(const char *name, uint64_t *ret_seconds)
+{
+	const char *p = strchr(name, '-');
+	const char *from = p ? strchr(p + 1, '-') : NULL;
+	const char *to = from ? strchr(from + 1, '-') : NULL;
+
+	return to &&
+	       text_u64(BYTES(from + 1, (size_t)(to - from - 1)), INT64_MAX, ret_seconds) == OK;
+}
+
+enum err order_log_prune(struct call *call, struct order_log *log, int64_t before_unix_ns,
+			 size_t *ret_count)
+{
+	const char *dir = archive_dir(call, log), **names = NULL;
+	size_t count = 0, removed = 0;
+	uint64_t at;
+	enum err e = os_dir_list(call, &call->scratch, dir, &names, &count);
+
+	if (e && e != ERR_NOT_FOUND)
+		return e;
+	call_clear_error(call);
+	for (size_t i = 0; !e && i < count; i++) {
+		if (!parse_archived(names[i], &at) || (int64_t)at >= before_unix_ns / NS_PER_SEC)
+			continue;
+		TRY_PLAIN(os_unlink(call, os_path_join(call, dir, names[i])));
+		removed++;
+	}
+	*ret_count = removed;
+	return OK;
 }

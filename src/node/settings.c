@@ -110,6 +110,12 @@ static const struct param table[] = {
 	  FIELD(node.development),
 	  .default_text = "false",
 	  .doc = "for a network on one machine: failed check-ins are tried again within seconds" },
+	{ .name = "settle-early",
+	  .type = PARAM_DURATION,
+	  FIELD(node.settle_early_ns),
+	  .default_text = "0s",
+	  .doc = "for tests: orders are sent that much too early; those of the same hour that come "
+		 "later are not paid" },
 	/* Of commands only. */
 	{ .name = "dir",
 	  .letter = 'd',

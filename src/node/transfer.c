@@ -22,6 +22,9 @@ enum err transfer_authorize(struct call *call, struct transfer *t)
 
 	TRY_PLAIN(verify_limit(call, &t->terms, identity_node_id(n->identity), now));
 	TRY_PLAIN(trust_verify_limit(call, n->trust, &t->terms));
+	/* Before the serial is used up: the window must not be settled without this transfer. */
+	struct order_window w = node_order_window(&t->terms);
+	order_log_enter(n->orders, &t->window, &w);
 	TRY_PLAIN(serials_use(call, n->serials, &t->terms.satellite, &t->terms.serial,
 			      t->terms.order_creation_unix_ns, now));
 	if (ed25519_verifier_new(call, proto_bytes(t->terms.message->uplink_public_key),
@@ -50,6 +53,7 @@ void transfer_keep_order(struct transfer *t)
 void transfer_end(struct transfer *t)
 {
 	transfer_keep_order(t);
+	order_log_leave(t->node->orders, &t->window);
 	ed25519_verifier_free(t->uplink);
 }
 

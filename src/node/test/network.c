@@ -87,7 +87,45 @@ static enum err handle_check_in(struct call *call, void *service, struct rpc_str
 	return rpc_send_message(call, stream, &reply.base);
 }
 
+static enum err handle_settlement(struct call *call, void *service, struct rpc_stream *stream)
+{
+	Orders__SettlementWithWindowResponse reply = ORDERS__SETTLEMENT_WITH_WINDOW_RESPONSE__INIT;
+	Orders__SettlementWithWindowResponse__ActionSettledEntry sum, *list = &sum;
+	AUTO(arena_free) struct arena a = { 0 };
+	struct network *n = service;
+	Orders__SettlementRequest *entry = NULL;
+	unsigned entries = 0;
+	int64_t amount = 0;
+	enum err e;
+
+	while (!(e = rpc_recv_message(call, stream, &a, &orders__settlement_request__descriptor,
+				      &entry))) {
+		TRY_PLAIN(order_limit_verify(call, entry->limit,
+					     cert_chain_leaf_key(identity_chain(n->satellite_id))));
+		entries++;
+		amount += entry->order->amount;
+		if (n->settle_failures) {
+			n->settle_failures--;
+			return call_fail(call, ERR_UNAVAILABLE, "not today");
+		}
+	}
+	if (e != ERR_EOF)
+		return e;
+	orders__settlement_with_window_response__action_settled_entry__init(&sum);
+	sum.key = ORDERS__PIECE_ACTION__PUT;
+	sum.value = amount;
+	reply.status = n->settle_reject ? ORDERS__SETTLEMENT_WITH_WINDOW_RESPONSE__STATUS__REJECTED
+					: ORDERS__SETTLEMENT_WITH_WINDOW_RESPONSE__STATUS__ACCEPTED;
+	reply.action_settled = &list;
+	reply.n_action_settled = !n->settle_reject;
+	n->settle_entries = entries;
+	n->settle_amount = amount;
+	n->settlements++;
+	return rpc_send_message(call, stream, &reply.base);
+}
+
 static const struct rpc_method satellite_methods[] = {
+	{ "/orders.Orders/SettlementWithWindow", handle_settlement },
 	{ "/contact.Node/CheckIn", handle_check_in },
 	{ "/contact.Node/GetTime", handle_get_time },
 };
@@ -183,6 +221,13 @@ void network_stop(struct network *n)
 	identity_free(n->uplink_id);
 	remove_tree(&n->call, n->dir);
 	call_fini(&n->call);
+}
+
+void network_wait_settlements(struct network *n, unsigned count)
+{
+	for (int i = 0; i < 2000 && n->settlements < count; i++)
+		must(&n->call, os_sleep(&n->call, 10 * NS_PER_MS));
+	assert_true(n->settlements >= count);
 }
 
 void network_wait_check_in(struct network *n, unsigned count)

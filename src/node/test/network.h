@@ -32,6 +32,11 @@ struct network {
 	bool release;
 	struct noise_peer noise; /* attested */
 	int32_t debounce_limit;
+	/* Settlement: the first `settle_failures` streams break after an entry. */
+	_Atomic unsigned settlements, settle_failures;
+	unsigned settle_entries; /* of the last one */
+	int64_t settle_amount;	 /* sum of it */
+	bool settle_reject;
 };
 
 void network_start(struct network *n);
@@ -39,6 +44,8 @@ void network_start(struct network *n);
 void network_stop_node(struct network *n);
 void network_start_node(struct network *n);
 void network_stop(struct network *n);
+/* Streams that came to their end. */
+void network_wait_settlements(struct network *n, unsigned count);
 void network_wait_check_in(struct network *n, unsigned count);
 
 /* A limit of this satellite for this node, good in every respect, with the key for its orders. */

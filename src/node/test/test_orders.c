@@ -169,12 +169,134 @@ static void test_full_disk(void **state)
 	memdisk_reset(0);
 }
 
+/* ---- settlement ---- */
+
+static void test_windows_are_listed(void **state)
+{
+	struct call call;
+	struct order_window *list = NULL;
+	size_t count = 0;
+
+	begin(&call, 1);
+	struct order_log *log = open_log(&call);
+	for (unsigned n = 0; n < ORDERS; n++)
+		assert_int_equal(append(&call, log, n), OK);
+	assert_int_equal(order_log_list(&call, log, &call.scratch, &list, &count), OK);
+	assert_int_equal(count, 6);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(list[i].hour_unix, HOUR_UNIX + (int64_t)(i / 2) * 3600);
+	order_log_close(log);
+	call_fini(&call);
+}
+
+/* A window is complete when no transfer may add to it any more. */
+static void test_windows_in_use(void **state)
+{
+	struct call call;
+	struct order_window a = { satellites[0], HOUR_UNIX }, b = { satellites[1], HOUR_UNIX };
+	struct order_use one = { 0 }, two = { 0 }, other = { 0 };
+
+	begin(&call, 1);
+	struct order_log *log = open_log(&call);
+	assert_false(order_log_in_use(log, &a));
+	order_log_enter(log, &one, &a);
+	order_log_enter(log, &other, &b);
+	order_log_enter(log, &two, &a);
+	order_log_leave(log, &one);
+	order_log_leave(log, &one);
+	assert_true(order_log_in_use(log, &a));
+	order_log_leave(log, &two);
+	assert_false(order_log_in_use(log, &a));
+	assert_true(order_log_in_use(log, &b));
+	order_log_leave(log, &other);
+	assert_false(order_log_in_use(log, &b));
+	order_log_close(log);
+	call_fini(&call);
+}
+
+static void test_archive(void **state)
+{
+	struct call call;
+	struct seen seen = { 0 };
+	struct order_window w = { satellites[0], HOUR_UNIX };
+	const int64_t now = (HOUR_UNIX + 8000) * NS_PER_SEC;
+	size_t removed = 0;
+
+	begin(&call, 1);
+	struct order_log *log = open_log(&call);
+	assert_int_equal(order_log_prune(&call, log, now, &removed), OK);
+	for (unsigned n = 0; n < ORDERS; n++)
+		assert_int_equal(append(&call, log, n), OK);
+	assert_int_equal(order_log_archive(&call, log, &w, now, ORDERS_ACCEPTED), OK);
+	assert_false(order_log_has(log, &w));
+	assert_int_equal(order_log_archive(&call, log, &w, now, ORDERS_ACCEPTED), ERR_NOT_FOUND);
+	assert_int_equal(order_log_visit(&call, log, &w, see, &seen), ERR_NOT_FOUND);
+	/* It is out of sight for a start, too. */
+	order_log_close(log);
+	memdisk_restart(true);
+	log = open_log(&call);
+	assert_false(order_log_has(log, &w));
+	assert_int_equal(order_log_read(&call, log, 0, see, &seen), OK);
+	for (unsigned n = 0; n < ORDERS; n++)
+		assert_true(n % 6 ? seen.times[n] <= 1 : seen.times[n] == 0);
+	assert_int_equal(order_log_prune(&call, log, now, &removed), OK);
+	assert_int_equal(removed, 0);
+	assert_int_equal(order_log_prune(&call, log, now + NS_PER_SEC, &removed), OK);
+	assert_int_equal(removed, 1);
+	order_log_close(log);
+	call_fini(&call);
+}
+
+/* A death while a window is archived leaves it in one place or in the other. */
+static void test_archive_dies(void **state)
+{
+	const char *names[] = { "/orders", "/orders/archive" };
+	struct order_window w = { satellites[0], HOUR_UNIX };
+
+	for (uint64_t n = 1; n < 12; n++) {
+		struct call call;
+		struct seen seen = { 0 };
+		begin(&call, n);
+		struct order_log *log = open_log(&call);
+		for (unsigned i = 0; i < 2; i++)
+			assert_int_equal(append(&call, log, i * 6), OK);
+		assert_int_equal(order_log_sync(&call, log, HOUR_UNIX * NS_PER_SEC), OK);
+		memdisk_die_after(n);
+		bool done = order_log_archive(&call, log, &w, HOUR_UNIX * NS_PER_SEC,
+					      ORDERS_REJECTED) == OK;
+		order_log_close(log);
+		memdisk_restart(true);
+		call_clear_error(&call);
+		log = open_log(&call);
+		size_t found = 0;
+		for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+			const char **list = NULL;
+			size_t count = 0;
+			enum err e = os_dir_list(&call, &call.scratch, names[i], &list, &count);
+			for (size_t k = 0; !e && k < count; k++)
+				found += strstr(list[k], ".orders") != NULL;
+			call_clear_error(&call);
+		}
+		assert_true(found >= 1);
+		bool there = order_log_has(log, &w);
+		assert_true(!done || !there);
+		if (there) {
+			assert_int_equal(order_log_visit(&call, log, &w, see, &seen), OK);
+			assert_int_equal(seen.count, 2);
+		}
+		order_log_close(log);
+		call_fini(&call);
+	}
+	memdisk_reset(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_append_and_read),
-		cmocka_unit_test(test_full_disk),
-		cmocka_unit_test(test_die_everywhere),
+		cmocka_unit_test(test_append_and_read), cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_die_everywhere),	cmocka_unit_test(test_windows_are_listed),
+		cmocka_unit_test(test_windows_in_use),	cmocka_unit_test(test_archive),
+		cmocka_unit_test(test_archive_dies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
