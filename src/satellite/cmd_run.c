@@ -126,6 +126,8 @@ static enum err serve(struct command *c, struct satellite *sat)
 	config.methods = methods;
 	TRY_PLAIN(rpc_server_start(c->call, &config, &server));
 	enum err e = write_address(c, rpc_server_address(server));
+	if (!e)
+		e = satellite_start_chores(c->call, sat);
 	if (!e) {
 		log_start(c, sat, rpc_server_address(server));
 		wait_for_end(c);

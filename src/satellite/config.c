@@ -83,6 +83,11 @@ const struct param satellite_params[] = {
 	      "how long the ping back to a node that checks in may take"),
 	ENTRY("connections-max", connections_max, PARAM_U64, "5000", "open connections"),
 	ENTRY("active-max", active_max, PARAM_U64, "512", "requests served at a time"),
+	ENTRY("segment-loop-interval", segment_loop_interval, PARAM_DURATION, "2h",
+	      "how often all segments are looked at, for repair and accounting; 0s: only when "
+	      "asked for"),
+	ENTRY("segment-loop-share", segment_loop_share, PARAM_U64, "50",
+	      "share of the time in percent that such a pass may take; the rest it rests"),
 };
 const size_t satellite_params_count = ARRAY_LEN(satellite_params);
 
@@ -99,6 +104,7 @@ static const struct {
 	{ "upload-interval", "0s" },
 	{ "download-interval", "0s" },
 	{ "rs", "4/6/8/10" },
+	{ "segment-loop-interval", "2s" },
 };
 
 enum err satellite_config_development(struct call *call, struct arena *a, struct param_set set,
@@ -159,6 +165,8 @@ enum err satellite_config_check(struct call *call, struct satellite_config *conf
 		return call_fail(call, ERR_CONFIG,
 				 "log-level: \"%s\" is not debug, info, warn, error or none",
 				 config->log_level);
+	if (config->segment_loop_share < 1 || config->segment_loop_share > 100)
+		return call_fail(call, ERR_CONFIG, "segment-loop-share: want 1 to 100 percent");
 	if (!strrchr(config->address, ':'))
 		return call_fail(call, ERR_CONFIG, "address: \"%s\" has no port (want host:port)",
 				 config->address);

@@ -76,6 +76,10 @@ struct satellite_config {
 	uint64_t connections_max;
 	uint64_t active_max;
 
+	/* chores */
+	int64_t segment_loop_interval; /* 0 = only when asked for */
+	uint64_t segment_loop_share;   /* percent of the time */
+
 	struct redundancy redundancy; /* parsed from rs; no setting of its own */
 };
 

@@ -123,4 +123,32 @@
 	" updated_at INTEGER NOT NULL);"                                                           \
 	"CREATE INDEX limits_project ON limits (project_id, kind)"
 
+/* The loop over all segments reads them in the order of their key, so that is how they lie: no
+ * rowid, and what the loop wants stands in front of what it leaves. */
+#define METAINFO_SCHEMA_3                                                                          \
+	"CREATE TABLE segments_by_key ("                                                           \
+	" stream_id BLOB NOT NULL,"                                                                \
+	" position INTEGER NOT NULL,"                                                              \
+	" redundancy INTEGER NOT NULL,"                                                            \
+	" encrypted_size INTEGER NOT NULL,"                                                        \
+	" created_at INTEGER NOT NULL,"                                                            \
+	" repaired_at INTEGER,"                                                                    \
+	" expires_at INTEGER,"                                                                     \
+	" placement INTEGER NOT NULL,"                                                             \
+	" root_piece_id BLOB,"                                                                     \
+	" pieces BLOB,"                                                                            \
+	" plain_size INTEGER NOT NULL,"                                                            \
+	" plain_offset INTEGER NOT NULL,"                                                          \
+	" encrypted_key BLOB NOT NULL,"                                                            \
+	" key_nonce BLOB NOT NULL,"                                                                \
+	" etag BLOB,"                                                                              \
+	" checksum BLOB,"                                                                          \
+	" inline_data BLOB,"                                                                       \
+	" PRIMARY KEY (stream_id, position)) WITHOUT ROWID;"                                       \
+	"INSERT INTO segments_by_key SELECT stream_id, position, redundancy, encrypted_size, "     \
+	"created_at, repaired_at, expires_at, placement, root_piece_id, pieces, plain_size, "      \
+	"plain_offset, encrypted_key, key_nonce, etag, checksum, inline_data FROM segments;"       \
+	"DROP TABLE segments;"                                                                     \
+	"ALTER TABLE segments_by_key RENAME TO segments"
+
 #endif

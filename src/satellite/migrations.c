@@ -7,6 +7,22 @@
 #include "satellite/metainfo_schema.h"
 #include "satellite/satellite.h"
 
+/* A row without a holder is at rest; requests above served ask for a run (chore.h). */
+#define CHORES_SCHEMA                                                                              \
+	"CREATE TABLE chores ("                                                                    \
+	" name TEXT NOT NULL PRIMARY KEY,"                                                         \
+	" holder BLOB,"                                                                            \
+	" lease_until INTEGER NOT NULL,"                                                           \
+	" next_at INTEGER NOT NULL,"                                                               \
+	" requests INTEGER NOT NULL,"                                                              \
+	" served INTEGER NOT NULL,"                                                                \
+	" started_at INTEGER NOT NULL,"                                                            \
+	" ended_at INTEGER NOT NULL,"                                                              \
+	" runs INTEGER NOT NULL,"                                                                  \
+	" failures INTEGER NOT NULL,"                                                              \
+	" error TEXT NOT NULL,"                                                                    \
+	" note TEXT NOT NULL)"
+
 const struct db_migration satellite_migrations[] = {
 	{ "secrets", "CREATE TABLE secrets ("
 		     " name TEXT NOT NULL PRIMARY KEY,"
@@ -90,5 +106,7 @@ const struct db_migration satellite_migrations[] = {
 	/* 0 and NULL: the node is called by TLS. */
 	{ "noise keys", "ALTER TABLE nodes ADD COLUMN noise_suite INTEGER NOT NULL DEFAULT 0;"
 			"ALTER TABLE nodes ADD COLUMN noise_key BLOB" },
+	{ "segments in key order", METAINFO_SCHEMA_3 },
+	{ "chores", CHORES_SCHEMA },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

@@ -55,6 +55,12 @@ enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct
 enum err satellite_lookup_nodes(struct call *call, struct satellite *sat, struct arena *a,
 				const struct node_id *ids, size_t count,
 				struct node_place **ret) MUST_USE;
+/* What the overlay knows of every node that a piece list may name (segment_loop.h):
+ * ret_nodes[alias], *ret_count entries, freed with free(); network numbers are below *ret_nets.
+ * Waits. */
+struct loop_node;
+enum err overlay_by_alias(struct call *call, struct satellite *sat, struct loop_node **ret_nodes,
+			  uint32_t *ret_count, uint32_t *ret_nets, uint32_t *ret_known) MUST_USE;
 struct overlay_count {
 	size_t known, online, selectable, networks;
 };

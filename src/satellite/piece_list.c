@@ -226,3 +226,19 @@ enum err node_aliases_find(struct call *call, struct db *db, struct node_aliases
 		return call_fail(call, ERR_DATA_LOSS, "a segment names a node nobody numbered");
 	return OK;
 }
+
+enum err node_aliases_all(struct call *call, struct db *db, struct node_aliases *n,
+			  struct node_id **ret_ids, uint32_t *ret_count)
+{
+	TRY(db_read_one(call, db, read_all, n), "read node numbers");
+	OS_LOCKED(&n->lock);
+	uint32_t count = n->by_alias_cap + 1;
+	struct node_id *ids = calloc(count, sizeof(*ids));
+	if (!ids)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	if (n->by_alias_cap)
+		memcpy(ids + 1, n->by_alias, n->by_alias_cap * sizeof(*ids));
+	*ret_ids = ids;
+	*ret_count = count;
+	return OK;
+}

@@ -37,5 +37,9 @@ void node_aliases_learn(struct node_aliases *n, const struct node_id *ids, const
 /* IDs of aliases, from memory, else from the database.  ERR_DATA_LOSS for one nobody gave. */
 enum err node_aliases_find(struct call *call, struct db *db, struct node_aliases *n,
 			   const struct piece *pieces, size_t count, struct node_id *ret) MUST_USE;
+/* The IDs of all aliases given so far: ret_ids[alias], zeros where there is none; one more than the
+ * highest in *ret_count, at least 1.  Freed with free(). */
+enum err node_aliases_all(struct call *call, struct db *db, struct node_aliases *n,
+			  struct node_id **ret_ids, uint32_t *ret_count) MUST_USE;
 
 #endif

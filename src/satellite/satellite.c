@@ -8,10 +8,13 @@
 #include "os/log.h"
 #include "os/random.h"
 #include "satellite/auth.h"
+#include "satellite/chore.h"
 #include "satellite/overlay.h"
 #include "satellite/ratelimit.h"
+#include "satellite/segment_loop.h"
 
 enum { CHECKIN_KEYS = 65536, PROJECT_KEYS = 65536 };
+#define LOOP_FIRST_NS_MAX (600 * NS_PER_SEC)
 
 /* ---- secrets ---- */
 
@@ -103,6 +106,8 @@ void satellite_close(struct satellite *sat)
 {
 	if (!sat)
 		return;
+	satellite_chores_free(sat->chores);
+	segment_loop_free(sat->loop);
 	metainfo_close(sat);
 	overlay_free(sat->overlay);
 	key_cache_free(sat->keys);
@@ -113,6 +118,38 @@ void satellite_close(struct satellite *sat)
 	identity_free(sat->identity);
 	secret_wipe(sat, sizeof(*sat));
 	free(sat);
+}
+
+/* ---- chores ---- */
+
+static enum err run_loop(struct call *call, struct chore *chore, void *arg)
+{
+	struct satellite *sat = arg;
+
+	return segment_loop_run(call, sat->loop, (unsigned)sat->config.segment_loop_share, chore);
+}
+
+/* Of each service: its observers and its chores. */
+static enum err add_chores(struct call *call, struct satellite *sat)
+{
+	const struct chore_spec loop = {
+		.name = "segment-loop",
+		.interval_ns = sat->config.segment_loop_interval,
+		/* Nodes need time to be heard before they are missed. */
+		.first_ns = MIN(sat->config.online_window, LOOP_FIRST_NS_MAX),
+		.run = run_loop,
+		.arg = sat,
+	};
+
+	TRY_PLAIN(segment_loop_new(call, sat, &sat->loop));
+	return satellite_chores_add(call, sat->chores, &loop);
+}
+
+enum err satellite_start_chores(struct call *call, struct satellite *sat)
+{
+	TRY_PLAIN(satellite_chores_new(call, sat->db, &sat->chores));
+	TRY_PLAIN(add_chores(call, sat));
+	return satellite_chores_start(call, sat->chores);
 }
 
 enum err satellite_methods(struct call *call, struct rpc_method **ret, size_t *ret_count)

@@ -17,7 +17,9 @@
 struct overlay;	  /* overlay.h: the nodes, in memory */
 struct key_cache; /* auth.h: API keys, projects, revocations */
 struct rate_limiter;
-struct metainfo; /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
+struct chores;	     /* chore.h */
+struct segment_loop; /* segment_loop.h */
+struct metainfo;     /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
 
 struct satellite {
 	struct satellite_config config; /* read only once it serves */
@@ -31,6 +33,8 @@ struct satellite {
 	struct rate_limiter *checkin_rates; /* per node */
 	struct rate_limiter *project_rates; /* per project and kind of request */
 	struct metainfo *metainfo;
+	struct chores *chores;	   /* NULL until satellite_start_chores */
+	struct segment_loop *loop; /* the same */
 	/* Secrets of this satellite, made at setup and kept in its database. */
 	struct secret_key id_key;    /* MAC of stream and segment IDs (metainfo.md 3.2) */
 	struct secret_key order_key; /* encrypted metadata in order limits (orders.md 7) */
@@ -42,6 +46,9 @@ struct satellite {
 enum err satellite_open(struct call *call, const struct satellite_config *config,
 			struct satellite **ret) MUST_USE;
 void satellite_close(struct satellite *sat);
+/* Puts the chores of all services together and starts them (chore.h); they end with
+ * satellite_close.  Who only looks at a database leaves it out. */
+enum err satellite_start_chores(struct call *call, struct satellite *sat) MUST_USE;
 /* The part of it that metainfo needs: sat->metainfo, once the database is open and migrated; a
  * chore thread that removes what expired.  Called by satellite_open and satellite_close. */
 enum err metainfo_open(struct call *call, struct satellite *sat) MUST_USE;

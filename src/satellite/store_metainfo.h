@@ -113,6 +113,9 @@ enum err store_object_pending_streams(struct call *call, struct db_tx *tx, int64
 
 /* ---- segments ---- */
 
+/* What column redundancy says; of 0, an inline segment, all zeros. */
+struct redundancy redundancy_unpack(int64_t packed);
+
 /* Inserts or overwrites. */
 enum err store_segment_put(struct call *call, struct db_tx *tx, const struct segment *s) MUST_USE;
 /* ERR_NOT_FOUND without a text of its own. */

@@ -17,7 +17,7 @@ static int64_t redundancy_pack(const struct redundancy *r)
 			 (uint64_t)r->repair << 40 | (uint64_t)r->required << 32 | r->share_bytes);
 }
 
-static struct redundancy redundancy_unpack(int64_t packed)
+struct redundancy redundancy_unpack(int64_t packed)
 {
 	uint64_t v = (uint64_t)packed;
 

@@ -52,6 +52,7 @@ static enum err start_satellite(struct call *call, struct sim_net *net, const ch
 	server.tls = net->satellite->tls;
 	server.service = net->satellite;
 	TRY_PLAIN(rpc_server_start(call, &server, &net->server));
+	TRY_PLAIN(satellite_start_chores(call, net->satellite));
 	url.address = rpc_server_address(net->server);
 	node_url_add(&text, &url);
 	net->url = arena_str(&net->arena, buf_bytes(&text));
