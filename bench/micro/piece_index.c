@@ -16,7 +16,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "node/piece_index.h"
-#include "node/retain.h"
+#include "order/bloom.h"
 #include "os/clock.h"
 #include "os/file.h"
 
@@ -217,9 +217,9 @@ static uint8_t *make_filter(uint64_t pieces, size_t *ret_len)
 
 static bool verdict(const void *arg, struct piece_entry *e)
 {
-	const struct retain_filter *f = arg;
+	const struct bloom *f = arg;
 
-	if (e->satellite == 0 && !e->trashed_at && !retain_filter_has(f, &e->id))
+	if (e->satellite == 0 && !e->trashed_at && !bloom_has(f, &e->id))
 		e->trashed_at = 1700000100;
 	return true;
 }
@@ -227,12 +227,12 @@ static bool verdict(const void *arg, struct piece_entry *e)
 static void collect(struct call *call, struct piece_index *x, uint64_t pieces)
 {
 	AUTO_FREE uint8_t *wire = NULL;
-	struct retain_filter filter;
+	struct bloom filter;
 	struct index_swept swept;
 	size_t len = 0;
 
 	wire = make_filter(pieces, &len);
-	must(call, retain_filter_parse(call, BYTES(wire, len), &filter));
+	must(call, bloom_parse(call, BYTES(wire, len), &filter));
 	double cpu = cpu_seconds(), wall = wall_seconds();
 	must(call, piece_index_merge(call, x, verdict, &filter, &swept));
 	cpu = cpu_seconds() - cpu;
@@ -243,7 +243,7 @@ static void collect(struct call *call, struct piece_index *x, uint64_t pieces)
 	uint64_t kept = 0;
 	for (uint64_t n = 0; n < pieces; n += SATELLITES) {
 		struct piece_entry e = entry_of(n);
-		kept += retain_filter_has(&filter, &e.id);
+		kept += bloom_has(&filter, &e.id);
 	}
 	cpu = cpu_seconds() - cpu;
 	printf("%-34s %.1f million IDs a second, %zu bytes of filter, %llu kept\n",

@@ -2,7 +2,7 @@
  * (storagenode.md 5).  Only those this node works for may. */
 #include "base/cleanup.h"
 #include "node/node_internal.h"
-#include "node/retain.h"
+#include "order/bloom.h"
 #include "os/clock.h"
 #include "os/log.h"
 #include "proto/piecestore2.pb-c.h"
@@ -34,10 +34,10 @@ static enum err check_hash(struct call *call, const Piecestore__RetainRequest *r
 static enum err take_filter(struct call *call, struct node *n, const struct node_id *satellite,
 			    int64_t creation_unix_ns, struct bytes wire)
 {
-	struct retain_filter filter;
+	struct bloom filter;
 	char id[NODE_ID_TEXT_MAX];
 
-	TRY_PLAIN(retain_filter_parse(call, wire, &filter));
+	TRY_PLAIN(bloom_parse(call, wire, &filter));
 	if (creation_unix_ns == TIME_NONE)
 		return call_fail(call, ERR_INVALID, "filter without a creation date");
 	if (garbage_add(call, n->garbage, satellite, creation_unix_ns, wire)) {
@@ -76,7 +76,7 @@ enum err endpoint_retain(struct call *call, void *service, struct rpc_stream *st
 enum err endpoint_retain_big(struct call *call, void *service, struct rpc_stream *stream)
 {
 	struct node *n = service;
-	AUTO_BUF struct buf filter = BUF_INIT(RETAIN_FILTER_MAX);
+	AUTO_BUF struct buf filter = BUF_INIT(BLOOM_MAX);
 	int64_t creation = TIME_NONE;
 	struct node_id satellite;
 

@@ -9,7 +9,7 @@
 #include "base/num.h"
 #include "base/text.h"
 #include "crypto/hash.h"
-#include "node/retain.h"
+#include "order/bloom.h"
 #include "os/file.h"
 #include "os/log.h"
 
@@ -59,7 +59,7 @@ static bool same_satellite(const char *a, const char *b)
 enum err garbage_add(struct call *call, struct garbage *g, const struct node_id *satellite,
 		     int64_t creation_unix_ns, struct bytes filter)
 {
-	AUTO_BUF struct buf content = BUF_INIT(GARBAGE_HEAD_BYTES + RETAIN_FILTER_MAX);
+	AUTO_BUF struct buf content = BUF_INIT(GARBAGE_HEAD_BYTES + BLOOM_MAX);
 	uint8_t head[GARBAGE_HEAD_BYTES] = { 0 };
 	char name[2 * NODE_ID_BYTES + 32];
 	const char **names = NULL;
@@ -110,8 +110,7 @@ enum err garbage_next(struct call *call, struct garbage *g, struct garbage_filte
 	*ret_found = false;
 	TRY_PLAIN(os_dir_list(call, &call->scratch, g->dir, &names, &count));
 	for (size_t i = 0; i < count; i++) {
-		struct garbage_filter f = { .content = BUF_INIT(GARBAGE_HEAD_BYTES +
-								RETAIN_FILTER_MAX) };
+		struct garbage_filter f = { .content = BUF_INIT(GARBAGE_HEAD_BYTES + BLOOM_MAX) };
 		const char *path = os_path_join(call, g->dir, names[i]);
 		enum err e = os_file_read_all(call, path, &f.content);
 		if (!e && parse(&f) && strlen(names[i]) < sizeof(f.name)) {

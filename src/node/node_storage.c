@@ -3,7 +3,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "node/node_internal.h"
-#include "node/retain.h"
+#include "order/bloom.h"
 #include "os/clock.h"
 #include "os/log.h"
 
@@ -122,12 +122,12 @@ static enum err apply_filter(struct call *call, struct node *n, const struct gar
 {
 	/* Never more than what the clock of this node allows. */
 	int64_t before = MIN(f->creation_unix_ns, os_clock_unix_ns()) - n->config.retain_skew_ns;
-	struct retain_filter filter;
+	struct bloom filter;
 	struct index_swept swept = { 0 };
 	char id[NODE_ID_TEXT_MAX];
 
 	if (before > 0) {
-		TRY_PLAIN(retain_filter_parse(call, f->filter, &filter));
+		TRY_PLAIN(bloom_parse(call, f->filter, &filter));
 		TRY_PLAIN(piece_store_retain(
 			call, n->store, &f->satellite,
 			(uint32_t)MIN(before / NS_PER_SEC, (int64_t)UINT32_MAX), &filter, &swept));

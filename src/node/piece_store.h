@@ -132,12 +132,12 @@ enum err piece_store_scrub(struct call *call, struct piece_store *s, uint64_t by
 
 /* ---- what satellites ask ---- */
 
-struct retain_filter;
+struct bloom;
 /* Puts every piece of the satellite into the trash that was stored before `created_before` (Unix
  * seconds) and that the filter does not have. */
 enum err piece_store_retain(struct call *call, struct piece_store *s,
 			    const struct node_id *satellite, uint32_t created_before,
-			    const struct retain_filter *filter, struct index_swept *ret) MUST_USE;
+			    const struct bloom *filter, struct index_swept *ret) MUST_USE;
 /* Takes everything of the satellite out of the trash: durable when it returns. */
 enum err piece_store_restore_trash(struct call *call, struct piece_store *s,
 				   const struct node_id *satellite) MUST_USE;

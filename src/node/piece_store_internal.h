@@ -67,7 +67,7 @@ enum err store_mark_damaged(struct call *call, struct piece_store *s,
 struct store_sweep {
 	uint32_t now;
 	/* Garbage: */
-	const struct retain_filter *filter; /* NULL = none */
+	const struct bloom *filter; /* NULL = none */
 	uint16_t satellite;
 	uint32_t created_before;
 	bool forget; /* everything of the satellite */

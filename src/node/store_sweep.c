@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "node/piece_store_internal.h"
-#include "node/retain.h"
+#include "order/bloom.h"
 #include "os/clock.h"
 #include "os/log.h"
 
@@ -37,7 +37,7 @@ static bool verdict(const void *arg, struct piece_entry *e)
 	if (o->forget)
 		return false;
 	if (o->filter && !e->trashed_at && e->stored_at < o->created_before &&
-	    !retain_filter_has(o->filter, &e->id))
+	    !bloom_has(o->filter, &e->id))
 		e->trashed_at = o->now;
 	return true;
 }
@@ -80,7 +80,7 @@ enum err piece_store_expire(struct call *call, struct piece_store *s, uint64_t *
 
 enum err piece_store_retain(struct call *call, struct piece_store *s,
 			    const struct node_id *satellite, uint32_t created_before,
-			    const struct retain_filter *filter, struct index_swept *ret)
+			    const struct bloom *filter, struct index_swept *ret)
 {
 	struct store_sweep order = { .now = store_now(),
 				     .filter = filter,

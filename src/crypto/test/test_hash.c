@@ -8,7 +8,10 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "crypto/hash.h"
+#include "crypto/hmac_many.h"
+#include "crypto/sha512_kernel.h"
 #include "vectors.h"
 #include "vectors_stream.h"
 
@@ -110,6 +113,34 @@ static void hmac_known_answers(void **state)
 }
 
 /* RFC 4231 cases 6: a key longer than the block (131 bytes of aa). */
+/* Every kernel of this processor, against one at a time: all lengths, all counts around a vector.
+ */
+static void hmac_many_equals_hmac(void **state)
+{
+	static const uint8_t text[256] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 200, 201, 202 };
+	static struct hmac_many_key keys[HMAC_MANY_MESSAGE_MAX + 1];
+	static struct hmac_many jobs[HMAC_MANY_MESSAGE_MAX + 1];
+	static uint8_t got[HMAC_MANY_MESSAGE_MAX + 1][HMAC_MANY_BYTES];
+	struct bytes names[HMAC_MANY_MESSAGE_MAX + 1];
+
+	for (size_t k = 0; k < sha512_kernel_count(); k++) {
+		for (size_t i = 0; i <= HMAC_MANY_MESSAGE_MAX; i++) {
+			names[i] = BYTES(text + i, i + 17 <= HMAC_MANY_KEY_MAX ? i + 17 : 128);
+			jobs[i] = (struct hmac_many){ &keys[i], BYTES(text + 111 - i, i) };
+		}
+		hmac_many_keys_with(sha512_kernel(k), names, ARRAY_LEN(names), keys);
+		for (size_t n = 1; n <= ARRAY_LEN(jobs); n += n < 20 ? 1 : 23) {
+			memset(got, 0, sizeof(got));
+			hmac_many_with(sha512_kernel(k), jobs, n, got);
+			for (size_t i = 0; i < n; i++) {
+				uint8_t want[64];
+				hmac_sha512(names[i], jobs[i].message, want);
+				assert_memory_equal(got[i], want, HMAC_MANY_BYTES);
+			}
+		}
+	}
+}
+
 static void hmac_hashes_long_keys(void **state)
 {
 	struct arena a = { 0 };
@@ -138,6 +169,7 @@ int main(void)
 		cmocka_unit_test(hashers),
 		cmocka_unit_test(hmac_known_answers),
 		cmocka_unit_test(hmac_hashes_long_keys),
+		cmocka_unit_test(hmac_many_equals_hmac),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@
 #include "node/piece_index_internal.h"
 #include "node/piece_log_internal.h"
 #include "node/piece_store_internal.h"
-#include "node/retain.h"
+#include "order/bloom.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/lock.h"
@@ -244,18 +244,18 @@ static void make_filter(uint64_t keep, uint8_t *out, size_t len)
 static void collect_garbage(struct world *w, uint64_t keep)
 {
 	uint8_t wire[300];
-	struct retain_filter filter;
+	struct bloom filter;
 	struct index_swept swept;
 	bool goes[IDS] = { 0 };
 
 	if (memdisk_dead())
 		return;
 	make_filter(keep, wire, sizeof(wire));
-	assert_int_equal(retain_filter_parse(&w->call, BYTES_OF(wire), &filter), OK);
+	assert_int_equal(bloom_parse(&w->call, BYTES_OF(wire), &filter), OK);
 	for (unsigned n = 0; n < IDS; n++) {
 		struct expected *x = &w->pieces[n];
 		struct piece_id id = id_of(n);
-		goes[n] = x->stored && x->where == LIVE && !retain_filter_has(&filter, &id);
+		goes[n] = x->stored && x->where == LIVE && !bloom_has(&filter, &id);
 		if (goes[n])
 			x->where = EITHER;
 	}
@@ -1309,7 +1309,7 @@ static enum err upkeep(struct call *call, struct piece_store *s, unsigned i)
 {
 	static const uint8_t everything[] = { 1, 0, 4, 0xff };
 	const struct store_compaction how = { .bytes_max = GIB, .dead_percent = 1 };
-	struct retain_filter filter;
+	struct bloom filter;
 	struct store_compacted compacted;
 	struct store_scrubbed scrubbed;
 	struct index_swept swept;
@@ -1317,7 +1317,7 @@ static enum err upkeep(struct call *call, struct piece_store *s, unsigned i)
 	TRY_PLAIN(piece_store_maintain(call, s));
 	switch (i % 3) {
 	case 0:
-		TRY_PLAIN(retain_filter_parse(call, BYTES_OF(everything), &filter));
+		TRY_PLAIN(bloom_parse(call, BYTES_OF(everything), &filter));
 		return piece_store_retain(call, s, &satellite, UINT32_MAX, &filter, &swept);
 	case 1:
 		return piece_store_compact(call, s, &how, &compacted);

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/wire.h"
 #include "order/order.h"
+#include "os/random.h"
 #include "proto/proto.h"
 
 struct fixture {
@@ -254,6 +255,26 @@ static void piece_hashes(void **state)
 	}
 }
 
+/* More than fits at once, of several roots and nodes. */
+static void many_piece_ids(void **state)
+{
+	enum { MANY = 300 };
+	static struct piece_derive jobs[MANY];
+	static struct piece_id got[MANY];
+	struct piece_id roots[7], want;
+	struct node_id nodes[3];
+
+	os_random(roots, sizeof(roots));
+	os_random(nodes, sizeof(nodes));
+	for (unsigned i = 0; i < MANY; i++)
+		jobs[i] = (struct piece_derive){ &roots[i / 10 % 7], &nodes[i % 3], i };
+	piece_ids_derive(jobs, MANY, got);
+	for (unsigned i = 0; i < MANY; i++) {
+		piece_id_derive(jobs[i].root, jobs[i].node, i, &want);
+		assert_memory_equal(got[i].b, want.b, sizeof(want.b));
+	}
+}
+
 static void piece_ids(void **state)
 {
 	struct fixture *f = *state;
@@ -270,6 +291,9 @@ static void piece_ids(void **state)
 		memcpy(node.b, vector_hex(a, v, "node_id_hex").data, sizeof(node.b));
 		piece_id_derive(&root, &node, (uint32_t)vector_int(v, "piece_num"), &id);
 		assert_bytes_equal(BYTES_OF(id.b), vector_hex(a, v, "piece_id_hex"));
+		struct piece_derive job = { &root, &node, (uint32_t)vector_int(v, "piece_num") };
+		piece_ids_derive(&job, 1, &parsed);
+		assert_memory_equal(parsed.b, id.b, sizeof(id.b));
 		piece_id_text(&id, text);
 		assert_string_equal(text, vector_text(v, "piece_id_text"));
 		assert_int_equal(piece_id_parse(bytes_str(text), &parsed), OK);
@@ -337,6 +361,7 @@ int main(void)
 		cmocka_unit_test(odd_orders_are_refused),
 		cmocka_unit_test(piece_hashes),
 		cmocka_unit_test(piece_ids),
+		cmocka_unit_test(many_piece_ids),
 		cmocka_unit_test(amounts_grow_as_uplinks),
 		cmocka_unit_test(blank_and_addressed),
 	};

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "base/num.h"
-#include "node/retain.h"
+#include "order/bloom.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,7 +25,7 @@ static bool has_plainly(struct bytes wire, const struct piece_id *id)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct retain_filter f;
+	struct bloom f;
 	struct piece_id id;
 	struct call call;
 
@@ -34,8 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(id.b, data, PIECE_ID_BYTES);
 	struct bytes wire = BYTES(data + PIECE_ID_BYTES, size - PIECE_ID_BYTES);
 	call_init(&call);
-	if (retain_filter_parse(&call, wire, &f) == OK &&
-	    retain_filter_has(&f, &id) != has_plainly(wire, &id))
+	if (bloom_parse(&call, wire, &f) == OK && bloom_has(&f, &id) != has_plainly(wire, &id))
 		abort();
 	call_fini(&call);
 	return 0;

@@ -1,4 +1,4 @@
-/* Garbage filters as the real library makes them, and how they wait on disk. */
+/* How garbage filters wait on disk. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,67 +8,7 @@
 #include "base/cleanup.h"
 #include "memdisk.h"
 #include "node/garbage.h"
-#include "node/retain.h"
 #include "os/file.h"
-#include "vectors.h"
-#include "vectors_stream.h"
-
-static void check_contains(struct call *call, json_t *filter)
-{
-	const char *label = vector_text(filter, "query_label");
-	const char *want = vector_text(filter, "query_contains");
-	size_t count = strlen(want);
-	struct bytes ids = vector_stream(&call->scratch, label, count * PIECE_ID_BYTES);
-	struct retain_filter f;
-
-	assert_int_equal(
-		retain_filter_parse(call, vector_hex(&call->scratch, filter, "filter_hex"), &f),
-		OK);
-	for (size_t i = 0; i < count; i++) {
-		struct piece_id id;
-		memcpy(id.b, ids.data + i * PIECE_ID_BYTES, PIECE_ID_BYTES);
-		assert_int_equal(retain_filter_has(&f, &id), want[i] == '1');
-	}
-	/* What was put in is always there. */
-	const char *elements = json_string_value(json_object_get(filter, "element_label"));
-	size_t n = (size_t)vector_int(filter, "elements");
-	if (!elements)
-		return;
-	ids = vector_stream(&call->scratch, elements, n * PIECE_ID_BYTES);
-	for (size_t i = 0; i < n; i++) {
-		struct piece_id id;
-		memcpy(id.b, ids.data + i * PIECE_ID_BYTES, PIECE_ID_BYTES);
-		assert_true(retain_filter_has(&f, &id));
-	}
-}
-
-static void test_filters(void **state)
-{
-	json_t *file = vectors_load("bloomfilter"), *one;
-	size_t i;
-
-	(void)state;
-	json_array_foreach(json_object_get(file, "filters"), i, one)
-	{
-		struct call call;
-		call_init(&call);
-		check_contains(&call, one);
-		call_fini(&call);
-	}
-	assert_true(i >= 12);
-	json_array_foreach(json_object_get(file, "parse"), i, one)
-	{
-		struct call call;
-		struct retain_filter f;
-		call_init(&call);
-		enum err e = retain_filter_parse(&call, vector_hex(&call.scratch, one, "hex"), &f);
-		assert_int_equal(e == OK, vector_bool(one, "reference_accepts"));
-		assert_true(e == OK || e == ERR_INVALID);
-		call_fini(&call);
-	}
-	assert_true(i >= 9);
-	json_decref(file);
-}
 
 static void test_waiting(void **state)
 {
@@ -124,7 +64,6 @@ static void test_waiting(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_waiting),
 	};
 
