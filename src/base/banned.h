@@ -1,5 +1,6 @@
-/* Functions nobody calls here: each has a bounded or checked sister.  Included on every compile. */
-#ifndef ACRE_BASE_BANNED_H
+/* Functions nobody calls here: each has a bounded or checked sister.  Included on every compile,
+ * of assembler files, too, which have nothing to ban. */
+#if !defined(ACRE_BASE_BANNED_H) && !defined(__ASSEMBLER__)
 #define ACRE_BASE_BANNED_H
 
 #include <stdio.h>

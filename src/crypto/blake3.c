@@ -27,14 +27,23 @@ struct node {
 
 static const struct blake3_kernel kernels[] = {
 #ifdef ACRE_BLAKE3_X86
-	{ "avx512", 16, blake3_hash_many_avx512 },
-	{ "avx2", 8, blake3_hash_many_avx2 },
+	{ "avx512", 16, blake3_lanes_avx512 },
+	{ "avx2", 8, blake3_lanes_avx2 },
 #endif
 #ifdef ACRE_BLAKE3_NEON
-	{ "neon", 4, blake3_hash_many_neon },
+	{ "neon", 4, blake3_lanes_neon },
 #endif
-	{ "portable", 1, blake3_hash_many_portable },
+	{ "portable", 1, blake3_lanes_portable },
 };
+
+_Static_assert(offsetof(struct blake3_job, counter_low) == BLAKE3_JOB_COUNTER_LOW &&
+		       offsetof(struct blake3_job, counter_high) == BLAKE3_JOB_COUNTER_HIGH &&
+		       offsetof(struct blake3_job, key) == BLAKE3_JOB_KEY &&
+		       offsetof(struct blake3_job, flags) == BLAKE3_JOB_FLAGS &&
+		       offsetof(struct blake3_job, flags_start) == BLAKE3_JOB_FLAGS_START &&
+		       offsetof(struct blake3_job, flags_end) == BLAKE3_JOB_FLAGS_END &&
+		       offsetof(struct blake3_job, scratch) == BLAKE3_JOB_SCRATCH,
+	       "the assembler has these numbers");
 
 /* How many at the front of kernels[] this processor cannot run. */
 static size_t kernels_unusable(void)
@@ -158,6 +167,45 @@ static void stack_push(const struct blake3 *b, struct blake3_stack *s, const uin
 	memcpy(s->cv[s->count++], cv, 32);
 }
 
+/* Inputs of `blocks` blocks each to chaining values; input i has the counter first + i * step,
+ * which is 1 for chunks and 0 for parents.  The values may lie where the inputs are, from the front
+ * on. */
+static void hash_many(const struct blake3 *b, const uint8_t *const inputs[], size_t count,
+		      size_t blocks, uint64_t first, unsigned step, uint32_t flags_start,
+		      uint32_t flags_end, uint32_t (*out)[8])
+{
+	struct blake3_job job;
+	const struct blake3_kernel *kernel = b->kernel;
+
+	memcpy(job.key, b->key, sizeof(job.key));
+	job.flags = b->flags;
+	job.flags_start = flags_start;
+	job.flags_end = flags_end;
+	for (size_t done = 0, n; done < count; done += n) {
+		const uint8_t *padded[BLAKE3_LANES_MAX];
+		uint32_t all[BLAKE3_LANES_MAX][8];
+
+		/* The narrowest that takes what is left; lanes without work repeat the last. */
+		while (kernel->lanes > 1 && kernel[1].lanes >= count - done)
+			kernel++;
+		for (size_t i = 0; i < kernel->lanes; i++) {
+			uint64_t counter = first + (done + i) * step;
+
+			job.counter_low[i] = (uint32_t)counter;
+			job.counter_high[i] = (uint32_t)(counter >> 32);
+		}
+		n = MIN(kernel->lanes, count - done);
+		if (n == kernel->lanes) {
+			kernel->hash(inputs + done, blocks, &job, out + done);
+			continue;
+		}
+		for (size_t i = 0; i < kernel->lanes; i++)
+			padded[i] = inputs[done + MIN(i, n - 1)];
+		kernel->hash(padded, blocks, &job, all);
+		memcpy(out + done, all, n * sizeof(all[0]));
+	}
+}
+
 /* One level up: n chaining values (even) become n / 2, in place. */
 static void merge_level(const struct blake3 *b, uint32_t (*cv)[8], size_t n)
 {
@@ -165,7 +213,7 @@ static void merge_level(const struct blake3 *b, uint32_t (*cv)[8], size_t n)
 
 	for (size_t i = 0; i < n / 2; i++)
 		pairs[i] = (const uint8_t *)cv[2 * i];
-	b->kernel->hash_many(pairs, n / 2, 1, b->key, 0, 0, b->flags | BLAKE3_PARENT, 0, 0, cv);
+	hash_many(b, pairs, n / 2, 1, 0, 0, BLAKE3_PARENT, 0, cv);
 }
 
 /*
@@ -224,8 +272,8 @@ static void take_run(struct blake3 *b, struct bytes *data, size_t n)
 		data->data += BLAKE3_CHUNK_BYTES;
 		data->len -= BLAKE3_CHUNK_BYTES;
 	}
-	b->kernel->hash_many(chunks, n, BLOCKS_PER_CHUNK, b->key, b->chunks, 1, b->flags,
-			     BLAKE3_CHUNK_START, BLAKE3_CHUNK_END, cv);
+	hash_many(b, chunks, n, BLOCKS_PER_CHUNK, b->chunks, 1, BLAKE3_CHUNK_START,
+		  BLAKE3_CHUNK_END, cv);
 	push_run(b, &b->stack, cv, n, b->chunks, data->len > 0);
 	b->chunks += n;
 }
@@ -281,8 +329,8 @@ static struct node last_node(const struct blake3 *b)
 
 		for (size_t i = 0; i < full; i++)
 			chunks[i] = b->buffer + i * BLAKE3_CHUNK_BYTES;
-		b->kernel->hash_many(chunks, full, BLOCKS_PER_CHUNK, b->key, b->chunks, 1, b->flags,
-				     BLAKE3_CHUNK_START, BLAKE3_CHUNK_END, cv);
+		hash_many(b, chunks, full, BLOCKS_PER_CHUNK, b->chunks, 1, BLAKE3_CHUNK_START,
+			  BLAKE3_CHUNK_END, cv);
 		push_run(b, &s, cv, full, b->chunks, true);
 		stack_merge(b, &s, b->chunks + full);
 		n = chunk_node(b, b->buffer + full * BLAKE3_CHUNK_BYTES,

@@ -2,26 +2,6 @@
 #ifndef ACRE_CRYPTO_BLAKE3_KERNEL_H
 #define ACRE_CRYPTO_BLAKE3_KERNEL_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-/* Domain flags of the specification, table 3. */
-enum {
-	BLAKE3_CHUNK_START = 1 << 0,
-	BLAKE3_CHUNK_END = 1 << 1,
-	BLAKE3_PARENT = 1 << 2,
-	BLAKE3_ROOT = 1 << 3,
-	BLAKE3_KEYED_HASH = 1 << 4,
-	BLAKE3_DERIVE_KEY_CONTEXT = 1 << 5,
-	BLAKE3_DERIVE_KEY_MATERIAL = 1 << 6,
-};
-
-/* clang-format off */
-#define BLAKE3_IV                                                                                  \
-	{ 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,                                          \
-	  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 }
-/* clang-format on */
-
 /* The seven rounds: which message words each takes, in order (the permutation of table 2 applied
  * again and again). */
 #define BLAKE3_ROUNDS(ROUND)                                                                       \
@@ -44,34 +24,71 @@ enum {
 	G(2, 7, 8, 13, m, n)                                                                       \
 	G(3, 4, 9, 14, o, p)
 
-/*
- * Hashes `count` inputs of `blocks` blocks each to chaining values out[count][8].  Input i is
- * compressed with counter + i * step; flags_start is added for the first block, flags_end for the
- * last.  Chunks: 16 blocks, step 1.  Parents: 1 block, step 0.  out[i] may be input i's own place
- * or lie before it.
- */
-typedef void blake3_hash_many_fn(const uint8_t *const inputs[], size_t count, size_t blocks,
-				 const uint32_t key[8], uint64_t counter, uint64_t step,
-				 uint32_t flags, uint32_t flags_start, uint32_t flags_end,
-				 uint32_t (*out)[8]);
+/* Where the assembler finds what is in struct blake3_job. */
+#define BLAKE3_JOB_COUNTER_LOW 0
+#define BLAKE3_JOB_COUNTER_HIGH 64
+#define BLAKE3_JOB_KEY 128
+#define BLAKE3_JOB_FLAGS 160
+#define BLAKE3_JOB_FLAGS_START 164
+#define BLAKE3_JOB_FLAGS_END 168
+#define BLAKE3_JOB_SCRATCH 192
+
+#ifndef __ASSEMBLER__
+#include <stddef.h>
+#include <stdint.h>
+
+/* Domain flags of the specification, table 3. */
+enum {
+	BLAKE3_CHUNK_START = 1 << 0,
+	BLAKE3_CHUNK_END = 1 << 1,
+	BLAKE3_PARENT = 1 << 2,
+	BLAKE3_ROOT = 1 << 3,
+	BLAKE3_KEYED_HASH = 1 << 4,
+	BLAKE3_DERIVE_KEY_CONTEXT = 1 << 5,
+	BLAKE3_DERIVE_KEY_MATERIAL = 1 << 6,
+};
+
+/* clang-format off */
+#define BLAKE3_IV                                                                                  \
+	{ 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,                                          \
+	  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 }
+/* clang-format on */
+
+enum { BLAKE3_LANES_MAX = 16 };
+
+/* How a set of inputs is compressed: input i with counter i, flags_start added for the first block,
+ * flags_end for the last. */
+struct blake3_job {
+	_Alignas(64) uint32_t counter_low[BLAKE3_LANES_MAX];
+	uint32_t counter_high[BLAKE3_LANES_MAX];
+	uint32_t key[8];
+	uint32_t flags, flags_start, flags_end;
+	_Alignas(64) uint8_t scratch[17 * 32]; /* the implementation's own */
+};
+
+/* Hashes as many inputs as the implementation has lanes, of `blocks` blocks each (not none), to
+ * chaining values out[][8], which may lie where the inputs are. */
+typedef void blake3_lanes_fn(const uint8_t *const inputs[], size_t blocks, struct blake3_job *job,
+			     uint32_t (*out)[8]);
 
 struct blake3_kernel {
 	const char *name;
-	size_t lanes; /* inputs are best given in multiples of this */
-	blake3_hash_many_fn *hash_many;
+	size_t lanes;
+	blake3_lanes_fn *hash;
 };
 
 /* One compression; all sixteen words, of which a chaining value is the first eight. */
 void blake3_compress(const uint32_t cv[8], const uint8_t block[64], uint64_t counter,
 		     uint32_t block_len, uint32_t flags, uint32_t out[16]);
 
-blake3_hash_many_fn blake3_hash_many_portable;
+blake3_lanes_fn blake3_lanes_portable; /* one lane */
 #ifdef ACRE_BLAKE3_X86
-blake3_hash_many_fn blake3_hash_many_avx2;
-blake3_hash_many_fn blake3_hash_many_avx512;
+blake3_lanes_fn blake3_lanes_avx2;
+blake3_lanes_fn blake3_lanes_avx512;
 #endif
 #ifdef ACRE_BLAKE3_NEON
-blake3_hash_many_fn blake3_hash_many_neon;
+blake3_lanes_fn blake3_lanes_neon;
+#endif
 #endif
 
 #endif

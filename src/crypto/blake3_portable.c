@@ -43,20 +43,17 @@ void blake3_compress(const uint32_t cv[8], const uint8_t block[64], uint64_t cou
 	}
 }
 
-void blake3_hash_many_portable(const uint8_t *const inputs[], size_t count, size_t blocks,
-			       const uint32_t key[8], uint64_t counter, uint64_t step,
-			       uint32_t flags, uint32_t flags_start, uint32_t flags_end,
-			       uint32_t (*out)[8])
+void blake3_lanes_portable(const uint8_t *const inputs[], size_t blocks, struct blake3_job *job,
+			   uint32_t (*out)[8])
 {
-	for (size_t i = 0; i < count; i++) {
-		uint32_t state[16];
+	uint64_t counter = job->counter_low[0] | (uint64_t)job->counter_high[0] << 32;
+	uint32_t state[16];
 
-		memcpy(state, key, 32);
-		for (size_t b = 0; b < blocks; b++)
-			blake3_compress(state, inputs[i] + 64 * b, counter + i * step, 64,
-					flags | (b == 0 ? flags_start : 0) |
-						(b == blocks - 1 ? flags_end : 0),
-					state);
-		memcpy(out[i], state, 32);
-	}
+	memcpy(state, job->key, 32);
+	for (size_t b = 0; b < blocks; b++)
+		blake3_compress(state, inputs[0] + 64 * b, counter, 64,
+				job->flags | (b == 0 ? job->flags_start : 0) |
+					(b == blocks - 1 ? job->flags_end : 0),
+				state);
+	memcpy(out[0], state, 32);
 }
