@@ -15,6 +15,7 @@
 #include "os/file.h"
 #include "os/lock.h"
 #include "os/pool.h"
+#include "os/writer.h"
 
 enum {
 	GUARD_READ_BYTES = 64 << 10, /* the end of what is there, hashed to know it again */
@@ -22,7 +23,6 @@ enum {
 	SAVE_MS = 2000,		     /* or so long */
 	STATE_DAYS_MAX = 7,	     /* satellites forget pending uploads before */
 	FACTS_MAX = 4096,
-	RUN_BYTES = 1 << 20, /* written to a file at a time */
 	BULK_MIN = 16 << 20, /* larger downloads go past the page cache */
 };
 
@@ -284,12 +284,12 @@ struct down {
 	uint8_t *block;
 	UplinkDownload *download;
 	struct os_file *out;
-	const char *partial; /* NULL: a device, a pipe, standard output */
-	const char *state;   /* its file; NULL = it does not resume */
-	uint64_t size, at;   /* of the object; handed to `run` */
-	struct os_run run;   /* the way to the partial file */
-	bool owned;	     /* the partial file is locked by us */
-	bool again;	     /* what an earlier try left is not usable; begin anew */
+	const char *partial;	  /* NULL: a device, a pipe, standard output */
+	const char *state;	  /* its file; NULL = it does not resume */
+	uint64_t size, at;	  /* of the object; handed to `writer` */
+	struct os_writer *writer; /* the way to the partial file */
+	bool owned;		  /* the partial file is locked by us */
+	bool again;		  /* what an earlier try left is not usable; begin anew */
 
 	/* Checkpoints are made by a thread beside, as storing takes long. */
 	struct os_pool *saver;
@@ -361,27 +361,30 @@ static enum err maybe_save(struct down *d)
 {
 	if (!d->state || !claim_save(d))
 		return OK;
-	TRY_PLAIN(os_run_flush(&d->own->call, &d->run));
+	TRY_PLAIN(os_writer_flush(&d->own->call, d->writer));
 	if (!d->saver)
 		TRY_PLAIN(os_pool_new(&d->own->call, "save", 1, 1, &d->saver));
 	return os_pool_submit(&d->own->call, d->saver, save, d);
 }
 
-static enum err write_out(struct down *d, struct bytes data)
+/* n bytes of the object came to `data`. */
+static enum err take_in(struct down *d, const uint8_t *data, size_t n)
 {
-	if (!d->partial)
-		return os_file_write(&d->own->call, d->out, data);
-	TRY_PLAIN(os_run_add(&d->own->call, &d->run, &data, 1));
-	d->at += data.len;
+	if (!d->writer)
+		return os_file_write(&d->own->call, d->out, BYTES(data, n));
+	TRY_PLAIN(os_writer_added(&d->own->call, d->writer, n));
+	d->at += n;
 	return maybe_save(d);
 }
 
 static enum err pump_down(struct down *d)
 {
 	for (;;) {
-		UplinkReadResult r = uplink_download_read(d->download, d->block, CP_BLOCK_BYTES);
+		size_t cap = CP_BLOCK_BYTES;
+		uint8_t *to = d->writer ? os_writer_room(d->writer, &cap) : d->block;
+		UplinkReadResult r = uplink_download_read(d->download, to, cap);
 		if (r.bytes_read) {
-			enum err e = write_out(d, BYTES(d->block, r.bytes_read));
+			enum err e = take_in(d, to, r.bytes_read);
 			if (e) {
 				uplink_free_error(r.error);
 				return e;
@@ -429,11 +432,7 @@ static enum err open_partial(struct down *d)
 	d->at = d->save_at = resumed.offset;
 	d->saved_ns = os_clock_mono_ns();
 	TRY_PLAIN(os_file_truncate(call, d->out, d->at));
-	uint8_t *buffer = os_file_buffer(RUN_BYTES);
-	if (!buffer)
-		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	os_run_begin(&d->run, d->out, d->at, buffer, RUN_BYTES);
-	return OK;
+	return os_writer_new(call, d->out, d->at, &d->writer);
 }
 
 static enum err object_size(struct down *d, uint64_t *ret)
@@ -448,7 +447,7 @@ static enum err object_size(struct down *d, uint64_t *ret)
 /* A file appears under its name when it is whole, not before. */
 static enum err finish_file(struct down *d)
 {
-	TRY_PLAIN(os_run_flush(&d->own->call, &d->run));
+	TRY_PLAIN(os_writer_flush(&d->own->call, d->writer));
 	TRY_PLAIN(os_file_sync(&d->own->call, d->out));
 	TRY_PLAIN(os_rename(&d->own->call, d->partial, d->to->path));
 	return cli_error(d->own, acre_download_done(d->download));
@@ -459,7 +458,7 @@ static void keep_or_remove(struct down *d)
 {
 	struct call call AUTO_CALL = CALL_INIT;
 
-	bool written = d->run.buffer && os_run_flush(&call, &d->run) == OK;
+	bool written = d->writer && os_writer_flush(&call, d->writer) == OK;
 	if (d->state && d->at && !d->again && written) {
 		d->save_at = d->at;
 		save(d);
@@ -493,7 +492,7 @@ static enum err down_opened(struct down *d)
 		e = finish_file(d);
 	if (e && d->owned)
 		keep_or_remove(d);
-	free(take(&d->run.buffer));
+	os_writer_free(take(&d->writer));
 	if (d->out != os_stdout())
 		os_file_close(d->out);
 	return e;

@@ -21,15 +21,16 @@ enum {
 	SLICE_MAX = 64 << 10,
 	SLOTS_MIN = 3,
 	SLOTS_MAX = 16,
-	TICK_MS = 50,
+	TICK_MS = 20,
 	HEDGE_FIRST_MS =
 		1000, /* a node that sends nothing for so long is not counted on: at first, */
 	HEDGE_NEXT_MS = 250,  /* and once it has sent something */
 	HEDGE_LATE_TIMES = 4, /* a batch that takes so many times the usual: one more node */
+	HEDGE_LAG_MS = 40,    /* nearly all are ahead, and wait at least so long for the last */
 	STALL_DEFAULT_MS = 30000,
 	VERIFY_WAIT_MS = 3000, /* for the pieces beyond k + 1 */
 	REASONS_MAX = 3,
-	EXTRA_DIVISOR = 10, /* pieces beyond k at the start: k / 10, at least one */
+	EXTRA_DIVISOR = 10, /* k / 10 pieces, at least one, may lag before others are asked */
 };
 
 enum piece_state {
@@ -87,7 +88,7 @@ struct segment_download {
 	struct piece pieces[RS_TOTAL_MAX];
 };
 
-/* Pieces asked for beyond the k that are needed. */
+/* So many more than the k that are needed are asked when as many lag. */
 static unsigned extra(unsigned k)
 {
 	return MAX(k / EXTRA_DIVISOR, 1U);
@@ -301,6 +302,13 @@ static unsigned pieces_wanted(const struct segment_download *d, int64_t waited)
 	return waited < VERIFY_WAIT_MS * NS_PER_MS ? MAX(all, d->k + 1) : d->k + 1;
 }
 
+/* The reader's wait for the batch at base. */
+struct wait {
+	int64_t start_ns;
+	int64_t hedged_ns; /* when a node was asked for it last */
+	int64_t ahead_ns;  /* since when nearly all are ahead; 0 = they are not */
+};
+
 /* What the reader shall do about the batch at base. */
 enum next { NEXT_READY, NEXT_WAIT, NEXT_START, NEXT_FAIL_NODES, NEXT_FAIL_STALL };
 
@@ -318,47 +326,65 @@ static unsigned count_lively(const struct segment_download *d, int64_t now)
 	return count;
 }
 
-/* Whether one more node shall be asked for the batch at base.  Lock held. */
-static bool hedge(const struct segment_download *d, int64_t now, int64_t start, int64_t hedged)
+/* Whether the piece has done all it could for now: its window is full, or it has ended. */
+static bool is_ahead(const struct piece *p, uint64_t b)
 {
-	if (d->p.verify || count_pieces(d, may_get_batch) < d->k + extra(d->k))
-		return true;
-	if (count_lively(d, now) < d->k)
-		return true;
-	int64_t usual = d->base ? (start - d->opened_ns) / (int64_t)d->base
-				: HEDGE_FIRST_MS * NS_PER_MS;
-	return d->base && now - hedged > MAX(HEDGE_LATE_TIMES * usual, HEDGE_FIRST_MS * NS_PER_MS);
+	const struct segment_download *d = p->d;
+
+	return has_batch(p, b) && p->complete >= MIN(b + d->slots, d->batches);
 }
 
-static enum next decide(const struct segment_download *d, int64_t start, int64_t hedged,
-			bool may_start)
+/* Whether all but a few have long waited for these few.  Lock held. */
+static bool lagging(const struct segment_download *d, const struct wait *w, int64_t now)
+{
+	if (!w->ahead_ns || count_pieces(d, may_get_batch) >= d->k + extra(d->k))
+		return false;
+	return now - w->ahead_ns > MAX(HEDGE_LAG_MS * NS_PER_MS, w->ahead_ns - w->start_ns);
+}
+
+/* Whether one more node shall be asked for the batch at base.  Lock held. */
+static bool hedge(const struct segment_download *d, const struct wait *w, int64_t now)
+{
+	if (d->p.verify || count_pieces(d, may_get_batch) < d->k || count_lively(d, now) < d->k ||
+	    lagging(d, w, now))
+		return true;
+	int64_t usual = d->base ? (w->start_ns - d->opened_ns) / (int64_t)d->base
+				: HEDGE_FIRST_MS * NS_PER_MS;
+	return d->base &&
+	       now - w->hedged_ns > MAX(HEDGE_LATE_TIMES * usual, HEDGE_FIRST_MS * NS_PER_MS);
+}
+
+static enum next decide(const struct segment_download *d, struct wait *w, bool may_start)
 {
 	int64_t now = os_clock_mono_ns();
 	unsigned have = count_pieces(d, has_batch), may = count_pieces(d, may_get_batch);
 
-	if (have >= pieces_wanted(d, now - start))
+	if (have >= pieces_wanted(d, now - w->start_ns))
 		return NEXT_READY;
-	if (may_start && d->next_candidate < d->candidates && hedge(d, now, start, hedged))
+	if (!w->ahead_ns && count_pieces(d, is_ahead) >= d->k - MIN(extra(d->k), d->k - 1))
+		w->ahead_ns = now;
+	if (may_start && d->next_candidate < d->candidates && hedge(d, w, now))
 		return NEXT_START;
 	if (may < d->k + d->p.verify)
 		return NEXT_FAIL_NODES;
-	if (now - MAX(d->moved_ns, start) > d->p.stall_ns)
+	if (now - MAX(d->moved_ns, w->start_ns) > d->p.stall_ns)
 		return NEXT_FAIL_STALL;
 	return NEXT_WAIT;
 }
 
 static enum err wait_batch(struct call *call, struct segment_download *d)
 {
-	int64_t start = os_clock_mono_ns(), hedged = start;
+	int64_t start = os_clock_mono_ns();
+	struct wait w = { .start_ns = start, .hedged_ns = start };
 
 	for (;;) {
 		os_mutex_lock(&d->lock);
-		enum next next = decide(d, start, hedged, true);
+		enum next next = decide(d, &w, true);
 		/* What cannot do without one more node asks it whatever the bound says. */
 		if (next == NEXT_START &&
 		    !fanout_lease_one(d->fanout,
 				      count_pieces(d, may_get_batch) < d->k + d->p.verify))
-			next = decide(d, start, hedged, false);
+			next = decide(d, &w, false);
 		enum err e = next == NEXT_WAIT ? wait_tick(call, d) : OK;
 		os_mutex_unlock(&d->lock);
 		TRY_PLAIN(e);
@@ -368,7 +394,8 @@ static enum err wait_batch(struct call *call, struct segment_download *d)
 		case NEXT_WAIT:
 			break;
 		case NEXT_START:
-			hedged = os_clock_mono_ns();
+			w.hedged_ns = os_clock_mono_ns();
+			w.ahead_ns = 0;
 			start_next(call, d);
 			break;
 		case NEXT_FAIL_NODES:
@@ -485,14 +512,19 @@ static struct bytes wanted_part(const struct segment_download *d, size_t len)
 	return BYTES(d->out + (begin - at), (size_t)(end - begin));
 }
 
+static uint64_t pieces_under_way(struct segment_download *d)
+{
+	OS_LOCKED(&d->lock);
+	return count_pieces(d, may_get_batch);
+}
+
 enum err segment_download_read(struct call *call, struct segment_download *d, struct bytes *ret)
 {
 	if (d->delivered == d->p.length)
 		return ERR_EOF;
 	TRY_PLAIN(wait_batch(call, d));
 	size_t len = batch_len(d, d->base);
-	TRY_PLAIN(pacer_wait(call, fanout_download_pacer(d->fanout),
-			     len * (uint64_t)(d->k + extra(d->k))));
+	TRY_PLAIN(pacer_wait(call, fanout_download_pacer(d->fanout), len * pieces_under_way(d)));
 	TRY_PLAIN(d->p.verify ? decode_verified(call, d, len) : decode_first_k(call, d, len));
 	*ret = wanted_part(d, len);
 	d->delivered += ret->len;
@@ -578,7 +610,7 @@ DEFINE_AUTO_PTR(struct segment_download, segment_download_auto, segment_download
 static enum err start_first(struct call *call, struct segment_download *d)
 {
 	unsigned need = d->k + d->p.verify, count = 0;
-	unsigned want = d->p.verify ? d->candidates : d->k + extra(d->k);
+	unsigned want = d->p.verify ? d->candidates : d->k;
 
 	if (d->p.ahead && !fanout_has_leases(d->fanout, need))
 		return call_fail(call, ERR_BUSY, "all connections are in use");
