@@ -1,5 +1,4 @@
 /* /piecestore.Piecestore/Download: the state machine of storagenode.md 5, in one thread. */
-#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/num.h"
@@ -21,8 +20,8 @@ struct download {
 	uint64_t offset, size; /* the range */
 	uint64_t sent;
 	uint64_t chunk_max;
-	uint8_t *buffer;
-	struct bytes ahead; /* in it: the next bytes of the range */
+	struct piece_stream *in; /* the range */
+	struct bytes data;	 /* of it, not sent yet */
 };
 
 static enum err begin(struct call *call, struct download *d, const struct download_request *r)
@@ -146,23 +145,22 @@ static enum err send_chunk(struct call *call, struct download *d, struct bytes d
 	return OK;
 }
 
-/* Bytes of the range from `sent` on, at most n; read ahead in large pieces. */
+/* Bytes of the range from `sent` on, at most n. */
 static enum err range_bytes(struct call *call, struct download *d, uint64_t n, struct bytes *ret)
 {
-	if (!d->ahead.len) {
-		uint64_t want = MIN(d->size - d->sent, (uint64_t)PIECE_BULK_BYTES);
-		if (!d->buffer && !(d->buffer = os_file_buffer(want + PIECE_BULK_SLACK)))
-			return call_fail(call, ERR_NO_MEMORY, "out of memory for a download");
-		if (piece_reader_bulk(call, &d->reader, d->buffer, (size_t)want,
-				      d->offset + d->sent, &d->ahead)) {
-			log_error("piece cannot be read",
-				  F_HEX("piece", BYTES_OF(d->t.terms.piece.b)),
-				  F_STR("why", call->error));
-			return ERR_INTERNAL;
-		}
+	enum err e = OK;
+
+	if (!d->in)
+		TRY_PLAIN(piece_stream_open(call, &d->reader, d->offset, d->size, &d->in));
+	if (!d->data.len)
+		e = piece_stream_next(call, d->in, &d->data);
+	if (e) {
+		log_error("piece cannot be read", F_HEX("piece", BYTES_OF(d->t.terms.piece.b)),
+			  F_STR("why", call->error));
+		return ERR_INTERNAL;
 	}
-	*ret = BYTES(d->ahead.data, (size_t)MIN(n, d->ahead.len));
-	d->ahead = bytes_from(d->ahead, ret->len);
+	*ret = BYTES(d->data.data, (size_t)MIN(n, d->data.len));
+	d->data = bytes_from(d->data, ret->len);
 	return OK;
 }
 
@@ -257,8 +255,8 @@ enum err endpoint_download(struct call *call, void *service, struct rpc_stream *
 
 	n->live++;
 	enum err e = run(call, &d);
+	piece_stream_close(d.in);
 	piece_reader_close(&d.reader);
-	free(d.buffer);
 	transfer_end(&d.t);
 	n->live--;
 	n->counters.download_bytes += d.sent;

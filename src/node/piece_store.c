@@ -9,12 +9,14 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/log.h"
+#include "os/pool.h"
 #include "os/random.h"
 
 enum {
 	CHECKPOINT_LOG_BYTES = 64 << 20, /* new log bytes that a start may have to read */
 	CHECKPOINT_SECONDS = 300,
 	PROBE_BYTES = 4096,
+	READERS_MAX = 4, /* threads that read ahead, and parts that wait for them */
 };
 
 uint32_t store_seconds(int64_t unix_ns)
@@ -146,6 +148,7 @@ static enum err open_parts(struct call *call, struct piece_store *s)
 
 	call_init(&own);
 	TRY_PLAIN(make_dirs(call, s));
+	TRY_PLAIN(os_pool_new(call, "read", READERS_MAX, READERS_MAX, &s->readers));
 	struct piece_index_config index_config = {
 		.dir = os_path_join(call, s->dir, "index"),
 		.node = s->config.node,
@@ -171,6 +174,7 @@ static enum err open_parts(struct call *call, struct piece_store *s)
 
 static void free_store(struct piece_store *s)
 {
+	os_pool_free(s->readers);
 	store_compaction_free(s->compaction);
 	piece_log_close(s->log);
 	piece_index_close(s->index);

@@ -205,14 +205,24 @@ static inline uint64_t piece_reader_size(const struct piece_reader *r)
 enum err piece_reader_read(struct call *call, struct piece_reader *r, void *out, size_t n,
 			   uint64_t offset) MUST_USE;
 enum {
-	PIECE_BULK_BYTES = 512 << 10, /* read from a large piece at a time */
-	PIECE_BULK_MIN = 64 << 10,    /* less is worth the page cache */
-	PIECE_BULK_SLACK = 2 * 4096,  /* what a buffer for n bytes must have more */
+	PIECE_STREAM_BYTES = 256 << 10, /* read from a large piece at a time */
+	PIECE_BULK_MIN = 64 << 10,	/* less is worth the page cache */
+	PIECE_BULK_SLACK = 2 * 4096,	/* what a buffer for n bytes must have more */
 };
 /* The same, in a buffer from os_file_buffer of at least n + PIECE_BULK_SLACK bytes; the way for
  * bulk to the network: large pieces do not go through the page cache. */
 enum err piece_reader_bulk(struct call *call, struct piece_reader *r, uint8_t *buffer, size_t n,
 			   uint64_t offset, struct bytes *ret) MUST_USE;
+
+/* A range read in order and ahead: while one part is on its way to the network the disk brings the
+ * next.  The reader is borrowed and used by nobody else meanwhile. */
+struct piece_stream;
+enum err piece_stream_open(struct call *call, struct piece_reader *r, uint64_t offset,
+			   uint64_t size, struct piece_stream **ret) MUST_USE;
+/* At most PIECE_STREAM_BYTES; a view until the next call.  Not called behind the end. */
+enum err piece_stream_next(struct call *call, struct piece_stream *s, struct bytes *ret) MUST_USE;
+void piece_stream_close(struct piece_stream *s); /* NULL is fine */
+
 /* Its record; ret->limit points into buf (RECORD_HEADER_MAX bytes). */
 enum err piece_reader_record(struct call *call, struct piece_reader *r, uint8_t *buf,
 			     struct piece_record *ret) MUST_USE;

@@ -17,6 +17,7 @@ struct piece_store {
 	_Atomic int64_t asked_mono_ns; /* the disk was asked then and has not answered; 0 = not */
 	_Atomic bool slow;
 	struct compaction *compaction; /* a round under way */
+	struct os_pool *readers;       /* of parts read ahead */
 	/* Lock order: this one, then the index's, then the log's. */
 	struct os_mutex lock;
 	struct os_cond calm; /* tidying ended */

@@ -20,7 +20,7 @@
 enum {
 	SLICE_MAX = 64 << 10,
 	SLOTS_MIN = 3,
-	SLOTS_MAX = 16,
+	SLOTS_MAX = 12,
 	TICK_MS = 20,
 	HEDGE_FIRST_MS =
 		1000, /* a node that sends nothing for so long is not counted on: at first, */
@@ -78,9 +78,10 @@ struct segment_download {
 	unsigned candidates;
 
 	struct os_mutex lock; /* guards all below and the pieces' states */
-	struct os_cond room;  /* for pieces: the reader moved on, or stop */
-	struct os_cond news;  /* for the reader */
-	uint64_t base;	      /* batch the reader is at */
+	struct os_cond room;  /* for pieces: the reader is at room_base, or stop */
+	uint64_t room_base;
+	struct os_cond news; /* for the reader */
+	uint64_t base;	     /* batch the reader is at */
 	unsigned next_candidate;
 	unsigned running;
 	bool stop;
@@ -108,24 +109,54 @@ static size_t batch_len(const struct segment_download *d, uint64_t batch)
 	return (size_t)MIN(per, stripes - batch * per) * d->e;
 }
 
-/* Waits until batch b may be written; *ret_wanted is false when the reader is past it. */
+/* Waits until batch b may be written; *ret_wanted is false when the reader is past it.  Who had to
+ * wait goes on when a part of the window is free, not for each batch. */
 static enum err wait_room(struct segment_download *d, struct piece *p, uint64_t b, bool *ret_wanted)
 {
 	OS_LOCKED(&d->lock);
-	while (!d->stop && !os_cancel_is_set(&p->cancel) && b >= d->base + d->slots)
+	uint64_t go_on = b < d->base + d->slots ? d->base : b + div_up(d->slots, 4) - d->slots;
+
+	while (!d->stop && !os_cancel_is_set(&p->cancel) && d->base < go_on) {
+		d->room_base = MIN(d->room_base, go_on);
 		os_cond_wait_forever(&d->room, &d->lock);
+	}
 	if (d->stop || os_cancel_is_set(&p->cancel))
 		return ERR_CANCELED;
 	*ret_wanted = b >= d->base;
 	return OK;
 }
 
+/* Whether the piece has batch b.  Lock held. */
+static bool has_batch(const struct piece *p, uint64_t b)
+{
+	return (p->state == PIECE_RUNNING || p->state == PIECE_DONE || p->state == PIECE_FAILED) &&
+	       p->window && p->first <= b && p->complete > b;
+}
+
+/* Whether the piece has batch b, or may still get it.  Lock held. */
+static bool may_get_batch(const struct piece *p, uint64_t b)
+{
+	return has_batch(p, b) || (p->state == PIECE_RUNNING && p->first <= b);
+}
+
+static unsigned count_pieces(const struct segment_download *d,
+			     bool (*test)(const struct piece *, uint64_t))
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < d->n; i++)
+		count += test(&d->pieces[i], d->base);
+	return count;
+}
+
+/* The reader is woken when it can go on with what is there. */
 static void batch_complete(struct segment_download *d, struct piece *p, uint64_t b)
 {
 	OS_LOCKED(&d->lock);
 	p->complete = b + 1;
 	d->moved_ns = os_clock_mono_ns();
-	os_cond_signal(&d->news);
+	if (d->p.verify || (b == d->base && count_pieces(d, has_batch) >= d->k))
+		os_cond_signal(&d->news);
 }
 
 static enum err receive(struct call *call, struct piece *p, struct piece_download *in,
@@ -229,28 +260,6 @@ static void start_next(struct call *call, struct segment_download *d)
 		d->running--;
 		call_clear_error(call);
 	}
-}
-
-/* Whether the piece has batch b, or may still get it.  Lock held. */
-static bool has_batch(const struct piece *p, uint64_t b)
-{
-	return (p->state == PIECE_RUNNING || p->state == PIECE_DONE || p->state == PIECE_FAILED) &&
-	       p->window && p->first <= b && p->complete > b;
-}
-
-static bool may_get_batch(const struct piece *p, uint64_t b)
-{
-	return has_batch(p, b) || (p->state == PIECE_RUNNING && p->first <= b);
-}
-
-static unsigned count_pieces(const struct segment_download *d,
-			     bool (*test)(const struct piece *, uint64_t))
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < d->n; i++)
-		count += test(&d->pieces[i], d->base);
-	return count;
 }
 
 /* ---- waiting for a batch ---- */
@@ -529,7 +538,9 @@ enum err segment_download_read(struct call *call, struct segment_download *d, st
 	*ret = wanted_part(d, len);
 	d->delivered += ret->len;
 	OS_LOCKED(&d->lock);
-	d->base++;
+	if (++d->base < d->room_base)
+		return OK;
+	d->room_base = UINT64_MAX;
 	os_cond_broadcast(&d->room);
 	return OK;
 }
@@ -640,6 +651,7 @@ enum err segment_download_open(struct call *call, struct fanout *f,
 	d->k = scheme.required;
 	d->n = scheme.total;
 	d->e = scheme.share_size;
+	d->room_base = UINT64_MAX;
 	d->opened_ns = d->moved_ns = os_clock_mono_ns();
 	TRY_PLAIN(read_limits(call, d));
 	TRY_PLAIN(plan(call, d));

@@ -1,0 +1,123 @@
+/* A range of a piece in order: while one part is sent the next is read. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "node/piece_store_internal.h"
+#include "os/pool.h"
+
+struct part {
+	uint8_t *buffer;
+	struct bytes data;
+};
+
+struct piece_stream {
+	struct piece_reader *reader;
+	uint64_t next, end; /* of the piece; what nobody has begun to read */
+	struct part parts[2];
+	unsigned at; /* the part handed out last; the other is read ahead */
+
+	struct os_mutex lock; /* guards what follows; while reading, the other part is the pool's */
+	struct os_cond done;
+	bool ahead, reading;
+	enum err failed;
+	char why[CALL_ERROR_MAX];
+};
+
+DEFINE_AUTO_PTR(struct piece_stream, piece_stream_auto, piece_stream_close)
+
+enum err piece_stream_open(struct call *call, struct piece_reader *r, uint64_t offset,
+			   uint64_t size, struct piece_stream **ret)
+{
+	struct piece_stream *s AUTO(piece_stream_auto) = calloc(1, sizeof(*s));
+	size_t part = (size_t)MIN(size, (uint64_t)PIECE_STREAM_BYTES) + PIECE_BULK_SLACK;
+	unsigned parts = size > PIECE_STREAM_BYTES ? 2 : 1;
+
+	if (!s)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for a download");
+	s->reader = r;
+	s->next = offset;
+	s->end = offset + size;
+	for (unsigned i = 0; i < parts; i++)
+		if (!(s->parts[i].buffer = os_file_buffer(part)))
+			return call_fail(call, ERR_NO_MEMORY, "out of memory for a download");
+	*ret = take(&s);
+	return OK;
+}
+
+/* The next part into parts[number]. */
+static enum err read_part(struct call *call, struct piece_stream *s, unsigned number)
+{
+	struct part *p = &s->parts[number];
+	size_t n = (size_t)MIN(s->end - s->next, (uint64_t)PIECE_STREAM_BYTES);
+
+	TRY_PLAIN(piece_reader_bulk(call, s->reader, p->buffer, n, s->next, &p->data));
+	s->next += n;
+	return OK;
+}
+
+static void read_ahead(void *arg)
+{
+	struct piece_stream *s = arg;
+	struct call call AUTO_CALL = CALL_INIT;
+
+	call_init(&call);
+	enum err e = read_part(&call, s, !s->at);
+	OS_LOCKED(&s->lock);
+	s->failed = e;
+	if (e)
+		snprintf(s->why, sizeof(s->why), "%s", call_error(&call, e));
+	s->reading = false;
+	os_cond_signal(&s->done);
+}
+
+static void wait_read(struct piece_stream *s)
+{
+	OS_LOCKED(&s->lock);
+	while (s->reading)
+		os_cond_wait_forever(&s->done, &s->lock);
+}
+
+/* Without a free thread the part is read when its turn comes. */
+static void begin_ahead(struct piece_stream *s)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+
+	if (s->next == s->end)
+		return;
+	call_init(&call);
+	s->ahead = s->reading = true;
+	if (os_pool_submit(&call, s->reader->store->readers, read_ahead, s))
+		s->ahead = s->reading = false;
+}
+
+enum err piece_stream_next(struct call *call, struct piece_stream *s, struct bytes *ret)
+{
+	unsigned other = !s->at && s->parts[1].buffer;
+
+	if (s->ahead) {
+		wait_read(s);
+		s->ahead = false;
+		if (s->failed)
+			return call_fail(call, s->failed, "%s", s->why);
+	} else {
+		TRY_PLAIN(read_part(call, s, other));
+	}
+	s->at = other;
+	*ret = s->parts[other].data;
+	begin_ahead(s);
+	return OK;
+}
+
+void piece_stream_close(struct piece_stream *s)
+{
+	if (!s)
+		return;
+	wait_read(s);
+	for (unsigned i = 0; i < ARRAY_LEN(s->parts); i++)
+		free(s->parts[i].buffer);
+	os_mutex_fini(&s->lock);
+	os_cond_fini(&s->done);
+	free(s);
+}
