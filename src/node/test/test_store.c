@@ -1157,6 +1157,77 @@ static void test_many(void **state)
 }
 
 /* Pieces that end on one day are in segments of their own, spans for far days. */
+/* Any range of a large piece, in order, while others read theirs. */
+static void test_stream(void **state)
+{
+	enum { SIZE = 3 * PIECE_STREAM_BYTES + 4321, STREAMS = 12 };
+	static const size_t from[] = { 0, 1, 4095, PIECE_STREAM_BYTES, SIZE - 70000, SIZE };
+	struct piece_stream *streams[STREAMS];
+	struct piece_reader readers[STREAMS];
+	struct piece_begin b = begin_of(1, SIZE);
+	struct piece_commit c = { .order_amount = SIZE };
+	AUTO_FREE uint8_t *data = malloc(SIZE);
+	struct piece_writer *writer = NULL;
+	size_t done[STREAMS], running = STREAMS;
+	struct world w;
+
+	(void)state;
+	begin_world(&w, 1);
+	assert_int_equal(open_store(&w), OK);
+	fill(1, 1, data, SIZE);
+	assert_int_equal(piece_writer_begin(&w.call, w.store, &b, &writer), OK);
+	assert_int_equal(piece_writer_add(&w.call, writer, BYTES(data, SIZE)), OK);
+	assert_int_equal(piece_writer_commit(&w.call, writer, &c), OK);
+	piece_writer_end(writer);
+	for (unsigned i = 0; i < STREAMS; i++) {
+		size_t at = from[i % ARRAY_LEN(from)];
+		size_t size = i % 2 ? SIZE - at : (SIZE - at) / 2;
+		assert_int_equal(
+			piece_reader_open(&w.call, w.store, &satellite, &b.piece, &readers[i]), OK);
+		assert_int_equal(piece_stream_open(&w.call, &readers[i], at, size, &streams[i]),
+				 OK);
+		done[i] = 0;
+	}
+	/* In turns, so that more want to read ahead than there are threads. */
+	while (running) {
+		running = 0;
+		for (unsigned i = 0; i < STREAMS; i++) {
+			size_t at = from[i % ARRAY_LEN(from)];
+			size_t size = i % 2 ? SIZE - at : (SIZE - at) / 2;
+			struct bytes part;
+			if (done[i] == size || (i == 3 && done[i]))
+				continue; /* one is left in the middle */
+			assert_int_equal(piece_stream_next(&w.call, streams[i], &part), OK);
+			assert_true(part.len && part.len <= PIECE_STREAM_BYTES &&
+				    part.len <= size - done[i]);
+			assert_memory_equal(part.data, data + at + done[i], part.len);
+			done[i] += part.len;
+			running++;
+		}
+	}
+	for (unsigned i = 0; i < STREAMS; i++) {
+		piece_stream_close(streams[i]);
+		piece_reader_close(&readers[i]);
+	}
+
+	/* A disk that fails while it reads ahead: told at the part's turn. */
+	struct bytes part;
+	assert_int_equal(piece_reader_open(&w.call, w.store, &satellite, &b.piece, &readers[0]),
+			 OK);
+	assert_int_equal(piece_stream_open(&w.call, &readers[0], 0, SIZE, &streams[0]), OK);
+	memdisk_die_after(1);
+	put(&w, 2, 1);
+	assert_true(memdisk_dead());
+	enum err e = OK;
+	for (unsigned i = 0; i < 4 && !e; i++)
+		e = piece_stream_next(&w.call, streams[0], &part);
+	assert_int_equal(e, ERR_IO);
+	piece_stream_close(streams[0]);
+	piece_reader_close(&readers[0]);
+	memdisk_restart(false);
+	end_world(&w);
+}
+
 static void test_groups(void **state)
 {
 	const int64_t day = 24 * 3600 * NS_PER_SEC, now = 20000 * day + 5;
@@ -1507,6 +1578,7 @@ int main(void)
 		cmocka_unit_test(test_damaged_index),
 		cmocka_unit_test(test_compaction),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_stream),
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_shared_sync),
 		cmocka_unit_test(test_durable_claim),

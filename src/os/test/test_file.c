@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "os/writer.h"
 
 static void whole_files(void **state)
 {
@@ -113,13 +114,85 @@ static void runs_write_all(void **state)
 	assert_int_equal(os_unlink(&call, path), OK);
 }
 
+/* Steps of any size, flushes in between: the file is what was put in. */
+static void writer_writes_all(void **state)
+{
+	enum { SIZE = 9 << 20 };
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_FREE uint8_t *want = malloc(SIZE), *got = malloc(SIZE);
+	const size_t offsets[] = { 0, 1, 4096, 70001 }, steps[] = { 777, 65536, 258048, 1 << 20 };
+	struct os_file *f;
+	size_t n;
+
+	(void)state;
+	for (size_t i = 0; i < SIZE; i++)
+		want[i] = (uint8_t)(i * 2654435761U >> 13);
+	const char *path = arena_printf(&call.scratch, "/tmp/acre-test-writer-%d", os_pid());
+	for (size_t t = 0; t < 2 * 4 * 4; t++) {
+		unsigned flags = OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_TRUNCATE;
+		size_t at = offsets[t / 2 % 4], step = steps[t / 8];
+		struct bytes front = BYTES(want, at);
+		struct os_writer *w;
+		assert_int_equal(os_file_open(&call, path, flags | (t % 2 ? OS_FILE_BULK : 0), &f),
+				 OK);
+		assert_int_equal(os_file_write_at(&call, f, &front, 1, 0), OK);
+		assert_int_equal(os_writer_new(&call, f, at, &w), OK);
+		for (unsigned round = 0; at < SIZE; round++) {
+			uint8_t *room = os_writer_room(w, &n);
+			assert_true(n >= OS_WRITER_ROOM);
+			n = n < step ? n : step;
+			n = n < SIZE - at ? n : SIZE - at;
+			memcpy(room, want + at, n);
+			at += n;
+			assert_int_equal(os_writer_added(&call, w, n), OK);
+			if (round % 50 != 49)
+				continue;
+			uint64_t size;
+			assert_int_equal(os_writer_flush(&call, w), OK);
+			assert_int_equal(os_file_size(&call, f, &size), OK);
+			assert_int_equal(size, at);
+		}
+		assert_int_equal(os_writer_flush(&call, w), OK);
+		os_writer_free(w);
+		assert_int_equal(os_file_read_at(&call, f, got, SIZE, 0, &n), OK);
+		assert_int_equal(n, SIZE);
+		assert_memory_equal(got, want, SIZE);
+		os_file_close(f);
+	}
+	assert_int_equal(os_unlink(&call, path), OK);
+}
+
+/* What the thread beside met is told, with its reason, and stays. */
+static void writer_tells_of_failures(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct os_writer *w;
+	struct os_file *f;
+	enum err e = OK;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(os_file_open(&call, "/dev/full", OS_FILE_WRITE, &f), OK);
+	assert_int_equal(os_writer_new(&call, f, 0, &w), OK);
+	for (int i = 0; i < 40 && !e; i++) {
+		memset(os_writer_room(w, &n), i, OS_WRITER_ROOM);
+		call_clear_error(&call);
+		e = os_writer_added(&call, w, OS_WRITER_ROOM);
+	}
+	assert_int_equal(e, ERR_NO_SPACE);
+	assert_non_null(strstr(call.error, "/dev/full"));
+	call_clear_error(&call);
+	assert_int_equal(os_writer_flush(&call, w), ERR_NO_SPACE);
+	os_writer_free(w);
+	os_file_close(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole_files),
-		cmocka_unit_test(locks_exclude),
-		cmocka_unit_test(full_disk),
-		cmocka_unit_test(runs_write_all),
+		cmocka_unit_test(whole_files),	     cmocka_unit_test(locks_exclude),
+		cmocka_unit_test(full_disk),	     cmocka_unit_test(runs_write_all),
+		cmocka_unit_test(writer_writes_all), cmocka_unit_test(writer_tells_of_failures),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
