@@ -1,4 +1,4 @@
-/* The scheduler of chores. */
+/* The scheduler of chores: a heap of what waits, by its time, and pools that run what is due. */
 #include "node/chores.h"
 
 #include <stdlib.h>
@@ -9,7 +9,12 @@
 #include "os/pool.h"
 #include "os/thread.h"
 
-enum { CHORES_QUEUE_MAX = 4096, CHORES_BUSY_MS = 100 };
+enum {
+	QUEUE_MAX = 4096,
+	BUSY_MS = 100,
+	CHORES_MAX = 1 << 20,
+	NETWORK_THREADS_PER_THREAD = 4, /* they mostly wait for satellites */
+};
 
 struct chore {
 	struct chores *owner;
@@ -17,18 +22,83 @@ struct chore {
 	void *arg;
 	struct os_cancel *cancel;
 	int64_t due_ns;
-	bool running;
-	struct chore *next;
+	size_t at; /* in the heap, if not running */
+	bool network, running;
 };
 
 struct chores {
 	struct os_mutex lock;
 	struct os_cond changed;
 	struct os_thread *thread;
-	struct os_pool *pool;
-	struct chore *list;
+	struct os_pool *pool, *network_pool;
+	struct chore **heap; /* those that do not run; the earliest first */
+	size_t waiting, count, cap;
 	bool stop;
 };
+
+/* ---- the heap ---- */
+
+static void place(struct chores *c, struct chore *chore, size_t at)
+{
+	c->heap[at] = chore;
+	chore->at = at;
+}
+
+/* The chore at `at` may be too early or too late for its place. */
+static void settle(struct chores *c, size_t at)
+{
+	struct chore *chore = c->heap[at];
+
+	while (at && c->heap[(at - 1) / 2]->due_ns > chore->due_ns) {
+		place(c, c->heap[(at - 1) / 2], at);
+		at = (at - 1) / 2;
+	}
+	for (;;) {
+		size_t child = 2 * at + 1;
+		if (child + 1 < c->waiting && c->heap[child + 1]->due_ns < c->heap[child]->due_ns)
+			child++;
+		if (child >= c->waiting || c->heap[child]->due_ns >= chore->due_ns)
+			break;
+		place(c, c->heap[child], at);
+		at = child;
+	}
+	place(c, chore, at);
+}
+
+static void heap_add(struct chores *c, struct chore *chore)
+{
+	place(c, chore, c->waiting++);
+	settle(c, chore->at);
+}
+
+static void heap_remove(struct chores *c, struct chore *chore)
+{
+	size_t at = chore->at;
+	struct chore *last = c->heap[--c->waiting];
+
+	if (last == chore)
+		return;
+	place(c, last, at);
+	settle(c, at);
+}
+
+/* Room for every chore there is, so that none can fail to come back. */
+static enum err make_room(struct call *call, struct chores *c)
+{
+	size_t cap = c->cap ? 2 * c->cap : 64;
+
+	if (c->count < c->cap)
+		return OK;
+	struct chore **heap = cap <= CHORES_MAX ? realloc(c->heap, cap * sizeof(struct chore *))
+						: NULL;
+	if (!heap)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for chores");
+	c->heap = heap;
+	c->cap = cap;
+	return OK;
+}
+
+/* ---- running ---- */
 
 static int64_t due_in(int64_t ns)
 {
@@ -51,18 +121,9 @@ static void run_chore(void *arg)
 	/* chores_soon may have asked for an earlier time while it ran. */
 	chore->due_ns = MIN(chore->due_ns, due_in(next));
 	chore->running = false;
+	heap_add(c, chore);
 	os_cond_broadcast(&c->changed);
 	os_mutex_unlock(&c->lock);
-}
-
-static struct chore *earliest(const struct chores *c)
-{
-	struct chore *best = NULL;
-
-	for (struct chore *p = c->list; p; p = p->next)
-		if (!p->running && (!best || p->due_ns < best->due_ns))
-			best = p;
-	return best;
 }
 
 /* Waits for a change, or until the time; lock held. */
@@ -85,19 +146,23 @@ static void scheduler(void *arg)
 	call_init(&call);
 	os_mutex_lock(&c->lock);
 	while (!c->stop) {
-		struct chore *chore = earliest(c);
+		struct chore *chore = c->waiting ? c->heap[0] : NULL;
 		if (!chore || chore->due_ns > os_clock_mono_ns()) {
 			wait_until(c, chore ? chore->due_ns : CALL_NO_DEADLINE);
 			continue;
 		}
+		heap_remove(c, chore);
 		chore->running = true;
 		chore->due_ns = INT64_MAX;
 		os_mutex_unlock(&c->lock);
-		enum err e = os_pool_submit(&call, c->pool, run_chore, chore);
+		struct os_pool *pool = chore->network ? c->network_pool : c->pool;
+		enum err e = os_pool_submit(&call, pool, run_chore, chore);
 		os_mutex_lock(&c->lock);
 		if (e) { /* all threads are busy and the queue is full */
+			call_clear_error(&call);
 			chore->running = false;
-			chore->due_ns = due_in(CHORES_BUSY_MS * NS_PER_MS);
+			chore->due_ns = due_in(BUSY_MS * NS_PER_MS);
+			heap_add(c, chore);
 			os_cond_broadcast(&c->changed);
 		}
 	}
@@ -111,7 +176,10 @@ enum err chores_new(struct call *call, unsigned threads_max, struct chores **ret
 
 	if (!c)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	enum err e = os_pool_new(call, "chore", threads_max, CHORES_QUEUE_MAX, &c->pool);
+	enum err e = os_pool_new(call, "chore", threads_max, QUEUE_MAX, &c->pool);
+	if (!e)
+		e = os_pool_new(call, "chore-net", threads_max * NETWORK_THREADS_PER_THREAD,
+				QUEUE_MAX, &c->network_pool);
 	if (!e)
 		e = os_thread_start(call, "chores", scheduler, c, &c->thread);
 	if (e) {
@@ -132,27 +200,52 @@ void chores_free(struct chores *c)
 	os_mutex_unlock(&c->lock);
 	os_thread_join(c->thread);
 	os_pool_free(c->pool);
+	os_pool_free(c->network_pool);
+	free(c->heap);
 	os_mutex_fini(&c->lock);
 	os_cond_fini(&c->changed);
 	free(c);
 }
 
-enum err chores_add(struct call *call, struct chores *c, chore_fn *fn, void *arg, int64_t first_ns,
-		    struct os_cancel *cancel, struct chore **ret)
+static enum err add(struct call *call, struct chores *c, const struct chore *like, int64_t first_ns,
+		    struct chore **ret)
 {
 	struct chore *chore = calloc(1, sizeof(*chore));
 
 	if (!chore)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	*chore = (struct chore){ .owner = c, .fn = fn, .arg = arg, .cancel = cancel };
+	*chore = *like;
 	os_mutex_lock(&c->lock);
-	chore->due_ns = due_in(first_ns);
-	chore->next = c->list;
-	c->list = chore;
-	*ret = chore;
-	os_cond_broadcast(&c->changed);
+	enum err e = make_room(call, c);
+	if (!e) {
+		chore->due_ns = due_in(first_ns);
+		c->count++;
+		heap_add(c, chore);
+		*ret = chore;
+		os_cond_broadcast(&c->changed);
+	}
 	os_mutex_unlock(&c->lock);
-	return OK;
+	if (e)
+		free(chore);
+	return e;
+}
+
+enum err chores_add(struct call *call, struct chores *c, chore_fn *fn, void *arg, int64_t first_ns,
+		    struct os_cancel *cancel, struct chore **ret)
+{
+	const struct chore chore = { .owner = c, .fn = fn, .arg = arg, .cancel = cancel };
+
+	return add(call, c, &chore, first_ns, ret);
+}
+
+enum err chores_add_network(struct call *call, struct chores *c, chore_fn *fn, void *arg,
+			    int64_t first_ns, struct os_cancel *cancel, struct chore **ret)
+{
+	const struct chore chore = {
+		.owner = c, .fn = fn, .arg = arg, .cancel = cancel, .network = true
+	};
+
+	return add(call, c, &chore, first_ns, ret);
 }
 
 void chores_remove(struct chores *c, struct chore *chore)
@@ -162,11 +255,8 @@ void chores_remove(struct chores *c, struct chore *chore)
 	os_mutex_lock(&c->lock);
 	while (chore->running)
 		os_cond_wait_forever(&c->changed, &c->lock);
-	for (struct chore **p = &c->list; *p; p = &(*p)->next)
-		if (*p == chore) {
-			*p = chore->next;
-			break;
-		}
+	heap_remove(c, chore);
+	c->count--;
 	os_mutex_unlock(&c->lock);
 	free(chore);
 }
@@ -176,8 +266,10 @@ void chores_soon(struct chores *c, struct chore *chore, int64_t ns)
 	OS_LOCKED(&c->lock);
 	int64_t due = due_in(ns);
 
-	if (due < chore->due_ns) {
-		chore->due_ns = due;
-		os_cond_broadcast(&c->changed);
-	}
+	if (due >= chore->due_ns)
+		return;
+	chore->due_ns = due;
+	if (!chore->running)
+		settle(c, chore->at);
+	os_cond_broadcast(&c->changed);
 }

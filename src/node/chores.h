@@ -1,7 +1,8 @@
 /*
  * Chores: what is done from time to time.  One thread keeps the times of all chores of all nodes of
- * the process; a pool of few threads runs them, so that a chore that waits for a satellite holds
- * up no other.  A chore never runs twice at once.  Thread safe.
+ * the process; a pool of few threads runs them, and another one those that speak with satellites,
+ * so that a satellite that does not answer holds up no disk.  A chore never runs twice at once.
+ * Thread safe.
  */
 #ifndef ACRE_NODE_CHORES_H
 #define ACRE_NODE_CHORES_H
@@ -23,6 +24,10 @@ void chores_free(struct chores *c);
 /* The first time is in first_ns.  Its calls are cancelled by `cancel` (borrowed). */
 enum err chores_add(struct call *call, struct chores *c, chore_fn *fn, void *arg, int64_t first_ns,
 		    struct os_cancel *cancel, struct chore **ret) MUST_USE;
+/* The same for a chore that waits for peers. */
+enum err chores_add_network(struct call *call, struct chores *c, chore_fn *fn, void *arg,
+			    int64_t first_ns, struct os_cancel *cancel,
+			    struct chore **ret) MUST_USE;
 /* Waits until it does not run, and forgets it.  NULL is fine. */
 void chores_remove(struct chores *c, struct chore *chore);
 /* Makes the next time at most ns away. */

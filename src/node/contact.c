@@ -198,8 +198,8 @@ enum err node_contact_start(struct call *call, struct node *n)
 	for (size_t i = 0; i < trust_count(n->trust); i++) {
 		struct check_in *c = &n->check_ins[i];
 		*c = (struct check_in){ .node = n, .satellite = i };
-		TRY_PLAIN(chores_add(call, n->chores, check_in, c, CHORE_NEVER, &n->cancel,
-				     &c->chore));
+		TRY_PLAIN(chores_add_network(call, n->chores, check_in, c, CHORE_NEVER, &n->cancel,
+					     &c->chore));
 	}
 	return OK;
 }

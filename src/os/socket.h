@@ -37,8 +37,15 @@ const char *os_sock_remote(const struct os_sock *s);
 /* Listens on "host:port", port 0 = any free one.  ERR_EXISTS with advice when the port is in use.
  */
 enum err os_listen(struct call *call, const char *address, struct os_listener **ret) MUST_USE;
+/* A Unix socket at a path (of any length), for this user alone; what a dead process left there is
+ * removed.  ERR_BUSY when somebody listens at it.  Not in the simulated world, nor the dialing. */
+enum err os_listen_local(struct call *call, const char *path, struct os_listener **ret) MUST_USE;
+/* ERR_CONNECT when nobody listens there. */
+enum err os_sock_dial_local(struct call *call, const char *path, struct os_sock **ret) MUST_USE;
 /* Waits for a connection. */
 enum err os_accept(struct call *call, struct os_listener *l, struct os_sock **ret_sock) MUST_USE;
+/* The same without waiting: ERR_WOULD_BLOCK. */
+enum err os_try_accept(struct call *call, struct os_listener *l, struct os_sock **ret) MUST_USE;
 /* Whether clients may send their first bytes with the SYN (TCP fast open, RFC 7413): asked of the
  * kernel when listening. */
 bool os_listener_fast_open(const struct os_listener *l);
@@ -60,6 +67,10 @@ enum err os_poller_add(struct call *call, struct os_poller *p, struct os_sock *s
 		       void *tag) MUST_USE;
 /* Ends a watch that may or may not have fired; the tag may still come out of a wait under way. */
 void os_poller_remove(struct os_poller *p, struct os_sock *s);
+/* The same for a listener, which becomes readable when somebody connects. */
+enum err os_poller_add_listener(struct call *call, struct os_poller *p, struct os_listener *l,
+				void *tag) MUST_USE;
+void os_poller_remove_listener(struct os_poller *p, struct os_listener *l);
 /* Waits for tags; OK with *ret_count 0 after os_poller_wake or when spurious; ERR_DEADLINE. */
 enum err os_poller_wait(struct call *call, struct os_poller *p, void **tags, size_t tags_max,
 			size_t *ret_count) MUST_USE;

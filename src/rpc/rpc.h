@@ -106,17 +106,28 @@ struct rpc_method {
 	bool anonymous; /* served by Noise, too, where the client has no identity */
 };
 
+/* The threads that any number of servers share: none belongs to a server or an idle connection. */
+struct rpc_host;
+struct rpc_host_config {
+	unsigned connections_max; /* 0 = 5000; further ones are closed at once */
+	unsigned active_max;	  /* calls at a time; 0 = 512; beyond: Unavailable "overloaded" */
+};
+enum err rpc_host_new(struct call *call, const struct rpc_host_config *config,
+		      struct rpc_host **ret) MUST_USE;
+/* Its servers are stopped already; NULL is fine. */
+void rpc_host_free(struct rpc_host *h);
+
 struct rpc_server;
 struct rpc_server_config {
+	struct rpc_host *host;		  /* borrowed; NULL = one of its own */
 	const struct net_tls *tls;	  /* borrowed */
 	struct net_noise *noise;	  /* NULL = TLS only; borrowed */
 	const char *address;		  /* listens here */
 	const struct rpc_method *methods; /* borrowed */
 	size_t methods_count;
-	void *service;		  /* handed to handlers */
-	unsigned connections_max; /* 0 = 5000; further ones are closed at once */
-	unsigned active_max;	  /* calls at a time; 0 = 512; beyond: Unavailable "overloaded" */
-	int64_t handshake_ns_max; /* magic + TLS or Noise; 0 = 15 s */
+	void *service;			      /* handed to handlers */
+	unsigned connections_max, active_max; /* as rpc_host_config, for a host of its own */
+	int64_t handshake_ns_max;	      /* magic + TLS or Noise; 0 = 15 s */
 };
 enum err rpc_server_start(struct call *call, const struct rpc_server_config *config,
 			  struct rpc_server **ret) MUST_USE;

@@ -1,7 +1,8 @@
 /*
- * Server.  One thread accepts, one watches all connections that wait for their peer (poller), and a
- * worker takes a connection only while it has something to do: a step of a handshake (a small pool
- * that never waits) or a call.  A silent peer holds memory and a descriptor, never a thread.
+ * Servers and the host whose threads they share.  One thread watches all that wait for their peer
+ * (poller): listeners, which it also accepts from, and connections; a worker takes a connection
+ * only while it has something to do: a step of a handshake (a small pool that never waits) or a
+ * call.  A server has no thread, a silent peer holds memory and a descriptor, never a thread.
  *
  * A connection belongs to exactly one of: the poller (parked) or a worker.  Whoever moves it from
  * parked to busy under the lock owns it.
@@ -27,6 +28,7 @@ enum {
 	ANSWER_SECONDS = 60,	/* for a peer to take the end of an answer */
 	IDLE_SECONDS_MIN = 150, /* idle connections younger than this are never closed for room */
 	BATCH = 64,
+	ACCEPT_BATCH = 64,
 	ACCEPT_RETRY_MS = 50,
 	REFUSE_ROUNDS_MAX = 64,
 	SERVE_ROUNDS_MAX = 8192, /* reads in a row that begin no call, up to 256 MiB */
@@ -34,7 +36,13 @@ enum {
 	SHAKE_QUEUE_MAX = 1024,
 };
 
+/* What the poller gives back: the first member of a server or a connection. */
+struct tag {
+	bool is_listener;
+};
+
 struct server_conn {
+	struct tag tag;
 	struct rpc_server *server;
 	struct os_sock *sock; /* until the first bytes came */
 	struct rpc_conn rpc;  /* rpc.net NULL until then */
@@ -51,27 +59,41 @@ struct conn_list { /* oldest first */
 	struct server_conn *first, *last;
 };
 
-struct rpc_server {
-	struct rpc_server_config config;
-	const struct rpc_method **by_name; /* sorted */
-	struct os_listener *listener;
+struct rpc_host {
+	struct rpc_host_config config;
 	struct os_poller *poller;
 	struct os_pool *pool; /* calls */
 	struct os_pool
 		*shake_pool; /* handshakes, so that they and calls cannot starve each other */
-	struct os_thread *accept_thread, *poll_thread;
-	struct os_cancel accept_cancel; /* of the accept thread */
-	struct os_cancel cancel;	/* of all calls */
+	struct os_thread *poll_thread;
 
 	struct os_mutex lock;
 	struct os_cond changed;
+	struct rpc_server *servers;
 	struct conn_list shaking; /* handshakes, whether parked or busy */
 	struct conn_list idle;	  /* parked between calls */
 	unsigned count;		  /* connections */
 	unsigned want_room;	  /* connections that were turned away since the poller looked */
-	bool poll_stop;
+	unsigned ending;	  /* servers whose parked connections the poller must close */
+	unsigned deaf;		  /* servers whose listener is not watched for a moment */
+	bool stop;
+};
+
+struct rpc_server {
+	struct tag tag;
+	struct rpc_server_config config;
+	struct rpc_host *host;
+	bool own_host;
+	const struct rpc_method **by_name; /* sorted */
+	struct os_listener *listener;
+	struct os_cancel cancel; /* of all calls */
+	bool has_cancel;
 	_Atomic bool stopping;
-	bool has_cancel, has_accept_cancel;
+	/* Under the host's lock: */
+	struct rpc_server *next;
+	unsigned count;	      /* connections */
+	bool quiet;	      /* stopping, and the poller has nothing of it any more */
+	int64_t deaf_till_ns; /* 0 = the listener is watched */
 };
 
 /* ---- lists ---- */
@@ -99,16 +121,17 @@ static void list_remove(struct server_conn *c)
 /* Only by the owner. */
 static void conn_close(struct server_conn *c)
 {
-	struct rpc_server *s = c->server;
+	struct rpc_host *h = c->server->host;
 
 	if (c->rpc.net)
 		conn_fini(&c->rpc);
 	os_sock_close(c->sock);
-	os_mutex_lock(&s->lock);
+	os_mutex_lock(&h->lock);
 	list_remove(c);
-	s->count--;
-	os_cond_broadcast(&s->changed);
-	os_mutex_unlock(&s->lock);
+	h->count--;
+	c->server->count--;
+	os_cond_broadcast(&h->changed);
+	os_mutex_unlock(&h->lock);
 	free(c);
 }
 
@@ -122,22 +145,22 @@ static struct os_sock *conn_sock(struct server_conn *c)
  * once. */
 static void park(struct server_conn *c)
 {
-	struct rpc_server *s = c->server;
+	struct rpc_host *h = c->server->host;
 	AUTO_CALL struct call call = CALL_INIT;
 	enum err e = ERR_CLOSED;
 
 	call_init(&call);
 	if (c->established)
 		conn_idle(&c->rpc);
-	os_mutex_lock(&s->lock);
-	if (!c->expired && !s->stopping)
-		e = os_poller_add(&call, s->poller, conn_sock(c), c);
+	os_mutex_lock(&h->lock);
+	if (!c->expired && !c->server->stopping)
+		e = os_poller_add(&call, h->poller, conn_sock(c), c);
 	if (!e && c->established) {
-		list_add(&s->idle, c);
+		list_add(&h->idle, c);
 		c->since_ns = os_clock_mono_ns();
 	}
 	c->parked = !e;
-	os_mutex_unlock(&s->lock);
+	os_mutex_unlock(&h->lock);
 	if (e)
 		conn_close(c);
 }
@@ -276,11 +299,11 @@ static enum err shake(struct call *call, struct server_conn *sc)
 		conn_init(&sc->rpc, net, true);
 	}
 	TRY_PLAIN(net_accept_step(call, sc->rpc.net));
-	os_mutex_lock(&s->lock);
+	os_mutex_lock(&s->host->lock);
 	list_remove(sc);
 	sc->established = true;
 	bool late = sc->expired;
-	os_mutex_unlock(&s->lock);
+	os_mutex_unlock(&s->host->lock);
 	return late ? call_fail(call, ERR_DEADLINE, "handshake took too long") : OK;
 }
 
@@ -332,7 +355,7 @@ static enum err refuse(struct call *call, struct server_conn *sc)
 /* Gives an established connection that the caller owns to a worker. */
 static void submit_call(struct call *call, struct server_conn *c)
 {
-	if (os_pool_submit(call, c->server->pool, call_worker, c))
+	if (os_pool_submit(call, c->server->host->pool, call_worker, c))
 		settle(c, refuse(call, c), call);
 }
 
@@ -350,11 +373,92 @@ static void shake_worker(void *arg)
 		settle(sc, e ? e : ERR_WOULD_BLOCK, &call);
 }
 
-/* ---- the poller's thread ---- */
+/* ---- the poller's thread: accepting ---- */
 
-static bool unpark(struct rpc_server *s, struct server_conn *c)
+static enum err take_socket(struct call *call, struct rpc_server *s, struct os_sock *sock)
 {
-	OS_LOCKED(&s->lock);
+	struct rpc_host *h = s->host;
+	struct server_conn *c = calloc(1, sizeof(*c));
+
+	os_mutex_lock(&h->lock);
+	bool full = !c || h->count >= h->config.connections_max || s->stopping;
+	if (full) {
+		h->want_room++;
+	} else {
+		h->count++;
+		s->count++;
+		c->server = s;
+		c->sock = sock;
+		c->since_ns = os_clock_mono_ns();
+		list_add(&h->shaking, c);
+	}
+	os_mutex_unlock(&h->lock);
+	if (full) {
+		os_sock_close(sock);
+		free(c);
+		return call_fail(call, ERR_EXHAUSTED, "too many connections");
+	}
+	park(c);
+	return OK;
+}
+
+/* Out of descriptors or memory, others must end first: then nobody is accepted for a moment. */
+static void listen_again(struct rpc_server *s, int64_t pause_ns)
+{
+	struct rpc_host *h = s->host;
+	AUTO_CALL struct call call = CALL_INIT;
+	OS_LOCKED(&h->lock);
+
+	call_init(&call);
+	h->deaf -= s->deaf_till_ns != 0;
+	s->deaf_till_ns = 0;
+	if (s->quiet)
+		return;
+	if (!pause_ns && os_poller_add_listener(&call, h->poller, s->listener, &s->tag))
+		pause_ns = ACCEPT_RETRY_MS * NS_PER_MS;
+	if (pause_ns) {
+		s->deaf_till_ns = os_clock_mono_ns() + pause_ns;
+		h->deaf++;
+	}
+}
+
+static void accept_all(struct rpc_server *s)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	enum err e = OK;
+
+	call_init(&call);
+	for (unsigned i = 0; !e && i < ACCEPT_BATCH; i++) {
+		struct os_sock *sock = NULL;
+		e = os_try_accept(&call, s->listener, &sock);
+		if (!e)
+			e = take_socket(&call, s, sock);
+	}
+	if (e && e != ERR_WOULD_BLOCK)
+		log_debug("connection refused", F_STR("reason", call_error(&call, e)));
+	listen_again(s, e && e != ERR_WOULD_BLOCK ? ACCEPT_RETRY_MS * NS_PER_MS : 0);
+}
+
+/* The first server that is due to listen again, or NULL and when one will be. */
+static struct rpc_server *next_deaf(struct rpc_host *h, int64_t now, int64_t *ret_ns)
+{
+	OS_LOCKED(&h->lock);
+
+	for (struct rpc_server *s = h->deaf ? h->servers : NULL; s; s = s->next) {
+		if (!s->deaf_till_ns)
+			continue;
+		if (s->deaf_till_ns <= now)
+			return s;
+		*ret_ns = MIN(*ret_ns, s->deaf_till_ns);
+	}
+	return NULL;
+}
+
+/* ---- the poller's thread: connections ---- */
+
+static bool unpark(struct rpc_host *h, struct server_conn *c)
+{
+	OS_LOCKED(&h->lock);
 	if (!c->parked)
 		return false;
 	c->parked = false;
@@ -363,31 +467,49 @@ static bool unpark(struct rpc_server *s, struct server_conn *c)
 	return true;
 }
 
-static void dispatch(struct rpc_server *s, struct server_conn *c)
+static void dispatch(struct rpc_host *h, struct tag *tag)
 {
 	AUTO_CALL struct call call = CALL_INIT;
+	struct server_conn *c = (struct server_conn *)tag;
 
 	call_init(&call);
-	if (!unpark(s, c))
+	if (tag->is_listener)
+		accept_all((struct rpc_server *)tag);
+	else if (!unpark(h, c))
 		return;
-	if (c->established)
+	else if (c->established)
 		submit_call(&call, c);
-	else if (os_pool_submit(&call, s->shake_pool, shake_worker, c))
+	else if (os_pool_submit(&call, h->shake_pool, shake_worker, c))
 		conn_close(c);
 }
 
-/* Under the lock: the next connection to close, or NULL.  *ret_ns: when to look again. */
-static struct server_conn *next_to_close(struct rpc_server *s, int64_t now, int64_t *ret_ns)
+/* Under the lock: the next connection of a server that ends, or NULL. */
+static struct server_conn *next_of_ending(struct rpc_host *h)
 {
 	struct server_conn *c;
 
-	while ((c = s->shaking.first)) {
-		int64_t end = c->since_ns + s->config.handshake_ns_max;
-		bool give_way = s->want_room && now - c->since_ns > SHAKE_SECONDS_MIN * NS_PER_SEC;
+	for (c = h->shaking.first; c; c = c->next)
+		if (c->server->stopping && c->parked)
+			break;
+	for (c = c ? c : h->idle.first; c && !c->server->stopping;)
+		c = c->next;
+	if (c)
+		list_remove(c);
+	return c;
+}
+
+/* Under the lock: the next connection to close, or NULL.  *ret_ns: when to look again. */
+static struct server_conn *next_to_close(struct rpc_host *h, int64_t now, int64_t *ret_ns)
+{
+	struct server_conn *c;
+
+	while ((c = h->shaking.first)) {
+		int64_t end = c->since_ns + c->server->config.handshake_ns_max;
+		bool give_way = h->want_room && now - c->since_ns > SHAKE_SECONDS_MIN * NS_PER_SEC;
 		if (give_way)
-			s->want_room--;
-		if (end > now && !s->poll_stop && !give_way) {
-			*ret_ns = end;
+			h->want_room--;
+		if (end > now && !give_way) {
+			*ret_ns = MIN(*ret_ns, end);
 			break;
 		}
 		list_remove(c);
@@ -395,38 +517,58 @@ static struct server_conn *next_to_close(struct rpc_server *s, int64_t now, int6
 		if (c->parked)
 			return c;
 	}
-	c = s->idle.first;
-	if (c &&
-	    (s->poll_stop || (s->want_room && now - c->since_ns > IDLE_SECONDS_MIN * NS_PER_SEC))) {
-		if (s->want_room)
-			s->want_room--;
+	c = h->idle.first;
+	if (c && h->want_room && now - c->since_ns > IDLE_SECONDS_MIN * NS_PER_SEC) {
+		h->want_room--;
 		list_remove(c);
 		return c;
 	}
-	s->want_room = 0;
-	return NULL;
+	h->want_room = 0;
+	return h->ending ? next_of_ending(h) : NULL;
+}
+
+/* Servers that end and have nothing parked any more; under the lock. */
+static void quiet_ending(struct rpc_host *h)
+{
+	for (struct rpc_server *s = h->ending ? h->servers : NULL; s; s = s->next) {
+		if (!s->stopping || s->quiet)
+			continue;
+		os_poller_remove_listener(h->poller, s->listener);
+		h->deaf -= s->deaf_till_ns != 0;
+		s->deaf_till_ns = 0;
+		s->quiet = true;
+		h->ending--;
+		os_cond_broadcast(&h->changed);
+	}
 }
 
 /* Closes what is due; returns when there will be something again. */
-static int64_t close_due(struct rpc_server *s)
+static int64_t close_due(struct rpc_host *h)
 {
 	for (;;) {
-		int64_t again_ns = CALL_NO_DEADLINE;
-		os_mutex_lock(&s->lock);
-		struct server_conn *c = next_to_close(s, os_clock_mono_ns(), &again_ns);
+		int64_t again_ns = CALL_NO_DEADLINE, now = os_clock_mono_ns();
+		struct rpc_server *deaf = next_deaf(h, now, &again_ns);
+		if (deaf)
+			listen_again(deaf, 0);
+		os_mutex_lock(&h->lock);
+		struct server_conn *c = next_to_close(h, now, &again_ns);
 		if (c)
 			c->parked = false;
-		os_mutex_unlock(&s->lock);
-		if (!c)
+		else
+			quiet_ending(h);
+		os_mutex_unlock(&h->lock);
+		if (c) {
+			os_poller_remove(h->poller, conn_sock(c));
+			conn_close(c);
+		} else if (!deaf) {
 			return again_ns;
-		os_poller_remove(s->poller, conn_sock(c));
-		conn_close(c);
+		}
 	}
 }
 
 static void poll_main(void *arg)
 {
-	struct rpc_server *s = arg;
+	struct rpc_host *h = arg;
 	int64_t next_ns = CALL_NO_DEADLINE;
 
 	for (;;) {
@@ -435,89 +577,79 @@ static void poll_main(void *arg)
 		size_t count = 0;
 		call_init(&call);
 		call.deadline_ns = next_ns;
-		enum err e = os_poller_wait(&call, s->poller, tags, BATCH, &count);
+		enum err e = os_poller_wait(&call, h->poller, tags, BATCH, &count);
 		for (size_t i = 0; !e && i < count; i++)
-			dispatch(s, tags[i]);
-		/* Only now, when no tag is in hand, may connections be closed. */
-		next_ns = close_due(s);
-		os_mutex_lock(&s->lock);
-		bool stop = s->poll_stop;
-		os_mutex_unlock(&s->lock);
+			dispatch(h, tags[i]);
+		/* Only now, when no tag is in hand, may connections and servers go. */
+		next_ns = close_due(h);
+		os_mutex_lock(&h->lock);
+		bool stop = h->stop;
+		os_mutex_unlock(&h->lock);
 		if (stop)
 			return;
 	}
 }
 
-/* ---- the accepting thread ---- */
+/* ---- the life of hosts ---- */
 
-static enum err take_socket(struct call *call, struct rpc_server *s, struct os_sock *sock)
+enum err rpc_host_new(struct call *call, const struct rpc_host_config *config,
+		      struct rpc_host **ret)
 {
-	struct server_conn *c = calloc(1, sizeof(*c));
+	struct rpc_host *h = calloc(1, sizeof(*h));
 
-	os_mutex_lock(&s->lock);
-	bool full = !c || s->count >= s->config.connections_max || s->stopping;
-	if (full) {
-		s->want_room++;
-	} else {
-		s->count++;
-		c->server = s;
-		c->sock = sock;
-		c->since_ns = os_clock_mono_ns();
-		list_add(&s->shaking, c);
-	}
-	bool first = !full && s->shaking.first == c;
-	os_mutex_unlock(&s->lock);
-	if (full) {
-		os_sock_close(sock);
-		free(c);
-		os_poller_wake(s->poller);
-		return call_fail(call, ERR_EXHAUSTED, "too many connections");
-	}
-	park(c);
-	if (first)
-		os_poller_wake(s->poller); /* it has a deadline to watch now */
-	return OK;
+	if (!h)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for a server");
+	h->config = *config;
+	if (!h->config.connections_max)
+		h->config.connections_max = DEFAULT_CONNECTIONS;
+	if (!h->config.active_max)
+		h->config.active_max = DEFAULT_ACTIVE;
+	unsigned active = h->config.active_max;
+	enum err e = os_poller_new(call, &h->poller);
+	/* A short queue carries over bursts; a long one would only make everybody late. */
+	if (!e)
+		e = os_pool_new(call, "rpc", active, 16 + active / 8, &h->pool);
+	if (!e)
+		e = os_pool_new(call, "rpc-tls", MAX(2u, os_cpu_count()), SHAKE_QUEUE_MAX,
+				&h->shake_pool);
+	if (!e)
+		e = os_thread_start(call, "rpc-poll", poll_main, h, &h->poll_thread);
+	if (e)
+		rpc_host_free(h);
+	else
+		*ret = h;
+	return e;
 }
 
-static void accept_main(void *arg)
+void rpc_host_free(struct rpc_host *h)
 {
-	struct rpc_server *s = arg;
-
-	for (;;) {
-		AUTO_CALL struct call call = CALL_INIT;
-		struct os_sock *sock;
-		call_init(&call);
-		call.cancel = &s->accept_cancel;
-		enum err e = os_accept(&call, s->listener, &sock);
-		if (!e)
-			e = take_socket(&call, s, sock);
-		if (e == ERR_CANCELED)
-			return;
-		if (!e)
-			continue;
-		log_debug("connection refused", F_STR("reason", call_error(&call, e)));
-		/* Out of descriptors or memory: others must end first. */
-		if (os_sleep(&call, ACCEPT_RETRY_MS * NS_PER_MS) == ERR_CANCELED)
-			return;
-	}
+	if (!h)
+		return;
+	os_mutex_lock(&h->lock);
+	h->stop = true;
+	os_mutex_unlock(&h->lock);
+	if (h->poller)
+		os_poller_wake(h->poller);
+	os_thread_join(h->poll_thread);
+	os_pool_free(h->shake_pool);
+	os_pool_free(h->pool);
+	os_poller_free(h->poller);
+	os_mutex_fini(&h->lock);
+	os_cond_fini(&h->changed);
+	free(h);
 }
 
-/* ---- life ---- */
+/* ---- the life of servers ---- */
 
 static void server_free(struct rpc_server *s)
 {
 	if (!s)
 		return;
-	os_pool_free(s->shake_pool);
-	os_pool_free(s->pool);
-	os_poller_free(s->poller);
+	if (s->own_host)
+		rpc_host_free(s->host);
 	os_listener_close(s->listener);
 	if (s->has_cancel)
 		os_cancel_fini(&s->cancel);
-	if (s->has_accept_cancel)
-		os_cancel_fini(&s->accept_cancel);
-	os_mutex_fini(&s->lock);
-	os_cond_fini(&s->changed);
 	free(s->by_name);
 	free(s);
 }
@@ -537,14 +669,16 @@ static enum err sort_methods(struct call *call, struct rpc_server *s)
 	return OK;
 }
 
-static void set_defaults(struct rpc_server_config *c)
+static enum err choose_host(struct call *call, struct rpc_server *s)
 {
-	if (!c->connections_max)
-		c->connections_max = DEFAULT_CONNECTIONS;
-	if (!c->active_max)
-		c->active_max = DEFAULT_ACTIVE;
-	if (!c->handshake_ns_max)
-		c->handshake_ns_max = DEFAULT_HANDSHAKE_SECONDS * NS_PER_SEC;
+	const struct rpc_host_config own = { .connections_max = s->config.connections_max,
+					     .active_max = s->config.active_max };
+
+	s->host = s->config.host;
+	if (s->host)
+		return OK;
+	s->own_host = true;
+	return rpc_host_new(call, &own, &s->host);
 }
 
 enum err rpc_server_start(struct call *call, const struct rpc_server_config *config,
@@ -555,29 +689,22 @@ enum err rpc_server_start(struct call *call, const struct rpc_server_config *con
 	if (!s)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a server");
 	s->config = *config;
-	set_defaults(&s->config);
+	s->tag.is_listener = true;
+	if (!s->config.handshake_ns_max)
+		s->config.handshake_ns_max = DEFAULT_HANDSHAKE_SECONDS * NS_PER_SEC;
 	TRY_PLAIN(sort_methods(call, s));
 	TRY_PLAIN(os_cancel_init(call, &s->cancel, NULL));
 	s->has_cancel = true;
-	TRY_PLAIN(os_cancel_init(call, &s->accept_cancel, NULL));
-	s->has_accept_cancel = true;
 	TRY_PLAIN(os_listen(call, config->address, &s->listener));
-	TRY_PLAIN(os_poller_new(call, &s->poller));
-	/* A short queue carries over bursts; a long one would only make everybody late. */
-	TRY_PLAIN(os_pool_new(call, "rpc", s->config.active_max, 16 + s->config.active_max / 8,
-			      &s->pool));
-	TRY_PLAIN(os_pool_new(call, "rpc-tls", MAX(2u, os_cpu_count()), SHAKE_QUEUE_MAX,
-			      &s->shake_pool));
-	TRY_PLAIN(os_thread_start(call, "rpc-poll", poll_main, s, &s->poll_thread));
-	enum err e = os_thread_start(call, "rpc-accept", accept_main, s, &s->accept_thread);
-	if (e) {
-		os_mutex_lock(&s->lock);
-		s->poll_stop = true;
-		os_mutex_unlock(&s->lock);
-		os_poller_wake(s->poller);
-		os_thread_join(s->poll_thread);
-		return e;
-	}
+	TRY_PLAIN(choose_host(call, s));
+	struct rpc_host *h = s->host;
+	os_mutex_lock(&h->lock);
+	s->next = h->servers;
+	h->servers = s;
+	os_mutex_unlock(&h->lock);
+	listen_again(s, 0);
+	/* Should that have failed, the poller tries again. */
+	os_poller_wake(h->poller);
 	*ret = take(&s);
 	return OK;
 }
@@ -596,29 +723,44 @@ const char *rpc_server_address(const struct rpc_server *s)
 static void wait_empty(struct rpc_server *s, int64_t ns)
 {
 	AUTO_CALL struct call call = CALL_INIT;
+	struct rpc_host *h = s->host;
 	enum err e = OK;
 
 	call_init(&call);
 	if (ns != INT64_MAX)
 		os_call_limit(&call, ns);
-	os_mutex_lock(&s->lock);
+	os_mutex_lock(&h->lock);
 	while (s->count && !e)
-		e = os_cond_wait(&call, &s->changed, &s->lock);
-	os_mutex_unlock(&s->lock);
+		e = os_cond_wait(&call, &h->changed, &h->lock);
+	os_mutex_unlock(&h->lock);
+}
+
+/* The poller closes what is parked and forgets the listener; workers close what they have. */
+static void quiet(struct rpc_server *s)
+{
+	struct rpc_host *h = s->host;
+
+	os_mutex_lock(&h->lock);
+	s->stopping = true;
+	h->ending++;
+	os_mutex_unlock(&h->lock);
+	os_poller_wake(h->poller);
+	os_mutex_lock(&h->lock);
+	while (!s->quiet)
+		os_cond_wait_forever(&h->changed, &h->lock);
+	for (struct rpc_server **p = &h->servers; *p; p = &(*p)->next)
+		if (*p == s) {
+			*p = s->next;
+			break;
+		}
+	os_mutex_unlock(&h->lock);
 }
 
 void rpc_server_stop(struct rpc_server *s, int64_t grace_ns)
 {
 	if (!s)
 		return;
-	os_cancel_set(&s->accept_cancel);
-	os_thread_join(s->accept_thread);
-	os_mutex_lock(&s->lock);
-	s->stopping = s->poll_stop = true;
-	os_mutex_unlock(&s->lock);
-	/* The poller closes what is parked and ends; workers close what they have. */
-	os_poller_wake(s->poller);
-	os_thread_join(s->poll_thread);
+	quiet(s);
 	wait_empty(s, grace_ns);
 	os_cancel_set(&s->cancel);
 	wait_empty(s, INT64_MAX);

@@ -39,11 +39,13 @@ struct os_listener {
 	char address[OS_ADDRESS_MAX];
 	struct os_sock *backlog[BACKLOG_MAX];
 	size_t backlog_len;
+	struct os_poller *poller;
 };
 
 struct watch {
 	struct watch *next;
-	struct os_sock *sock;
+	struct os_sock *sock;	      /* or */
+	struct os_listener *listener; /* one of both is NULL */
 	void *tag;
 };
 
@@ -298,10 +300,27 @@ enum err os_accept(struct call *call, struct os_listener *l, struct os_sock **re
 
 	if (e)
 		return call_fail(call, e, "%s while accepting", err_text(e));
+	return os_try_accept(call, l, ret_sock);
+}
+
+enum err os_try_accept(struct call *call, struct os_listener *l, struct os_sock **ret_sock)
+{
+	if (!l->backlog_len)
+		return ERR_WOULD_BLOCK;
 	*ret_sock = l->backlog[0];
 	l->backlog_len--;
 	memmove(l->backlog, l->backlog + 1, l->backlog_len * sizeof(l->backlog[0]));
 	return OK;
+}
+
+enum err os_listen_local(struct call *call, const char *path, struct os_listener **ret)
+{
+	return call_fail(call, ERR_UNIMPLEMENTED, "no local sockets in the simulated world");
+}
+
+enum err os_sock_dial_local(struct call *call, const char *path, struct os_sock **ret)
+{
+	return call_fail(call, ERR_UNIMPLEMENTED, "no local sockets in the simulated world");
 }
 
 bool os_listener_fast_open(const struct os_listener *l)
@@ -318,6 +337,8 @@ void os_listener_close(struct os_listener *l)
 {
 	if (!l)
 		return;
+	if (l->poller)
+		os_poller_remove_listener(l->poller, l);
 	for (struct os_listener **at = &listeners; *at; at = &(*at)->next)
 		if (*at == l) {
 			*at = l->next;
@@ -342,28 +363,60 @@ enum err os_poller_new(struct call *call, struct os_poller **ret)
 	return *ret ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
 }
 
+static void add_watch(struct os_poller *p, const struct watch *like)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		sim_bug("out of memory");
+	*w = *like;
+	w->next = p->watches;
+	p->watches = w;
+}
+
+static void remove_watch(struct os_poller *p, const void *of)
+{
+	for (struct watch **at = &p->watches; *at; at = &(*at)->next)
+		if ((*at)->sock == of || (*at)->listener == of) {
+			struct watch *w = *at;
+			*at = w->next;
+			free(w);
+			return;
+		}
+}
+
 enum err os_poller_add(struct call *call, struct os_poller *p, struct os_sock *s, void *tag)
 {
 	os_poller_remove(p, s);
-	struct watch *w = calloc(1, sizeof(*w));
-	if (!w)
-		sim_bug("out of memory");
-	*w = (struct watch){ p->watches, s, tag };
-	p->watches = w;
+	add_watch(p, &(struct watch){ .sock = s, .tag = tag });
 	s->poller = p;
 	return OK;
 }
 
 void os_poller_remove(struct os_poller *p, struct os_sock *s)
 {
-	for (struct watch **at = &p->watches; *at; at = &(*at)->next)
-		if ((*at)->sock == s) {
-			struct watch *w = *at;
-			*at = w->next;
-			free(w);
-			break;
-		}
+	remove_watch(p, s);
 	s->poller = NULL;
+}
+
+enum err os_poller_add_listener(struct call *call, struct os_poller *p, struct os_listener *l,
+				void *tag)
+{
+	os_poller_remove_listener(p, l);
+	add_watch(p, &(struct watch){ .listener = l, .tag = tag });
+	l->poller = p;
+	return OK;
+}
+
+void os_poller_remove_listener(struct os_poller *p, struct os_listener *l)
+{
+	remove_watch(p, l);
+	l->poller = NULL;
+}
+
+static int64_t watch_at(const struct watch *w)
+{
+	return w->sock ? readable_at(w->sock) : backlog_at(w->listener);
 }
 
 static int64_t poller_at(void *arg)
@@ -372,7 +425,7 @@ static int64_t poller_at(void *arg)
 	int64_t at = p->woken ? 0 : SIM_NEVER;
 
 	for (const struct watch *w = p->watches; w; w = w->next)
-		at = MIN(at, readable_at(w->sock));
+		at = MIN(at, watch_at(w));
 	return at;
 }
 
@@ -387,12 +440,15 @@ enum err os_poller_wait(struct call *call, struct os_poller *p, void **tags, siz
 	p->woken = false;
 	for (struct watch **at = &p->watches; *at && n < tags_max;) {
 		struct watch *w = *at;
-		if (readable_at(w->sock) > sim_now()) {
+		if (watch_at(w) > sim_now()) {
 			at = &w->next;
 			continue;
 		}
 		tags[n++] = w->tag;
-		w->sock->poller = NULL;
+		if (w->sock)
+			w->sock->poller = NULL;
+		else
+			w->listener->poller = NULL;
 		*at = w->next;
 		free(w);
 	}
@@ -409,7 +465,12 @@ void os_poller_free(struct os_poller *p)
 {
 	if (!p)
 		return;
-	while (p->watches)
-		os_poller_remove(p, p->watches->sock);
+	while (p->watches) {
+		struct watch *w = p->watches;
+		if (w->sock)
+			os_poller_remove(p, w->sock);
+		else
+			os_poller_remove_listener(p, w->listener);
+	}
 	free(p);
 }

@@ -13,11 +13,14 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/lock.h"
 #include "os/posix/resolve.h"
 #include "os/posix/wait.h"
@@ -336,26 +339,138 @@ enum err os_listen(struct call *call, const char *address, struct os_listener **
 	return OK;
 }
 
-enum err os_accept(struct call *call, struct os_listener *l, struct os_sock **ret_sock)
+enum err os_try_accept(struct call *call, struct os_listener *l, struct os_sock **ret)
 {
 	for (;;) {
-		struct sockaddr_storage sa;
+		struct sockaddr_storage sa = { 0 };
 		socklen_t len = sizeof(sa);
 		int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			char remote[OS_ADDRESS_MAX];
-			format((struct sockaddr *)&sa, len, remote);
-			return wrap_fd(call, fd, remote, ret_sock);
+			char remote[OS_ADDRESS_MAX] = "local";
+			if (sa.ss_family != AF_UNIX)
+				format((struct sockaddr *)&sa, len, remote);
+			return wrap_fd(call, fd, remote, ret);
 		}
 		/* Errors of the one connection (reset before we took it) are not the listener's. */
 		if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO)
 			continue;
 		if (errno != EAGAIN && errno != EWOULDBLOCK)
 			return socket_error(call, errno, "accept");
-		enum err e = posix_wait(call, l->fd, POLLIN, NULL);
+		return ERR_WOULD_BLOCK;
+	}
+}
+
+enum err os_accept(struct call *call, struct os_listener *l, struct os_sock **ret_sock)
+{
+	for (;;) {
+		enum err e = os_try_accept(call, l, ret_sock);
+		if (e != ERR_WOULD_BLOCK)
+			return e;
+		e = posix_wait(call, l->fd, POLLIN, NULL);
 		if (e)
 			return call_fail(call, e, "%s while accepting", err_text(e));
 	}
+}
+
+/* An address for a path that may be longer than the kernel takes: through its directory, which is
+ * *ret_dir, to be closed afterwards. */
+static enum err local_address(struct call *call, const char *path, struct sockaddr_un *sa,
+			      int *ret_dir)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+
+	*sa = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	int dir = open(os_path_dir(call, path), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return call_fail(call, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", path,
+				 strerror(errno));
+	int n = snprintf(sa->sun_path, sizeof(sa->sun_path), "/proc/self/fd/%d/%s", dir, name);
+	if (n < 0 || (size_t)n >= sizeof(sa->sun_path)) {
+		close(dir);
+		return call_fail(call, ERR_INVALID, "%s: the name is too long for a socket", path);
+	}
+	*ret_dir = dir;
+	return OK;
+}
+
+static enum err dial_local(struct call *call, const struct sockaddr_un *sa, const char *path,
+			   int *ret_fd)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return socket_error(call, errno, "socket");
+	if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa))) {
+		int error = errno;
+		close(fd);
+		return call_fail(call,
+				 error == EACCES   ? ERR_PERMISSION
+				 : error == EAGAIN ? ERR_BUSY
+						   : ERR_CONNECT,
+				 "cannot connect to %s: %s", path, strerror(error));
+	}
+	*ret_fd = fd;
+	return OK;
+}
+
+enum err os_sock_dial_local(struct call *call, const char *path, struct os_sock **ret)
+{
+	struct sockaddr_un sa;
+	int dir = -1, fd = -1;
+
+	TRY_PLAIN(local_address(call, path, &sa, &dir));
+	enum err e = dial_local(call, &sa, path, &fd);
+	close(dir);
+	return e ? e : wrap_fd(call, fd, path, ret);
+}
+
+static enum err bind_local(struct call *call, const struct sockaddr_un *sa, const char *path,
+			   int *ret_fd)
+{
+	int other = -1;
+
+	if (dial_local(call, sa, path, &other) == OK) {
+		close(other);
+		return call_fail(call, ERR_BUSY, "%s: another process listens there", path);
+	}
+	call_clear_error(call);
+	unlink(sa->sun_path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return socket_error(call, errno, "socket");
+	/* The mode that the name gets: nobody else may connect at any moment. */
+	if (fchmod(fd, 0600) || bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) ||
+	    listen(fd, LISTEN_BACKLOG)) {
+		int error = errno;
+		close(fd);
+		return call_fail(call, error == EACCES ? ERR_PERMISSION : ERR_IO,
+				 "cannot listen at %s: %s", path, strerror(error));
+	}
+	*ret_fd = fd;
+	return OK;
+}
+
+enum err os_listen_local(struct call *call, const char *path, struct os_listener **ret)
+{
+	struct os_listener *l = calloc(1, sizeof(*l));
+	struct sockaddr_un sa;
+	int dir = -1;
+
+	if (!l)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	enum err e = local_address(call, path, &sa, &dir);
+	if (!e)
+		e = bind_local(call, &sa, path, &l->fd);
+	if (dir >= 0)
+		close(dir);
+	if (e) {
+		free(l);
+		return e;
+	}
+	snprintf(l->address, sizeof(l->address), "%s", path);
+	*ret = l;
+	return OK;
 }
 
 bool os_listener_fast_open(const struct os_listener *l)
@@ -409,20 +524,36 @@ enum err os_poller_new(struct call *call, struct os_poller **ret)
 	return OK;
 }
 
-enum err os_poller_add(struct call *call, struct os_poller *p, struct os_sock *s, void *tag)
+static enum err watch(struct call *call, struct os_poller *p, int fd, unsigned events, void *tag)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = tag };
+	struct epoll_event ev = { .events = events | EPOLLONESHOT, .data.ptr = tag };
 
-	if (epoll_ctl(p->epoll, EPOLL_CTL_MOD, s->fd, &ev) == 0)
+	if (epoll_ctl(p->epoll, EPOLL_CTL_MOD, fd, &ev) == 0)
 		return OK;
-	if (errno == ENOENT && epoll_ctl(p->epoll, EPOLL_CTL_ADD, s->fd, &ev) == 0)
+	if (errno == ENOENT && epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &ev) == 0)
 		return OK;
 	return socket_error(call, errno, "epoll");
+}
+
+enum err os_poller_add(struct call *call, struct os_poller *p, struct os_sock *s, void *tag)
+{
+	return watch(call, p, s->fd, EPOLLIN | EPOLLRDHUP, tag);
 }
 
 void os_poller_remove(struct os_poller *p, struct os_sock *s)
 {
 	epoll_ctl(p->epoll, EPOLL_CTL_DEL, s->fd, NULL);
+}
+
+enum err os_poller_add_listener(struct call *call, struct os_poller *p, struct os_listener *l,
+				void *tag)
+{
+	return watch(call, p, l->fd, EPOLLIN, tag);
+}
+
+void os_poller_remove_listener(struct os_poller *p, struct os_listener *l)
+{
+	epoll_ctl(p->epoll, EPOLL_CTL_DEL, l->fd, NULL);
 }
 
 enum err os_poller_wait(struct call *call, struct os_poller *p, void **tags, size_t tags_max,

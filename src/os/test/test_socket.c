@@ -3,10 +3,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/socket.h"
 
 static void pair(struct call *call, struct os_sock **a, struct os_sock **b)
@@ -40,6 +43,79 @@ static void transfer_and_end(void **state)
 	os_sock_close(a);
 	assert_int_equal(os_sock_wait(&call, b, OS_WANT_READ, &ready), OK);
 	assert_int_equal(os_sock_read(&call, b, buf, sizeof(buf), &n), ERR_EOF);
+	os_sock_close(b);
+}
+
+static void local_sockets_of_any_path(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	char dir[] = "/tmp/acre-socket-XXXXXX", path[512] = "";
+	struct os_listener *l, *again;
+	struct os_sock *a, *b;
+	const char *parts[2];
+
+	call_init(&call);
+	os_call_limit(&call, 10 * NS_PER_SEC);
+	assert_non_null(mkdtemp(dir));
+	/* Longer than the kernel's 108 bytes. */
+	parts[0] = os_path_join(&call, dir,
+				"a-directory-with-a-name-that-is-rather-long-as-such-go");
+	parts[1] = os_path_join(&call, parts[0],
+				"and-another-one-in-it-so-that-both-together-are-too-long");
+	assert_int_equal(os_dir_make(&call, parts[1], true), OK);
+	snprintf(path, sizeof(path), "%s/control", parts[1]);
+	assert_true(strlen(path) > 108);
+	assert_int_equal(os_sock_dial_local(&call, path, &a), ERR_CONNECT);
+	assert_int_equal(os_listen_local(&call, path, &l), OK);
+	assert_int_equal(os_listen_local(&call, path, &again), ERR_BUSY);
+	call_clear_error(&call);
+	assert_int_equal(os_sock_dial_local(&call, path, &a), OK);
+	/* The first in line is the one of the failed attempt to listen. */
+	assert_int_equal(os_try_accept(&call, l, &b), OK);
+	os_sock_close(b);
+	assert_int_equal(os_try_accept(&call, l, &b), OK);
+	const struct bytes x = bytes_str("x");
+	size_t n;
+	char c;
+	assert_int_equal(os_sock_write(&call, a, &x, 1, &n), OK);
+	assert_int_equal(os_sock_read(&call, b, &c, 1, &n), OK);
+	os_sock_close(a);
+	os_sock_close(b);
+	assert_int_equal(os_try_accept(&call, l, &b), ERR_WOULD_BLOCK);
+	/* What a dead process left is no hindrance. */
+	os_listener_close(l);
+	assert_int_equal(os_listen_local(&call, path, &l), OK);
+	os_listener_close(l);
+	assert_int_equal(os_unlink(&call, path), OK);
+	assert_int_equal(os_dir_remove(&call, parts[1]), OK);
+	assert_int_equal(os_dir_remove(&call, parts[0]), OK);
+	assert_int_equal(os_dir_remove(&call, dir), OK);
+}
+
+static void poller_watches_listeners(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct os_listener *l;
+	struct os_poller *p;
+	struct os_sock *a, *b;
+	void *tags[4];
+	size_t n;
+	int tag;
+
+	call_init(&call);
+	os_call_limit(&call, 10 * NS_PER_SEC);
+	assert_int_equal(os_listen(&call, "127.0.0.1:0", &l), OK);
+	assert_int_equal(os_poller_new(&call, &p), OK);
+	assert_int_equal(os_poller_add_listener(&call, p, l, &tag), OK);
+	assert_int_equal(os_sock_dial(&call, os_listener_address(l), &a), OK);
+	assert_int_equal(os_poller_wait(&call, p, tags, 4, &n), OK);
+	assert_int_equal(n, 1);
+	assert_ptr_equal(tags[0], &tag);
+	assert_int_equal(os_try_accept(&call, l, &b), OK);
+	os_poller_remove_listener(p, l);
+	os_poller_free(p);
+	os_listener_close(l);
+	os_sock_close(a);
 	os_sock_close(b);
 }
 
@@ -100,6 +176,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(transfer_and_end),
+		cmocka_unit_test(local_sockets_of_any_path),
+		cmocka_unit_test(poller_watches_listeners),
 		cmocka_unit_test(port_in_use_says_so),
 		cmocka_unit_test(bad_addresses),
 		cmocka_unit_test(poller_fires_once),

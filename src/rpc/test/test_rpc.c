@@ -448,6 +448,36 @@ static void stop_cancels_running_calls(void **state)
 	peers_stop(&p);
 }
 
+/* One goes while the other serves, and the host's threads are nobody's. */
+static void servers_of_one_host(void **state)
+{
+	struct rpc_host_config shared = { .connections_max = 8 };
+	struct rpc_host *host = NULL;
+	struct peers a, b;
+	AUTO_CALL struct call call = CALL_INIT;
+
+	call_init(&call);
+	must(&call, rpc_host_new(&call, &shared, &host));
+	peers_start(&a, (struct rpc_server_config){ .host = host,
+						    .methods = methods,
+						    .methods_count = ARRAY_LEN(methods) });
+	peers_start(&b, (struct rpc_server_config){ .host = host,
+						    .methods = methods,
+						    .methods_count = ARRAY_LEN(methods) });
+	struct rpc_conn *to_a = peers_dial(&a), *to_b = peers_dial(&b), *more = peers_dial(&b);
+	echo_once(&a, to_a, 1000);
+	echo_once(&b, to_b, 1000);
+	rpc_server_stop(take(&a.server), 5 * NS_PER_SEC);
+	echo_once(&b, to_b, 100000);
+	echo_once(&b, more, 10);
+	rpc_conn_close(more);
+	rpc_conn_close(to_a);
+	rpc_conn_close(to_b);
+	peers_stop(&a);
+	peers_stop(&b);
+	rpc_host_free(host);
+}
+
 static void deadline_of_a_call(void **state)
 {
 	struct service sv = { 0 };
@@ -562,6 +592,7 @@ int main(void)
 		cmocka_unit_test(call_given_up_before_its_answer_is_cancelled),
 		cmocka_unit_test(vanished_peer_cancels_the_call),
 		cmocka_unit_test(stop_cancels_running_calls),
+		cmocka_unit_test(servers_of_one_host),
 		cmocka_unit_test(deadline_of_a_call),
 		cmocka_unit_test(too_many_calls_are_told),
 		cmocka_unit_test(pool_reuses),
