@@ -89,9 +89,9 @@ static enum err send_check_in(struct call *call, struct node *n, struct rpc_conn
 	version.timestamp = proto_time_new(&call->scratch, PROTOCOL_RELEASE_UNIX_NS);
 	version.release = 1;
 	capacity.free_disk = (int64_t)MIN(space.available, (uint64_t)INT64_MAX);
-	owner.email = arena_str(&call->scratch, bytes_str(n->config.email));
-	owner.wallet = arena_str(&call->scratch, bytes_str(n->config.wallet));
-	const char *address = n->config.external_address;
+	owner.email = arena_str(&call->scratch, bytes_str(node_get(n, email)));
+	owner.wallet = arena_str(&call->scratch, bytes_str(node_get(n, wallet)));
+	const char *address = node_get(n, external_address);
 	request.address = arena_str(&call->scratch,
 				    bytes_str(address[0] ? address : node_address(n)));
 	if (!version.version || !version.timestamp || !owner.email || !owner.wallet ||
@@ -187,7 +187,6 @@ static int64_t check_in(struct call *call, void *arg)
 				 F_STR("satellite", address), F_STR("why", call_error(call, e)));
 		else
 			log_info("checked in", F_STR("satellite", address));
-		chores_soon(n->chores, n->write_status, 0);
 	}
 	c->failures = e ? c->failures + 1 : 0;
 	return e ? next_try(n, c) : CHECK_IN_SECONDS * NS_PER_SEC;

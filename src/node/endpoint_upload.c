@@ -20,10 +20,12 @@ enum { HASH_MESSAGE_MAX = 1024 };
 
 static enum err too_many(struct call *call, const struct node *n)
 {
-	if (n->config.max_requests && n->live > n->config.max_requests)
+	uint64_t max_requests = node_get(n, max_requests);
+
+	if (max_requests && n->live > max_requests)
 		return call_fail(call, ERR_UNAVAILABLE,
 				 "storage node overloaded, request limit: %llu",
-				 (unsigned long long)n->config.max_requests);
+				 (unsigned long long)max_requests);
 	return OK;
 }
 

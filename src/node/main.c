@@ -1,17 +1,28 @@
-/* acre-node: setup, run, status. */
+/* acre-node: setup, run, and what asks a running one. */
 #include <stdio.h>
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "node/control.h"
+#include "node/farm.h"
 #include "node/node.h"
-#include "node/node_status.h"
 #include "node/settings.h"
 #include "os/cancel.h"
+#include "os/event.h"
 #include "os/file.h"
 #include "os/log.h"
 #include "os/process.h"
+#include "os/socket.h"
 
-enum { OUTPUT_MAX = 1 << 20, CHORE_THREADS_MAX = 8 };
+enum { OUTPUT_MAX = 1 << 20 };
+
+/* Of a command: its flags, and what is none. */
+struct args {
+	int argc;
+	const char *const *argv;
+	const char **rest;
+	size_t count;
+};
 
 static enum err print(struct call *call, const struct buf *text)
 {
@@ -30,7 +41,7 @@ static void progress(void *arg, uint64_t tried, uint64_t expected)
 	*(bool *)arg = true;
 }
 
-static enum err setup(struct call *call, const struct settings *s)
+static enum err setup(struct call *call, const struct settings *s, const struct args *args)
 {
 	AUTO_BUF struct buf text = BUF_INIT(OUTPUT_MAX);
 	bool told = false;
@@ -56,56 +67,155 @@ static enum err setup(struct call *call, const struct settings *s)
 	return print(call, &text);
 }
 
-static enum err run(struct call *call, const struct settings *s)
+/* SIGHUP asks for a reload; everything else comes by the control socket. */
+static void wait_for_end(struct call *call, struct farm *farm, struct os_event *reload)
 {
-	struct chores *chores = NULL;
-	struct node *node = NULL;
-	enum log_level level;
+	unsigned ready;
 
-	if (log_parse_level(s->node.log_level, &level))
-		return call_fail(call, ERR_CONFIG,
-				 "log-level: \"%s\" is not debug, info, warn, error or none",
-				 s->node.log_level);
-	log_set_level(level);
-	TRY_PLAIN(chores_new(call, CHORE_THREADS_MAX, &chores));
-	enum err e = node_open(call, s->dir, &s->node, chores, &node);
-	if (!e)
-		e = node_start(call, node);
-	if (!e)
-		e = node_wait(call, node);
-	node_stop(node);
-	chores_free(chores);
-	if (!e)
-		log_info("node stopped");
+	while (os_fd_wait(call, reload->fd, OS_WANT_READ, &ready) == OK) {
+		AUTO_CALL struct call own = CALL_INIT;
+		AUTO_BUF struct buf notes = BUF_INIT(OUTPUT_MAX);
+		os_event_clear(reload);
+		enum err e = farm_reload(&own, farm, &notes);
+		if (e)
+			log_error("settings could not be read again, nothing changed",
+				  F_STR("why", call_error(&own, e)));
+		if (notes.len)
+			log_warn("not all settings changed", F_STR("what", buf_cstr(&notes)));
+	}
+	call_clear_error(call);
+}
+
+static enum err serve(struct call *call, struct farm *farm, const struct settings *s)
+{
+	struct control *control = NULL;
+	struct os_event reload;
+
+	TRY_PLAIN(os_event_init(call, &reload));
+	enum err e = control_start(call, os_path_join(call, s->dir, CONTROL_NAME), farm,
+				   call->cancel, &control);
+	if (!e) {
+		os_signal_reload(&reload);
+		wait_for_end(call, farm, &reload);
+		os_signal_reload(NULL);
+	}
+	control_stop(control);
+	os_event_fini(&reload);
 	return e;
 }
 
-static enum err status(struct call *call, const struct settings *s)
+static enum err run(struct call *call, const struct settings *s, const struct args *args)
+{
+	struct farm *farm = NULL;
+
+	TRY_PLAIN(farm_start(call, args->argc, args->argv, &farm));
+	enum err e = serve(call, farm, s);
+	farm_stop(farm);
+	if (!e)
+		log_info("stopped");
+	return e;
+}
+
+/* ---- what asks a running process ---- */
+
+static enum err ask(struct call *call, const struct settings *s, const struct control_request *r)
+{
+	AUTO_BUF struct buf text = BUF_INIT(CONTROL_ANSWER_MAX);
+
+	TRY_PLAIN(control_ask(call, s->dir, r, &text));
+	return print(call, &text);
+}
+
+static enum err not_running(struct call *call, const struct settings *s)
 {
 	AUTO_BUF struct buf text = BUF_INIT(OUTPUT_MAX);
+	struct os_stat st;
 
-	TRY_PLAIN(node_status_print(call, s->dir, s->json, &text));
+	call_clear_error(call);
+	if (os_stat(call, os_path_join(call, s->dir, "config"), &st) &&
+	    os_stat(call, os_path_join(call, s->dir, "nodes"), &st))
+		return call_fail(call, ERR_NOT_FOUND,
+				 "no node in %s (\"acre-node setup --dir %s\" makes one)", s->dir,
+				 s->dir);
+	if (s->json)
+		buf_printf(&text, "{\n  \"version\": %d,\n  \"running\": false\n}\n",
+			   STATUS_VERSION);
+	else
+		buf_printf(&text,
+			   "no node runs in %s: start it with \"acre-node run --dir %s\" "
+			   "or \"systemctl start acre-node\";\nif it ended by itself, its log says "
+			   "why (journalctl -u acre-node)\n",
+			   s->dir, s->dir);
 	return print(call, &text);
+}
+
+static enum err status(struct call *call, const struct settings *s, const struct args *args)
+{
+	const struct control_request r = { .command = CONTROL_STATUS,
+					   .format = s->json ? STATUS_JSON : STATUS_TEXT,
+					   .node = bytes_str(args->count ? args->rest[0] : "") };
+	enum err e = ask(call, s, &r);
+
+	return e == ERR_CONNECT ? not_running(call, s) : e;
+}
+
+static enum err reload(struct call *call, const struct settings *s, const struct args *args)
+{
+	return ask(call, s, &(struct control_request){ .command = CONTROL_RELOAD });
+}
+
+static enum err stop(struct call *call, const struct settings *s, const struct args *args)
+{
+	return ask(call, s, &(struct control_request){ .command = CONTROL_STOP });
+}
+
+static enum err restart(struct call *call, const struct settings *s, const struct args *args)
+{
+	const char *node = args->count ? args->rest[0] : "node";
+
+	return ask(
+		call, s,
+		&(struct control_request){ .command = CONTROL_RESTART, .node = bytes_str(node) });
+}
+
+/* maintenance on|off [NODE], for as long as --for says. */
+static enum err maintenance(struct call *call, const struct settings *s, const struct args *args)
+{
+	const char *what = args->count ? args->rest[0] : "";
+	struct control_request r = { .command = CONTROL_MAINTENANCE,
+				     .on = strcmp(what, "on") == 0,
+				     .ns = s->for_ns ? s->for_ns : INT64_MAX,
+				     .node = bytes_str(args->count > 1 ? args->rest[1] : "") };
+
+	if (!r.on && strcmp(what, "off") != 0)
+		return call_fail(call, ERR_CONFIG, "want maintenance on|off [NODE] [--for 2h]");
+	return ask(call, s, &r);
 }
 
 static const struct {
 	const char *name;
-	enum err (*run)(struct call *call, const struct settings *s);
-	bool with_file;
+	enum err (*run)(struct call *call, const struct settings *s, const struct args *args);
+	size_t rest_max;
 	const char *doc;
 } commands[] = {
-	{ "setup", setup, false, "makes a node: identity, settings, storage directory" },
-	{ "run", run, true, "runs it until SIGTERM" },
-	{ "status", status, false, "shows how it is" },
+	{ "setup", setup, 0, "makes a node: identity, settings, storage directory" },
+	{ "run", run, 0, "runs it, or all nodes in DIR/nodes, until SIGTERM" },
+	{ "status", status, 1, "[NODE]: how it is, what to worry about and what to do" },
+	{ "reload", reload, 0, "reads settings (and the list of nodes) again; transfers go on" },
+	{ "maintenance", maintenance, 2,
+	  "on|off [NODE] [--for 2h]: stops a node in the process, so that its disk can be taken "
+	  "out" },
+	{ "restart", restart, 1, "NODE: stops and starts one node of the process" },
+	{ "stop", stop, 0, "ends the process" },
 };
 
 static enum err help(struct call *call)
 {
 	AUTO_BUF struct buf text = BUF_INIT(OUTPUT_MAX);
 
-	buf_add_str(&text, "usage: acre-node setup|run|status --dir DIR [settings]\n\n");
+	buf_add_str(&text, "usage: acre-node COMMAND --dir DIR [settings]\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		buf_printf(&text, "  %-8s %s\n", commands[i].name, commands[i].doc);
+		buf_printf(&text, "  %-11s %s\n", commands[i].name, commands[i].doc);
 	buf_add_str(&text, "\nsettings (in DIR/config, or as flags):\n");
 	param_add_help(&text, settings_all());
 	return print(call, &text);
@@ -117,16 +227,21 @@ static enum err dispatch(struct call *call, int argc, const char *const argv[])
 	struct settings s;
 
 	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++) {
+		struct args args = { .argc = argc - 2, .argv = argv + 2 };
 		if (strcmp(argv[1], commands[i].name) != 0)
 			continue;
-		TRY_PLAIN(settings_read(call, &a, argc - 2, argv + 2, commands[i].with_file, &s));
-		return s.help ? help(call) : commands[i].run(call, &s);
+		TRY_PLAIN(settings_flags(call, &a, args.argc, args.argv, &s, &args.rest,
+					 &args.count));
+		if (args.count > commands[i].rest_max)
+			return call_fail(call, ERR_CONFIG, "what is \"%s\"? (see acre-node --help)",
+					 args.rest[commands[i].rest_max]);
+		return s.help ? help(call) : commands[i].run(call, &s, &args);
 	}
 	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 			 strcmp(argv[1], "help") == 0))
 		return help(call);
 	return call_fail(call, ERR_CONFIG,
-			 "want a command: setup, run or status (acre-node --help)");
+			 "want a command: setup, run, status, ... (acre-node --help)");
 }
 
 int main(int argc, char *argv[])

@@ -6,16 +6,15 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "node/day_hours.h"
 #include "node/node_internal.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/log.h"
 
 enum {
-	STATUS_SECONDS = 10,
 	SYNC_ORDERS_SECONDS = 1,
 	STOP_SECONDS = 3,
-	STATUS_TEXT_MAX = 64 << 10,
 };
 
 /* ---- chores ---- */
@@ -24,12 +23,15 @@ void node_fail(struct node *n, const struct call *call, enum err e)
 {
 	log_error("the node stops", F_STR("why", call_error(call, e)));
 	os_mutex_lock(&n->lock);
-	if (!n->failure) {
+	bool first = !n->failure;
+	if (first) {
 		n->failure = e;
 		memcpy(n->failure_text, call->error, sizeof(n->failure_text));
 	}
 	os_mutex_unlock(&n->lock);
 	os_cancel_set(&n->cancel);
+	if (first && n->on_failure)
+		n->on_failure(n->on_failure_arg);
 }
 
 static int64_t sync_orders(struct call *call, void *arg)
@@ -43,12 +45,6 @@ static int64_t sync_orders(struct call *call, void *arg)
 	return SYNC_ORDERS_SECONDS * NS_PER_SEC;
 }
 
-static int64_t write_status(struct call *call, void *arg)
-{
-	node_status_write(arg);
-	return STATUS_SECONDS * NS_PER_SEC;
-}
-
 static enum err start_chores(struct call *call, struct node *n)
 {
 	const struct {
@@ -57,7 +53,6 @@ static enum err start_chores(struct call *call, struct node *n)
 		struct chore **ret;
 	} list[] = {
 		{ sync_orders, CHORE_NEVER, &n->sync_orders },
-		{ write_status, CHORE_NEVER, &n->write_status },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
@@ -68,7 +63,7 @@ static enum err start_chores(struct call *call, struct node *n)
 
 static void stop_chores(struct node *n)
 {
-	struct chore **list[] = { &n->sync_orders, &n->write_status };
+	struct chore **list[] = { &n->sync_orders };
 
 	node_storage_stop(n);
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
@@ -104,8 +99,8 @@ static enum err keep_string(struct call *call, struct arena *a, const char **s)
 static enum err keep_config(struct call *call, struct node *n, const char *dir)
 {
 	struct node_config *c = &n->config;
-	const char **strings[] = { &n->dir,   &c->storage, &c->address,	 &c->external_address,
-				   &c->email, &c->wallet,  &c->log_level };
+	const char **strings[] = { &n->dir,	     &c->storage, &c->address, &c->external_address,
+				   &c->upload_hours, &c->email,	  &c->wallet,  &c->log_level };
 
 	n->dir = dir;
 	for (size_t i = 0; i < ARRAY_LEN(strings); i++)
@@ -221,15 +216,15 @@ static enum err open_parts(struct call *call, struct node *n, const char *dir)
 }
 
 enum err node_open(struct call *call, const char *dir, const struct node_config *config,
-		   struct chores *chores, struct node **ret)
+		   const struct node_host *host, struct node **ret)
 {
 	struct node *n = calloc(1, sizeof(*n));
 
 	if (!n)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	n->config = *config;
-	n->chores = chores;
-	n->status_written = BUF_INIT(STATUS_TEXT_MAX);
+	n->chores = host->chores;
+	n->rpc = host->rpc;
 	enum err e = open_parts(call, n, dir);
 	if (e) {
 		node_stop(n);
@@ -244,6 +239,7 @@ enum err node_open(struct call *call, const char *dir, const struct node_config 
 enum err node_start(struct call *call, struct node *n)
 {
 	struct rpc_server_config config = {
+		.host = n->rpc,
 		.tls = n->tls,
 		.noise = n->noise,
 		.address = n->config.address,
@@ -277,7 +273,6 @@ enum err node_start(struct call *call, struct node *n)
 	buf_printf(&line, "%s\n", node_address(n));
 	TRY_PLAIN(os_file_write_all(call, os_path_join(call, n->dir, "address"), buf_bytes(&line),
 				    false));
-	chores_soon(n->chores, n->write_status, 0);
 	node_noise_test(n);
 	/* Only now: satellites call back at once. */
 	node_contact_all(n);
@@ -294,13 +289,146 @@ enum err node_wait(struct call *call, struct node *n)
 	while (!os_cancel_is_set(&n->cancel))
 		if (os_sleep(&wait, INT64_MAX / 2) == ERR_CANCELED)
 			break;
+	return node_failure(call, n);
+}
+
+enum err node_failure(struct call *call, struct node *n)
+{
 	OS_LOCKED(&n->lock);
 	if (n->failure)
 		return call_fail(call, n->failure, "%s", n->failure_text);
 	return OK;
 }
 
+void node_on_failure(struct node *n, void (*failed)(void *arg), void *arg)
+{
+	n->on_failure = failed;
+	n->on_failure_arg = arg;
+}
+
+void node_refuse_uploads(struct node *n, enum node_no_uploads why, bool on)
+{
+	os_mutex_lock(&n->lock);
+	unsigned before = n->no_uploads;
+	n->no_uploads = on ? before | why : before & ~(unsigned)why;
+	bool changed = !before != !n->no_uploads;
+	/* Under the lock, so that the last to decide is the last to say. */
+	piece_store_set_state(n->store, n->no_uploads ? STORE_READ_ONLY : STORE_READY);
+	os_mutex_unlock(&n->lock);
+	if (changed)
+		node_contact_all(n);
+}
+
+/* ---- settings that change ---- */
+
+static const struct {
+	const char *name;
+	size_t offset;
+	enum { RATE, STRING, FIXED_STRING, FIXED_SIZE } kind;
+} changeable[] = {
+#define CONFIG(name, field, kind)                                                                  \
+	{                                                                                          \
+		name, offsetof(struct node_config, field), kind                                    \
+	}
+	CONFIG("space", space, RATE),
+	CONFIG("free-reserve", free_reserve, RATE),
+	CONFIG("max-requests", max_requests, RATE),
+	CONFIG("compact-rate", compact_rate, RATE),
+	CONFIG("scrub-rate", scrub_rate, RATE),
+	CONFIG("retain-skew", retain_skew_ns, RATE),
+	CONFIG("email", email, STRING),
+	CONFIG("wallet", wallet, STRING),
+	CONFIG("external-address", external_address, STRING),
+	CONFIG("upload-hours", upload_hours, STRING),
+	CONFIG("address", address, FIXED_STRING),
+	CONFIG("storage", storage, FIXED_STRING),
+	CONFIG("segment-size", segment_size, FIXED_SIZE),
+	CONFIG("index-memory", index_memory, FIXED_SIZE),
+#undef CONFIG
+};
+
+static void needs_restart(struct buf *notes, const char *node, const char *name)
+{
+	buf_printf(notes, "%s: %s changes when the node is restarted\n", node, name);
+}
+
+static void apply_string(struct node *n, const char **to, const char *from)
+{
+	OS_LOCKED(&n->lock);
+	const char *copy = strcmp(*to, from) == 0 ? NULL : arena_str(&n->arena, bytes_str(from));
+
+	if (copy)
+		__atomic_store_n(to, copy, __ATOMIC_RELEASE);
+}
+
+static void apply_one(struct node *n, size_t i, const struct node_config *config, const char *node,
+		      struct buf *notes)
+{
+	uint8_t *to = (uint8_t *)&n->config + changeable[i].offset;
+	const uint8_t *from = (const uint8_t *)config + changeable[i].offset;
+	const char *text = "";
+	uint64_t number = 0;
+
+	switch (changeable[i].kind) {
+	case STRING:
+	case FIXED_STRING:
+		memcpy(&text, from, sizeof(text));
+		text = text ? text : "";
+		break;
+	case RATE:
+	case FIXED_SIZE:
+		memcpy(&number, from, sizeof(number));
+	}
+	switch (changeable[i].kind) {
+	case STRING:
+		apply_string(n, (const char **)(void *)to, text);
+		break;
+	case FIXED_STRING:
+		/* An empty storage directory was completed when the node was opened. */
+		if (text[0] && strcmp(*(const char **)(void *)to, text) != 0)
+			needs_restart(notes, node, changeable[i].name);
+		break;
+	case RATE:
+		__atomic_store_n((uint64_t *)(void *)to, number, __ATOMIC_RELEASE);
+		break;
+	case FIXED_SIZE:
+		if (*(uint64_t *)(void *)to != number)
+			needs_restart(notes, node, changeable[i].name);
+	}
+}
+
+static bool same_list(const struct param_list *a, const struct param_list *b)
+{
+	bool same = a->count == b->count;
+
+	for (size_t i = 0; same && i < a->count; i++)
+		same = strcmp(a->items[i], b->items[i]) == 0;
+	return same;
+}
+
+enum err node_apply(struct call *call, struct node *n, const struct node_config *config,
+		    const char *name, struct buf *notes)
+{
+	struct day_hours hours;
+
+	TRY_PLAIN(day_hours_parse(call, config->upload_hours, &hours));
+	for (size_t i = 0; i < ARRAY_LEN(changeable); i++)
+		apply_one(n, i, config, name, notes);
+	if (!same_list(&n->config.satellites, &config->satellites))
+		needs_restart(notes, name, "satellite");
+	piece_store_set_room(n->store, node_get(n, space), node_get(n, free_reserve));
+	node_storage_hours(n);
+	/* Satellites hear of what changed for them. */
+	node_contact_all(n);
+	return buf_status(notes);
+}
+
 void node_stop(struct node *n)
+{
+	node_stop_within(n, STOP_SECONDS * NS_PER_SEC);
+}
+
+void node_stop_within(struct node *n, int64_t grace_ns)
 {
 	AUTO_CALL struct call call = CALL_INIT;
 
@@ -310,10 +438,11 @@ void node_stop(struct node *n)
 	if (n->cancel_made)
 		os_cancel_set(&n->cancel);
 	/* Transfers first: their orders still need the chores. */
-	rpc_server_stop(n->server, STOP_SECONDS * NS_PER_SEC);
-	node_contact_stop(n);
+	rpc_server_stop(n->server, grace_ns);
 	node_settle_stop(n);
 	stop_chores(n);
+	/* Others ask for check-ins until they end. */
+	node_contact_stop(n);
 	piece_store_close(&call, n->store);
 	order_log_close(n->orders);
 	garbage_close(n->garbage);
@@ -325,7 +454,6 @@ void node_stop(struct node *n)
 	identity_free(n->identity);
 	if (n->cancel_made)
 		os_cancel_fini(&n->cancel);
-	buf_free(&n->status_written);
 	os_mutex_fini(&n->lock);
 	arena_free(&n->arena);
 	free(n);

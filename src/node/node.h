@@ -9,6 +9,7 @@
 #include "base/param.h"
 #include "identity/identity.h"
 #include "node/chores.h"
+#include "rpc/rpc.h"
 
 struct node_config {
 	const char *storage;	      /* directory; NULL or "" = <dir>/storage */
@@ -25,10 +26,17 @@ struct node_config {
 	int64_t retain_skew_ns;	 /* garbage must be older than its filter by that */
 	int64_t settle_early_ns; /* for tests: windows are settled so much too early */
 	const char *email, *wallet;
+	const char *upload_hours; /* "22-6": pieces are taken then only; "" = always */
 	const char *log_level;
 	bool development; /* retries check-ins quickly */
 	bool noise;	  /* offer the Noise transport (noise.md) beside TLS */
 	bool accept_loss; /* start though segments are missing or damaged */
+};
+
+/* What the nodes of a process share; borrowed. */
+struct node_host {
+	struct chores *chores;
+	struct rpc_host *rpc; /* NULL: the node's server has threads of its own */
 };
 
 struct node;
@@ -37,7 +45,11 @@ struct node;
  * strings of the config are copied; its list of satellites is not.  The call's cancel object, which
  * must live longer, ends the node's chores and node_wait. */
 enum err node_open(struct call *call, const char *dir, const struct node_config *config,
-		   struct chores *chores, struct node **ret) MUST_USE;
+		   const struct node_host *host, struct node **ret) MUST_USE;
+/* Called once, from any thread, when the node cannot go on; to be set before node_start. */
+void node_on_failure(struct node *n, void (*failed)(void *arg), void *arg);
+/* Why it cannot; OK while it can. */
+enum err node_failure(struct call *call, struct node *n) MUST_USE;
 /* Listens and begins to check in; afterwards <dir>/address holds the address bound. */
 enum err node_start(struct call *call, struct node *n) MUST_USE;
 /* Waits until the node must stop: OK when the call is cancelled, else why it cannot go on (the disk
@@ -45,6 +57,12 @@ enum err node_start(struct call *call, struct node *n) MUST_USE;
 enum err node_wait(struct call *call, struct node *n) MUST_USE;
 /* Ends transfers (at most about 4 s), writes a checkpoint, frees.  NULL is fine. */
 void node_stop(struct node *n);
+/* The same with so much time for transfers to end. */
+void node_stop_within(struct node *n, int64_t grace_ns);
+/* Takes over the settings that may change while it runs; a line in notes, beginning with `name`,
+ * for each that differs and needs a restart. */
+enum err node_apply(struct call *call, struct node *n, const struct node_config *config,
+		    const char *name, struct buf *notes) MUST_USE;
 
 const char *node_address(const struct node *n); /* after node_start */
 const struct node_id *node_id_of(const struct node *n);

@@ -73,11 +73,14 @@ struct node {
 	int64_t started_unix_ns;
 
 	struct chores *chores; /* borrowed */
-	struct chore *sync_orders, *write_status;
+	struct rpc_host *rpc;  /* borrowed; NULL = none */
+	void (*on_failure)(void *arg);
+	void *on_failure_arg;
+	struct chore *sync_orders;
 	/* Of node_storage.c: */
 	struct chore *check_readable, *check_writable, *recover, *maintain, *expire,
-		*collect_garbage, *compact, *scrub;
-	bool disk_unwritable; /* check_writable's */
+		*collect_garbage, *compact, *scrub, *look_at_clock;
+	unsigned no_uploads; /* enum node_no_uploads; under the lock */
 	struct check_in check_ins[TRUST_SATELLITES_MAX];
 	struct settler settlers[TRUST_SATELLITES_MAX];
 	struct chore *prune_orders;
@@ -90,8 +93,10 @@ struct node {
 	enum err failure; /* why the node cannot go on */
 	char failure_text[CALL_ERROR_MAX];
 	size_t clocks_wrong; /* satellites that said the clock is far off */
-	struct buf status_written;
 };
+
+/* A setting that may change while the node runs; strings live as long as the node. */
+#define node_get(n, field) __atomic_load_n(&(n)->config.field, __ATOMIC_ACQUIRE)
 
 enum { NODE_STREAM_SECONDS = 30 * 60, NODE_LOW_SPACE_SECONDS = 10 * 60 };
 
@@ -106,6 +111,7 @@ void node_keep_order(struct node *n, const struct limit_terms *t, const struct o
 enum err node_storage_start(struct call *call, struct node *n) MUST_USE;
 void node_storage_stop(struct node *n);
 void node_storage_maintain(struct node *n); /* soon */
+void node_storage_hours(struct node *n);    /* may have changed */
 void node_storage_garbage(struct node *n);  /* a filter is waiting */
 /* After a failed request: looks at the disk soon if the disk may be why. */
 void node_look_at_disk(struct node *n);
@@ -135,7 +141,12 @@ extern const size_t node_methods_count;
 rpc_handler endpoint_upload, endpoint_download, endpoint_ping_node, endpoint_unimplemented,
 	endpoint_retain, endpoint_retain_big, endpoint_restore_trash;
 
-/* node_status.c */
-void node_status_write(struct node *n);
+/* Why a node takes no pieces for the time being. */
+enum node_no_uploads {
+	NODE_DISK_UNWRITABLE = 1,
+	NODE_WRONG_HOUR = 2,
+};
+/* Sets or ends a reason; satellites are told at once when that changes something. */
+void node_refuse_uploads(struct node *n, enum node_no_uploads why, bool on);
 
 #endif

@@ -2,6 +2,7 @@
  * itself. */
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "node/day_hours.h"
 #include "node/node_internal.h"
 #include "order/bloom.h"
 #include "os/clock.h"
@@ -12,6 +13,7 @@ enum {
 	WRITABLE_SECONDS = 5 * 60,
 	RETRY_SECONDS = 20,
 	MAINTAIN_SECONDS = 60,
+	HOURS_SECONDS = 20,
 	EXPIRE_SECONDS = 3600,
 	GARBAGE_RETRY_SECONDS = 600,
 	COMPACT_SECONDS = 600,
@@ -25,15 +27,14 @@ enum {
 /* Satellites learn at once that there is no room, or that there is again. */
 static void set_writable(struct node *n, bool writable)
 {
-	enum store_state state = writable ? STORE_READY : STORE_READ_ONLY;
-
-	if (n->disk_unwritable == !writable)
+	os_mutex_lock(&n->lock);
+	bool before = !(n->no_uploads & NODE_DISK_UNWRITABLE);
+	os_mutex_unlock(&n->lock);
+	if (before == writable)
 		return;
-	n->disk_unwritable = !writable;
-	piece_store_set_state(n->store, state);
 	log_warn(writable ? "the disk can be written to again"
 			  : "the node takes no pieces until the disk can be written to");
-	node_contact_all(n);
+	node_refuse_uploads(n, NODE_DISK_UNWRITABLE, !writable);
 }
 
 /* While the disk does not answer this does not come back, and the store counts as offline. */
@@ -75,6 +76,32 @@ static int64_t check_writable(struct call *call, void *arg)
 		log_error("the disk cannot be written to", F_STR("why", call_error(call, e)));
 	set_writable(n, !e);
 	return (e ? RETRY_SECONDS : WRITABLE_SECONDS) * NS_PER_SEC;
+}
+
+/* ---- hours of the day ---- */
+
+static int64_t look_at_clock(struct call *call, void *arg)
+{
+	struct node *n = arg;
+	struct day_hours hours = { 0 };
+
+	if (day_hours_parse(call, node_get(n, upload_hours), &hours)) /* it was checked */
+		call_clear_error(call);
+	bool wrong = !day_hours_has(&hours, os_clock_day_minute(os_clock_unix_ns()));
+	os_mutex_lock(&n->lock);
+	bool before = n->no_uploads & NODE_WRONG_HOUR;
+	os_mutex_unlock(&n->lock);
+	if (wrong != before) {
+		log_info(wrong ? "no pieces are taken until the next of upload-hours"
+			       : "pieces are taken again");
+		node_refuse_uploads(n, NODE_WRONG_HOUR, wrong);
+	}
+	return hours.always ? CHORE_NEVER : HOURS_SECONDS * NS_PER_SEC;
+}
+
+void node_storage_hours(struct node *n)
+{
+	chores_soon(n->chores, n->look_at_clock, 0);
 }
 
 /* ---- upkeep ---- */
@@ -121,7 +148,7 @@ static int64_t expire(struct call *call, void *arg)
 static enum err apply_filter(struct call *call, struct node *n, const struct garbage_filter *f)
 {
 	/* Never more than what the clock of this node allows. */
-	int64_t before = MIN(f->creation_unix_ns, os_clock_unix_ns()) - n->config.retain_skew_ns;
+	int64_t before = MIN(f->creation_unix_ns, os_clock_unix_ns()) - node_get(n, retain_skew_ns);
 	struct bloom filter;
 	struct index_swept swept = { 0 };
 	char id[NODE_ID_TEXT_MAX];
@@ -171,13 +198,14 @@ static int64_t compact(struct call *call, void *arg)
 					      .dead_percent = DEAD_PERCENT };
 	struct store_compacted done = { 0 };
 
-	if (!n->config.compact_rate || piece_store_state(n->store) != STORE_READY)
+	uint64_t rate = node_get(n, compact_rate);
+
+	if (!rate || piece_store_state(n->store) != STORE_READY)
 		return COMPACT_SECONDS * NS_PER_SEC;
 	report(call, "compaction", piece_store_compact(call, n->store, &how, &done));
 	if (done.freed)
 		log_info("space freed by compaction", F_U64("bytes", done.freed));
-	return done.more ? time_of(done.copied, n->config.compact_rate)
-			 : COMPACT_SECONDS * NS_PER_SEC;
+	return done.more ? time_of(done.copied, rate) : COMPACT_SECONDS * NS_PER_SEC;
 }
 
 static int64_t scrub(struct call *call, void *arg)
@@ -185,10 +213,12 @@ static int64_t scrub(struct call *call, void *arg)
 	struct node *n = arg;
 	struct store_scrubbed done = { 0 };
 
-	if (!n->config.scrub_rate || piece_store_state(n->store) == STORE_OFFLINE)
+	uint64_t rate = node_get(n, scrub_rate);
+
+	if (!rate || piece_store_state(n->store) == STORE_OFFLINE)
 		return SCRUB_SECONDS * NS_PER_SEC;
 	report(call, "scrubbing", piece_store_scrub(call, n->store, PART_BYTES, &done));
-	return done.bytes ? time_of(done.bytes, n->config.scrub_rate) : SCRUB_SECONDS * NS_PER_SEC;
+	return done.bytes ? time_of(done.bytes, rate) : SCRUB_SECONDS * NS_PER_SEC;
 }
 
 /* ---- starting and stopping ---- */
@@ -205,6 +235,7 @@ enum err node_storage_start(struct call *call, struct node *n)
 		{ maintain, MAINTAIN_SECONDS, &n->maintain },
 		{ expire, MAINTAIN_SECONDS, &n->expire },
 		{ collect_garbage, 0, &n->collect_garbage },
+		{ look_at_clock, 0, &n->look_at_clock },
 		{ compact, COMPACT_SECONDS, &n->compact },
 		{ scrub, COMPACT_SECONDS, &n->scrub },
 		/* The last: it calls on the others. */
@@ -222,7 +253,7 @@ void node_storage_stop(struct node *n)
 	/* Maintenance last: the others ask for it. */
 	struct chore **list[] = { &n->recover,	      &n->check_readable,  &n->expire,
 				  &n->check_writable, &n->collect_garbage, &n->compact,
-				  &n->scrub,	      &n->maintain };
+				  &n->scrub,	      &n->look_at_clock,   &n->maintain };
 
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
 		chores_remove(n->chores, take(list[i]));

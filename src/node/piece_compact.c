@@ -88,7 +88,7 @@ static enum err choose_segments(struct call *call, struct compaction *c)
 		if (is_candidate(c, &info, store_today()))
 			choose(c, &info);
 	TRY_PLAIN(store_measure(call, c->store, &space));
-	uint64_t reserve = c->store->config.free_reserve / 2;
+	uint64_t reserve = store_free_reserve(c->store) / 2;
 	uint64_t room = space.disk_free > reserve ? space.disk_free - reserve : 0;
 	uint64_t segment = c->store->config.segment_bytes ? c->store->config.segment_bytes
 							  : LOG_SEGMENT_BYTES_DEFAULT;

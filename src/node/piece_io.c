@@ -56,8 +56,8 @@ static enum err reserve(struct call *call, struct piece_store *s, uint64_t bytes
 	enum err e = store_measure(call, s, &space);
 	/* What was just promised is no longer in `available`; it ran out if nothing is left and
 	 * the sums do not fit. */
-	bool fits = !e && space.used + space.reserved <= s->config.allocated &&
-		    s->config.free_reserve + space.reserved <= space.disk_free;
+	bool fits = !e && space.used + space.reserved <= store_allocated(s) &&
+		    store_free_reserve(s) + space.reserved <= space.disk_free;
 	if (fits) {
 		*ret_room = space.available;
 		return OK;

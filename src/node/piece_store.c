@@ -237,9 +237,10 @@ enum err store_measure(struct call *call, struct piece_store *s, struct piece_sp
 
 	OS_LOCKED(&s->lock);
 	uint64_t taken = log.used + s->reserved;
-	uint64_t of_allocated = s->config.allocated > taken ? s->config.allocated - taken : 0;
+	uint64_t allocated = store_allocated(s);
+	uint64_t of_allocated = allocated > taken ? allocated - taken : 0;
 	/* A merge needs room for the next index table beside this one. */
-	uint64_t kept = s->config.free_reserve + s->reserved + index.file_bytes;
+	uint64_t kept = store_free_reserve(s) + s->reserved + index.file_bytes;
 	uint64_t of_disk = disk_free > kept ? disk_free - kept : 0;
 	/* The two are not read at one moment. */
 	uint64_t taken_by_pieces = index.figures.bytes + index.figures.trash_bytes;
@@ -267,6 +268,12 @@ enum err piece_store_space(struct call *call, struct piece_store *s, struct piec
 void piece_store_set_state(struct piece_store *s, enum store_state state)
 {
 	s->state = state;
+}
+
+void piece_store_set_room(struct piece_store *s, uint64_t allocated, uint64_t free_reserve)
+{
+	__atomic_store_n(&s->config.allocated, allocated, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->config.free_reserve, free_reserve, __ATOMIC_RELAXED);
 }
 
 enum store_state piece_store_state(const struct piece_store *s)

@@ -86,6 +86,8 @@ enum store_state {
 };
 enum { STORE_SLOW_SECONDS = 8 }; /* an audit answered later than 15 s is a missed one */
 void piece_store_set_state(struct piece_store *s, enum store_state state);
+/* Other limits from now on; what is stored already stays. */
+void piece_store_set_room(struct piece_store *s, uint64_t allocated, uint64_t free_reserve);
 /* Also STORE_OFFLINE while the disk is slow: while a question to it (asked ... answered) waits too
  * long for its answer, and until the next one is quick. */
 enum store_state piece_store_state(const struct piece_store *s);

@@ -64,6 +64,17 @@ void store_revive(struct call *call, struct piece_store *s, const struct node_id
 enum err store_mark_damaged(struct call *call, struct piece_store *s,
 			    const struct piece_entry *e) MUST_USE;
 
+/* Limits may change at any time (piece_store_set_room). */
+static inline uint64_t store_allocated(const struct piece_store *s)
+{
+	return __atomic_load_n(&s->config.allocated, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t store_free_reserve(const struct piece_store *s)
+{
+	return __atomic_load_n(&s->config.free_reserve, __ATOMIC_RELAXED);
+}
+
 /* One pass over the index with a verdict on every piece. */
 struct store_sweep {
 	uint32_t now;

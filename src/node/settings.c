@@ -2,9 +2,19 @@
 #include "node/settings.h"
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "os/file.h"
 
-enum { CONFIG_MAX = 1 << 20 };
+enum {
+	CONFIG_MAX = 1 << 20,
+	/* What a transfer and an idle connection may take of the memory budget. */
+	CALL_BYTES = 1 << 20,
+	CONNECTION_BYTES = 128 << 10,
+	ACTIVE_MIN = 4,
+	ACTIVE_MAX = 512,
+	CONNECTIONS_MIN = 64,
+	CONNECTIONS_MAX = 5000,
+};
 
 #define FIELD(f) .offset = offsetof(struct settings, f)
 
@@ -93,6 +103,18 @@ static const struct param table[] = {
 	  FIELD(node.wallet),
 	  .default_text = "",
 	  .doc = "told to the satellites, so that they can pay you" },
+	{ .name = "upload-hours",
+	  .type = PARAM_STR,
+	  FIELD(node.upload_hours),
+	  .default_text = "",
+	  .doc = "hours of the day, in local time, in which pieces are taken: 22-6, or "
+		 "0:30-5,12-13; empty = always.  Pieces stored are always served" },
+	{ .name = "memory",
+	  .type = PARAM_SIZE,
+	  FIELD(memory),
+	  .default_text = "0",
+	  .doc = "about as much memory as the process may use (of a farm: set it in the farm's "
+		 "config): it takes on fewer transfers and connections at a time; 0 = no limit" },
 	{ .name = "log-level",
 	  .alias = "log.level",
 	  .type = PARAM_STR,
@@ -137,6 +159,11 @@ static const struct param table[] = {
 	  .default_text = "false",
 	  .doc = "run: start though files of the piece log are missing or damaged; their pieces "
 		 "are given up" },
+	{ .name = "for",
+	  .type = PARAM_DURATION,
+	  FIELD(for_ns),
+	  .default_text = "0s",
+	  .doc = "maintenance: ends by itself after so long; 0 = when it is switched off" },
 	{ .name = "json",
 	  .type = PARAM_BOOL,
 	  FIELD(json),
@@ -150,7 +177,7 @@ static const struct param table[] = {
 	  .doc = "this text" },
 };
 
-enum { OF_COMMANDS = 5 };
+enum { OF_COMMANDS = 6 };
 
 struct param_set settings_all(void)
 {
@@ -160,19 +187,6 @@ struct param_set settings_all(void)
 struct param_set settings_file(void)
 {
 	return (struct param_set){ table, ARRAY_LEN(table) - OF_COMMANDS };
-}
-
-static enum err read_flags(struct call *call, struct arena *a, int argc, const char *const argv[],
-			   struct settings *s)
-{
-	const char **rest = NULL;
-	size_t count = 0;
-
-	TRY_PLAIN(param_read_args(call, a, settings_all(), s, argc, argv, &rest, &count));
-	if (count)
-		return call_fail(call, ERR_CONFIG, "what is \"%s\"? (see acre-node --help)",
-				 rest[0]);
-	return OK;
 }
 
 /* A list may also come as one text with commas. */
@@ -199,31 +213,84 @@ static enum err split_satellites(struct call *call, struct arena *a, struct para
 	return OK;
 }
 
-enum err settings_read(struct call *call, struct arena *a, int argc, const char *const argv[],
-		       bool with_file, struct settings *ret)
+static enum err read_file(struct call *call, struct arena *a, const char *dir, bool optional,
+			  struct settings *s)
 {
 	AUTO_BUF struct buf text = BUF_INIT(CONFIG_MAX);
+	const char *path = os_path_join(call, dir, "config");
+	enum err e = os_file_read_all(call, path, &text);
+
+	if (e == ERR_NOT_FOUND && optional) {
+		call_clear_error(call);
+		return OK;
+	}
+	if (e == ERR_NOT_FOUND)
+		return call_fail(call, e, "no node in %s (\"acre-node setup --dir %s\" makes one)",
+				 dir, dir);
+	TRY_PLAIN(e);
+	TRY(param_read_config(call, a, settings_file(), s, buf_bytes(&text)), "%s", path);
+	return OK;
+}
+
+enum err settings_flags(struct call *call, struct arena *a, int argc, const char *const argv[],
+			struct settings *ret, const char ***ret_rest, size_t *ret_count)
+{
 	struct settings s = { 0 };
 
 	TRY_PLAIN(param_defaults(call, a, settings_all(), &s));
-	TRY_PLAIN(read_flags(call, a, argc, argv, &s));
-	if (with_file && !s.help) {
-		/* The flags told where the file is; they are read again, for they are stronger. */
-		const char *path = os_path_join(call, s.dir, "config");
-		enum err e = os_file_read_all(call, path, &text);
-		if (e == ERR_NOT_FOUND)
-			return call_fail(call, e,
-					 "no node in %s (\"acre-node setup --dir %s\" makes one)",
-					 s.dir, s.dir);
-		TRY_PLAIN(e);
-		s = (struct settings){ 0 };
-		TRY_PLAIN(param_defaults(call, a, settings_all(), &s));
-		TRY(param_read_config(call, a, settings_file(), &s, buf_bytes(&text)), "%s", path);
-		TRY_PLAIN(read_flags(call, a, argc, argv, &s));
-	}
+	TRY_PLAIN(param_read_args(call, a, settings_all(), &s, argc, argv, ret_rest, ret_count));
 	TRY_PLAIN(split_satellites(call, a, &s.node.satellites));
 	*ret = s;
 	return OK;
+}
+
+enum err settings_load(struct call *call, struct arena *a, const struct settings_source *source,
+		       struct settings *ret)
+{
+	struct settings s = { 0 };
+
+	TRY_PLAIN(param_defaults(call, a, settings_all(), &s));
+	if (source->process_dir)
+		TRY_PLAIN(read_file(call, a, source->process_dir, true, &s));
+	if (source->node_dir)
+		TRY_PLAIN(read_file(call, a, source->node_dir, false, &s));
+	const char **rest = NULL;
+	size_t count = 0;
+	TRY_PLAIN(param_read_args(call, a, settings_all(), &s, source->argc, source->argv, &rest,
+				  &count));
+	TRY_PLAIN(split_satellites(call, a, &s.node.satellites));
+	*ret = s;
+	return OK;
+}
+
+enum err settings_process(struct call *call, struct arena *a, const struct settings_source *flags,
+			  bool single, struct settings *ret, enum log_level *ret_level)
+{
+	struct settings_source source = *flags;
+	struct settings s;
+
+	TRY_PLAIN(settings_load(call, a, &source, &s));
+	source.process_dir = single ? NULL : s.dir;
+	source.node_dir = single ? s.dir : NULL;
+	TRY_PLAIN(settings_load(call, a, &source, &s));
+	if (log_parse_level(s.node.log_level, ret_level))
+		return call_fail(call, ERR_CONFIG,
+				 "log-level: \"%s\" is not debug, info, warn, error or none",
+				 s.node.log_level);
+	*ret = s;
+	return OK;
+}
+
+void settings_limits(const struct settings *s, struct rpc_host_config *ret)
+{
+	*ret = (struct rpc_host_config){ 0 };
+	if (!s->memory)
+		return;
+	ret->active_max = (unsigned)MIN(MAX(s->memory / CALL_BYTES, (uint64_t)ACTIVE_MIN),
+					(uint64_t)ACTIVE_MAX);
+	ret->connections_max =
+		(unsigned)MIN(MAX(s->memory / CONNECTION_BYTES, (uint64_t)CONNECTIONS_MIN),
+			      (uint64_t)CONNECTIONS_MAX);
 }
 
 enum err settings_write(struct call *call, const struct settings *s)

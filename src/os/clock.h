@@ -7,6 +7,8 @@
 
 int64_t os_clock_mono_ns(void);
 int64_t os_clock_unix_ns(void);
+/* Minute of the day, 0 to 1439, of that time in the machine's time zone. */
+unsigned os_clock_day_minute(int64_t unix_ns);
 /* CPU time of the calling thread, for benches. */
 int64_t os_clock_cpu_ns(void);
 

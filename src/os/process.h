@@ -31,6 +31,10 @@ enum err os_process_kill(struct call *call, int pid, bool hard) MUST_USE;
  * With NULL the two are ignored: to be called before the object's memory goes, as main ends. */
 void os_signals_cancel(struct os_cancel *c, void (*also)(void));
 
+/* From now on SIGHUP sets the event; NULL: it is ignored.  Programs only. */
+struct os_event;
+void os_signal_reload(struct os_event *e);
+
 /* Memory that is freed goes back to the system, instead of staying for ever with the thread that
  * once needed much (a peer that lies can make it so).  Programs only: it is the process's. */
 void os_memory_returns(void);

@@ -23,7 +23,7 @@ struct sim_net {
 	struct satellite *satellite;
 	struct rpc_method *methods;
 	struct rpc_server *server;
-	struct chores *chores;
+	struct node_host host; /* with threads of their servers */
 	struct node *nodes[NODES_MAX];
 	unsigned nodes_count;
 	char *url, *api_key;
@@ -92,7 +92,7 @@ static enum err start_node(struct call *call, struct sim_net *net)
 	TRY_PLAIN(os_dir_make(call, dir, true));
 	TRY_PLAIN(node_create(call, dir, &settings.node, &setup, &id));
 	struct node **n = &net->nodes[net->nodes_count];
-	TRY_PLAIN(node_open(call, dir, &settings.node, net->chores, n));
+	TRY_PLAIN(node_open(call, dir, &settings.node, &net->host, n));
 	net->nodes_count++;
 	return node_start(call, *n);
 }
@@ -103,7 +103,8 @@ static enum err start_all(struct call *call, struct sim_net *net, unsigned nodes
 
 	TRY(start_satellite(call, net, rs), "satellite");
 	TRY(make_key(call, net), "API key");
-	TRY_PLAIN(chores_new(call, CHORE_THREADS, &net->chores));
+	TRY_PLAIN(chores_new(call, CHORE_THREADS, &net->host.chores));
+	TRY_PLAIN(rpc_host_new(call, &(struct rpc_host_config){ 0 }, &net->host.rpc));
 	for (unsigned i = 0; i < nodes; i++)
 		TRY(start_node(call, net), "node %u", i + 1);
 	while (overlay_count(net->satellite).online < nodes) {
@@ -134,7 +135,8 @@ void sim_net_stop(struct sim_net *net)
 {
 	for (unsigned i = 0; i < net->nodes_count; i++)
 		node_stop(net->nodes[i]);
-	chores_free(net->chores);
+	rpc_host_free(net->host.rpc);
+	chores_free(net->host.chores);
 	if (net->server)
 		rpc_server_stop(net->server, STOP_NS);
 	if (net->satellite)

@@ -18,6 +18,11 @@ int64_t os_clock_unix_ns(void)
 	return WORLD_BEGINS_UNIX_NS + sim_now();
 }
 
+unsigned os_clock_day_minute(int64_t unix_ns)
+{
+	return (unsigned)(unix_ns / NS_PER_SEC / 60 % (24 * 60));
+}
+
 int64_t os_clock_cpu_ns(void)
 {
 	return sim_now();

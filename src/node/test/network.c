@@ -138,7 +138,8 @@ void network_start_node(struct network *n)
 
 	snprintf(dir, sizeof(dir), "%s/node", n->dir);
 	must(&n->call, chores_new(&n->call, 4, &n->chores));
-	must(&n->call, node_open(&n->call, dir, &n->config, n->chores, &n->node));
+	must(&n->call, node_open(&n->call, dir, &n->config,
+				 &(struct node_host){ .chores = n->chores }, &n->node));
 	must(&n->call, node_start(&n->call, n->node));
 }
 

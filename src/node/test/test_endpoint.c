@@ -1008,11 +1008,12 @@ static void test_refusals(void **state)
 	snprintf(storage, sizeof(storage), "%s/storage", dir);
 	snprintf(aside, sizeof(aside), "%s/aside", dir);
 	assert_int_equal(chores_new(&call, 2, &chores), OK);
+	const struct node_host host = { .chores = chores };
 	/* While it runs, nobody else gets the directory. */
-	assert_int_equal(node_open(&call, dir, &net->config, chores, &node), ERR_BUSY);
+	assert_int_equal(node_open(&call, dir, &net->config, &host, &node), ERR_BUSY);
 	network_stop_node(net);
 	assert_int_equal(os_rename(&call, storage, aside), OK);
-	assert_int_equal(node_open(&call, dir, &net->config, chores, &node), ERR_PRECONDITION);
+	assert_int_equal(node_open(&call, dir, &net->config, &host, &node), ERR_PRECONDITION);
 	assert_non_null(strstr(call.error, "mounted"));
 	/* Another node's disk. */
 	struct node_setup setup = { .difficulty = 8 };
@@ -1022,7 +1023,7 @@ static void test_refusals(void **state)
 	snprintf(other, sizeof(other), "%s/other", net->dir);
 	config.storage = storage;
 	assert_int_equal(node_create(&call, other, &config, &setup, &id), OK);
-	assert_int_equal(node_open(&call, dir, &net->config, chores, &node), ERR_PRECONDITION);
+	assert_int_equal(node_open(&call, dir, &net->config, &host, &node), ERR_PRECONDITION);
 	assert_non_null(strstr(call.error, "another node"));
 	assert_int_equal(os_unlink(&call, os_path_join(&call, storage, "storage-dir-verification")),
 			 OK);

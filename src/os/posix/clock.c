@@ -27,6 +27,15 @@ int64_t os_clock_unix_ns(void)
 	return now(CLOCK_REALTIME);
 }
 
+unsigned os_clock_day_minute(int64_t unix_ns)
+{
+	time_t seconds = (time_t)(unix_ns / NS_PER_SEC);
+	struct tm t = { 0 };
+
+	localtime_r(&seconds, &t);
+	return (unsigned)(t.tm_hour * 60 + t.tm_min);
+}
+
 int64_t os_clock_cpu_ns(void)
 {
 	return now(CLOCK_THREAD_CPUTIME_ID);

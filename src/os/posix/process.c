@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "os/event.h"
 #include "os/lock.h"
 
 enum { MALLOC_KEEP_BYTES = 1 << 20 };
@@ -222,6 +223,26 @@ void os_signals_cancel(struct os_cancel *c, void (*also)(void))
 	sigaction(SIGPIPE, &ignore, NULL);
 	/* A limit on file sizes is a full disk, not an end. */
 	sigaction(SIGXFSZ, &ignore, NULL);
+}
+
+static struct os_event *reload_target;
+
+static void on_reload(int number)
+{
+	int saved = errno;
+
+	(void)number;
+	os_event_set(reload_target);
+	errno = saved;
+}
+
+void os_signal_reload(struct os_event *e)
+{
+	struct sigaction action = { .sa_handler = e ? on_reload : SIG_IGN };
+
+	if (e)
+		reload_target = e;
+	sigaction(SIGHUP, &action, NULL);
 }
 
 void os_memory_returns(void)
