@@ -35,27 +35,13 @@ void download_resume_start_over(struct download_resume *r, const char *why)
 static enum err look(struct call *call, struct download_resume *r)
 {
 	struct resume_state old;
-	enum err e = resume_file_read(call, r->file, &old);
+	const char *why = NULL;
+	enum err e = resume_file_look(call, r->file, RESUME_DOWNLOAD, &r->satellite, &old, &why);
 
-	switch ((int)e) {
-	case OK:
-		break;
-	case ERR_NOT_FOUND:
-		return OK;
-	case ERR_PERMISSION:
-		download_resume_start_over(r,
-					   "its state belongs to another access grant or object");
-		return OK;
-	case ERR_CRYPTO:
-		download_resume_start_over(r, "its state is damaged");
-		return OK;
-	default:
-		return e;
-	}
-	if (old.kind != RESUME_DOWNLOAD || !node_id_equal(&old.satellite, &r->satellite)) {
-		download_resume_start_over(r, old.kind == RESUME_DOWNLOAD
-						      ? "it came from another satellite"
-						      : "its state is that of an upload");
+	if (e)
+		return e == ERR_NOT_FOUND ? OK : e;
+	if (why) {
+		download_resume_start_over(r, why);
 		return OK;
 	}
 	memcpy(r->object, old.object.data, sizeof(r->object));

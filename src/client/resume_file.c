@@ -93,6 +93,29 @@ enum err resume_file_read(struct call *call, struct resume_file *f, struct resum
 	return resume_state_parse(buf_bytes(&f->plain), ret);
 }
 
+enum err resume_file_look(struct call *call, struct resume_file *f, enum resume_kind kind,
+			  const struct node_id *satellite, struct resume_state *ret,
+			  const char **ret_why)
+{
+	bool up = kind == RESUME_UPLOAD;
+	enum err e = resume_file_read(call, f, ret);
+
+	*ret_why = NULL;
+	if (e == ERR_PERMISSION)
+		*ret_why = "its state belongs to another access grant or object";
+	else if (e == ERR_CRYPTO)
+		*ret_why = "its state is damaged";
+	else if (e)
+		return e;
+	else if (ret->kind != kind)
+		*ret_why = up ? "its state is that of a download"
+			      : "its state is that of an upload";
+	else if (!node_id_equal(&ret->satellite, satellite))
+		*ret_why = up ? "it went to another satellite" : "it came from another satellite";
+	call_clear_error(call);
+	return OK;
+}
+
 /* Made only now, and by no one else meanwhile. */
 static enum err make(struct call *call, struct resume_file *f)
 {

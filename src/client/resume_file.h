@@ -17,6 +17,11 @@ enum err resume_file_open(struct call *call, const char *path, const struct secr
  * ERR_PERMISSION, ERR_CRYPTO: there is something, of others or damaged. */
 enum err resume_file_read(struct call *call, struct resume_file *f,
 			  struct resume_state *ret) MUST_USE;
+/* The same for a transfer of `kind` with this satellite.  *ret_why: NULL, or words for why what is
+ * there cannot be continued. */
+enum err resume_file_look(struct call *call, struct resume_file *f, enum resume_kind kind,
+			  const struct node_id *satellite, struct resume_state *ret,
+			  const char **ret_why) MUST_USE;
 /* The sequence is the file's; the state survives a power cut afterwards. */
 enum err resume_file_write(struct call *call, struct resume_file *f,
 			   const struct resume_state *s) MUST_USE;

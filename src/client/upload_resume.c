@@ -99,21 +99,6 @@ static void start_over(struct upload_resume *r, const char *why)
 		    why);
 }
 
-/* Why the state does not fit this upload; NULL when it does. */
-static const char *misfit(const struct upload *u, const struct upload_resume *r,
-			  const struct resume_state *old)
-{
-	if (old->kind != RESUME_UPLOAD)
-		return "its state is that of a download";
-	if (!node_id_equal(&old->satellite, &r->state.satellite))
-		return "it went to another satellite";
-	if (!bytes_equal(old->source, r->state.source))
-		return "the source or the options have changed since";
-	if (old->segment_size != u->split.segment_size)
-		return "its segments have another size";
-	return NULL;
-}
-
 static enum err take_over(struct call *call, struct upload *u, struct upload_resume *r,
 			  const struct resume_state *old)
 {
@@ -154,28 +139,24 @@ static enum err take_over(struct call *call, struct upload *u, struct upload_res
 static enum err look(struct call *call, struct upload *u, struct upload_resume *r)
 {
 	struct resume_state old;
-	enum err e = resume_file_read(call, r->file, &old);
+	const char *why = NULL;
+	enum err e = resume_file_look(call, r->file, RESUME_UPLOAD, &r->state.satellite, &old,
+				      &why);
 
-	switch ((int)e) {
-	case OK:
-		break;
-	case ERR_NOT_FOUND:
+	if (e)
+		return e == ERR_NOT_FOUND ? OK : e;
+	if (why) {
+		start_over(r, why);
 		return OK;
-	case ERR_PERMISSION:
-		start_over(r, "its state belongs to another access grant or object");
-		return OK;
-	case ERR_CRYPTO:
-		start_over(r, "its state is damaged");
-		return OK;
-	default:
-		return e;
 	}
-	const char *why = misfit(u, r, &old);
-	if (!why)
+	if (!bytes_equal(old.source, r->state.source))
+		why = "the source or the options have changed since";
+	else if (old.segment_size != u->split.segment_size)
+		why = "its segments have another size";
+	else
 		return take_over(call, u, r, &old);
 	start_over(r, why);
-	if (old.kind == RESUME_UPLOAD && node_id_equal(&old.satellite, &r->state.satellite))
-		abort_old(u, old.stream_id);
+	abort_old(u, old.stream_id);
 	return OK;
 }
 

@@ -6,12 +6,7 @@
 #include "base/text.h"
 #include "erasure/rs.h"
 
-enum {
-	SHARE_SIZE_DEFAULT = 256,
-	SHARE_SIZE_MAX = (1 << 24) - 1,
-	PAD_COUNT_BYTES = 4,
-	TYPE_REED_SOLOMON = 1
-};
+enum { SHARE_SIZE_MAX = (1 << 24) - 1, PAD_COUNT_BYTES = 4, TYPE_REED_SOLOMON = 1 };
 
 enum err scheme_check(struct scheme *s)
 {
@@ -44,7 +39,7 @@ static enum err take_number(struct bytes *text, char separator, uint16_t *ret)
 
 enum err scheme_parse(struct bytes text, struct scheme *ret)
 {
-	struct scheme s = { .share_size = SHARE_SIZE_DEFAULT };
+	struct scheme s = { .share_size = SCHEME_SHARE_SIZE };
 	const uint8_t *dash = text.len ? memchr(text.data, '-', text.len) : NULL;
 	struct bytes numbers = text;
 

@@ -4,6 +4,8 @@
 
 #include "base/bytes.h"
 
+enum { SCHEME_SHARE_SIZE = 256 }; /* unless told otherwise */
+
 struct scheme {
 	uint16_t required;   /* k */
 	uint16_t repair;     /* m */

@@ -13,6 +13,7 @@
 #include "base/call.h"
 #include "node/piece_index.h"
 #include "node/piece_record.h"
+#include "os/file.h"
 
 struct piece_store;
 
@@ -207,9 +208,9 @@ static inline uint64_t piece_reader_size(const struct piece_reader *r)
 enum err piece_reader_read(struct call *call, struct piece_reader *r, void *out, size_t n,
 			   uint64_t offset) MUST_USE;
 enum {
-	PIECE_STREAM_BYTES = 256 << 10, /* read from a large piece at a time */
-	PIECE_BULK_MIN = 64 << 10,	/* less is worth the page cache */
-	PIECE_BULK_SLACK = 2 * 4096,	/* what a buffer for n bytes must have more */
+	PIECE_STREAM_BYTES = 256 << 10,	      /* read from a large piece at a time */
+	PIECE_BULK_MIN = 64 << 10,	      /* less is worth the page cache */
+	PIECE_BULK_SLACK = 2 * OS_FILE_BLOCK, /* what a buffer for n bytes must have more */
 };
 /* The same, in a buffer from os_file_buffer of at least n + PIECE_BULK_SLACK bytes; the way for
  * bulk to the network: large pieces do not go through the page cache. */

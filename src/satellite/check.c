@@ -171,8 +171,9 @@ static enum err check_pieces(struct call *call, struct db_tx *tx, struct check_r
 			   "WHERE redundancy <> 0",
 			   NULL, 0, &rows));
 	while (!(e = db_rows_next(call, rows))) {
-		uint8_t required = (uint8_t)((uint64_t)db_int(rows, 2) >> 32);
-		if (!pieces_ok(call, db_bytes(rows, 1), required, bits, max))
+		struct scheme s;
+		if (redundancy_unpack(db_int(rows, 2), &s) ||
+		    !pieces_ok(call, db_bytes(rows, 1), s.required, bits, max))
 			broken(r, f, db_bytes(rows, 0));
 	}
 	db_rows_free(rows);

@@ -61,7 +61,7 @@ static enum err choose_code(struct command *c)
 	struct code_choice choices[CODE_CHOICES];
 
 	if (flag_given(c, "rs")) {
-		struct redundancy r;
+		struct scheme r;
 		TRY_PLAIN(redundancy_parse(c->call, c->o.config.rs, &r));
 		if (flag_given(c, "nodes") && r.total > c->o.nodes)
 			command_note(
@@ -71,7 +71,7 @@ static enum err choose_code(struct command *c)
 		return OK;
 	}
 	code_propose(c->o.nodes, choices);
-	const struct redundancy *r = &choices[1].code;
+	const struct scheme *r = &choices[1].code;
 	c->o.config.rs = arena_printf(&c->call->scratch, "%u/%u/%u/%u", r->required, r->repair,
 				      r->success, r->total);
 	if (!c->o.config.rs)

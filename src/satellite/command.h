@@ -104,7 +104,7 @@ enum err satellite_url(struct call *call, struct arena *a, const struct satellit
 
 struct code_choice {
 	const char *name;
-	struct redundancy code;
+	struct scheme code;
 };
 enum { CODE_CHOICES = 3 };
 /* Three codes for that many nodes, the second is the one to take. */

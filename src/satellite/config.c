@@ -117,42 +117,21 @@ enum err satellite_config_development(struct call *call, struct arena *a, struct
 	return OK;
 }
 
-static enum err read_number(struct call *call, const char *text, const char **at, uint64_t max,
-			    uint64_t *ret)
+enum err redundancy_parse(struct call *call, const char *text, struct scheme *ret)
 {
-	size_t n = strspn(*at, "0123456789");
+	struct scheme s;
+	enum err e = scheme_parse(bytes_str(text), &s);
 
-	if (text_u64(BYTES(*at, n), max, ret))
+	if (e == ERR_FORMAT)
 		return call_fail(call, ERR_CONFIG,
 				 "rs: \"%s\" is not k/m/o/n, four numbers such as 4/6/8/10", text);
-	*at += n;
-	return OK;
-}
-
-enum err redundancy_parse(struct call *call, const char *text, struct redundancy *ret)
-{
-	uint64_t v[4], share = ERASURE_SHARE_BYTES;
-	const char *at = text;
-
-	for (unsigned i = 0; i < 4; i++) {
-		if (i && *at++ != '/')
-			return call_fail(call, ERR_CONFIG,
-					 "rs: \"%s\" is not k/m/o/n, four numbers such as 4/6/8/10",
-					 text);
-		TRY_PLAIN(read_number(call, text, &at, LIMIT_SHARES_TOTAL, &v[i]));
-	}
-	if (*at == '-') {
-		at++;
-		TRY_PLAIN(read_number(call, text, &at, 64 << 10, &share));
-	}
-	if (*at)
-		return call_fail(call, ERR_CONFIG, "rs: \"%s\" has \"%s\" behind it", text, at);
-	if (v[0] < 1 || v[0] > v[1] || v[1] > v[2] || v[2] > v[3])
-		return call_fail(call, ERR_CONFIG, "rs: \"%s\": want 1 <= k <= m <= o <= n", text);
-	if (share < 1)
-		return call_fail(call, ERR_CONFIG, "rs: a share has at least one byte");
-	*ret = (struct redundancy){ (uint16_t)v[0], (uint16_t)v[1], (uint16_t)v[2], (uint16_t)v[3],
-				    (uint32_t)share };
+	if (e || !redundancy_offered(&s))
+		return call_fail(
+			call, ERR_CONFIG,
+			"rs: \"%s\": want 1 <= k <= m <= o <= n <= %d, shares of at most %d "
+			"bytes",
+			text, LIMIT_SHARES_TOTAL, LIMIT_SHARE_BYTES);
+	*ret = s;
 	return OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/call.h"
 #include "base/param.h"
+#include "erasure/scheme.h"
 
 /* Numbers of metainfo.md 3.4 and satellite.md that are no setting. */
 enum {
@@ -22,18 +23,12 @@ enum {
 	LIMIT_BUCKET_NAME_MAX = 63,
 	LIMIT_SHARES_TOTAL = 255,
 	LIMIT_PINGS = 64, /* at a time: a ping to nowhere takes its time-out, and a worker */
-	ERASURE_SHARE_BYTES = 256,
+	LIMIT_SHARE_BYTES = 64 << 10,
 };
 #define LIMIT_COMMIT_INTERVAL_NS (INT64_C(48) * 3600 * 1000000000)
 #define LIMIT_PIECE_HASH_AGE_NS (INT64_C(24) * 3600 * 1000000000)
 #define ORDER_EXPIRATION_NS (INT64_C(24) * 3600 * 1000000000)
 #define ZOMBIE_DEADLINE_NS (INT64_C(24) * 3600 * 1000000000)
-
-/* k/m/o/n: needed to read, repair when no more are left, enough for an upload, pieces placed. */
-struct redundancy {
-	uint16_t required, repair, success, total;
-	uint32_t share_bytes;
-};
 
 struct satellite_config {
 	const char *dir; /* a flag only */
@@ -80,7 +75,7 @@ struct satellite_config {
 	int64_t segment_loop_interval; /* 0 = only when asked for */
 	uint64_t segment_loop_share;   /* percent of the time */
 
-	struct redundancy redundancy; /* parsed from rs; no setting of its own */
+	struct scheme redundancy; /* parsed from rs; no setting of its own */
 };
 
 extern const struct param satellite_params[];
@@ -98,7 +93,11 @@ enum err satellite_config_complete(struct call *call, struct arena *a,
 				   struct satellite_config *config, const char *dir) MUST_USE;
 /* Checks what the table cannot, and parses rs. */
 enum err satellite_config_check(struct call *call, struct satellite_config *config) MUST_USE;
-/* "k/m/o/n" with an optional "-e" share size ("4/6/8/10-256"). */
-enum err redundancy_parse(struct call *call, const char *text, struct redundancy *ret) MUST_USE;
+static inline bool redundancy_offered(const struct scheme *s)
+{
+	return s->total <= LIMIT_SHARES_TOTAL && s->share_size <= LIMIT_SHARE_BYTES;
+}
+/* scheme_parse, of what is offered. */
+enum err redundancy_parse(struct call *call, const char *text, struct scheme *ret) MUST_USE;
 
 #endif

@@ -11,7 +11,7 @@ enum { DELETE_ALL_BATCH = 100, LIST_BUCKETS_PAGE = 256 };
 static enum err answer_bucket(struct call *call, struct mcall *mc, const struct bucket *b,
 			      Metainfo__Bucket **ret)
 {
-	const struct redundancy *r = &mc->sat->config.redundancy;
+	const struct scheme *r = &mc->sat->config.redundancy;
 	Metainfo__Bucket *m = message_new(mc->a, &metainfo__bucket__descriptor);
 
 	if (!m)
@@ -22,7 +22,7 @@ static enum err answer_bucket(struct call *call, struct mcall *mc, const struct 
 	m->default_segment_size = (int64_t)mc->sat->config.max_segment_size;
 	m->default_redundancy_scheme = redundancy_message(mc->a, r);
 	m->default_encryption_parameters = answer_encryption(
-		mc->a, ENCRYPTION__CIPHER_SUITE__ENC_AESGCM, (int64_t)r->required * r->share_bytes);
+		mc->a, ENCRYPTION__CIPHER_SUITE__ENC_AESGCM, scheme_stripe_size(r));
 	*ret = m;
 	return OK;
 }

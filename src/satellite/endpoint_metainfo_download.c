@@ -158,7 +158,7 @@ struct offer {
 static enum err choose_pieces(struct call *call, struct mcall *mc, const struct offer *o,
 			      const struct piece *pieces, struct node_place *nodes, size_t count)
 {
-	const struct redundancy *r = &o->segment->redundancy;
+	const struct scheme *r = &o->segment->redundancy;
 	size_t want = segment_download_count(r, o->desired_nodes);
 	size_t usable[PIECE_LIST_MAX], n = 0;
 
@@ -201,11 +201,11 @@ static enum err offer_pieces(struct call *call, struct mcall *mc, const struct o
 			     Metainfo__DownloadSegmentResponse *m)
 {
 	const struct segment *s = o->segment;
-	const struct redundancy *r = &s->redundancy;
+	const struct scheme *r = &s->redundancy;
 	struct piece pieces[PIECE_LIST_MAX];
 	struct node_place *nodes = NULL;
 	size_t count = 0, offered = 0;
-	int64_t whole = redundancy_piece_size(r, s->encrypted_size);
+	int64_t whole = (int64_t)scheme_piece_size(r, (uint64_t)s->encrypted_size);
 	struct ed25519_private *private = arena_alloc(mc->a, sizeof(*private));
 	Metainfo__AddressedOrderLimit **list = arena_array(mc->a, r->total, sizeof(*list));
 	struct order_batch batch = {

@@ -58,7 +58,7 @@ static enum err begin_ticket(struct call *call, struct mcall *mc,
 			     const Metainfo__BeginSegmentRequest *req, const struct stream *s,
 			     struct segment_ticket *t, struct ed25519_private *ret_private)
 {
-	const struct redundancy *r = &mc->sat->config.redundancy;
+	const struct scheme *r = &mc->sat->config.redundancy;
 
 	*t = (struct segment_ticket){
 		.stream = *s,
@@ -67,7 +67,7 @@ static enum err begin_ticket(struct call *call, struct mcall *mc,
 		.redundancy = *r,
 		.orders = {
 			.action = ORDERS__PIECE_ACTION__PUT,
-			.limit = redundancy_piece_size(r, req->max_order_limit),
+			.limit = (int64_t)scheme_piece_size(r, (uint64_t)req->max_order_limit),
 			.piece_expiration_ns = s->expires_ns,
 			.project = s->project,
 			.bucket = s->bucket,

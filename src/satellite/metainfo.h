@@ -133,7 +133,7 @@ struct segment {
 	struct bytes inline_data;
 	/* remote only */
 	struct piece_id root;
-	struct redundancy redundancy;
+	struct scheme redundancy;
 	int32_t placement;
 	struct bytes pieces; /* piece_list.h */
 };

@@ -108,5 +108,8 @@ const struct db_migration satellite_migrations[] = {
 			"ALTER TABLE nodes ADD COLUMN noise_key BLOB" },
 	{ "segments in key order", METAINFO_SCHEMA_3 },
 	{ "chores", CHORES_SCHEMA },
+	/* The share size had all the lower half, which is as Storj packs it now (scheme_pack). */
+	{ "packed schemes", "UPDATE segments SET redundancy = (redundancy & -4294967296)"
+			    " | ((redundancy & 16777215) << 8) | 1 WHERE redundancy <> 0" },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

@@ -12,27 +12,24 @@
 /* Of the sealed metadata: project and bucket in one (orders.md 7). */
 enum { FIELD_COMPACT_PREFIX = 3, METADATA_BYTES_MAX = 256, ORDER_KEY_ID_BYTES = 8 };
 
-int64_t redundancy_piece_size(const struct redundancy *r, int64_t encrypted_size)
+void redundancy_fill_message(const struct scheme *s, Pointerdb__RedundancyScheme *m)
 {
-	uint64_t stripe = (uint64_t)r->required * r->share_bytes;
-
-	/* The padding ends in its own length, four bytes. */
-	return (int64_t)(div_up((uint64_t)encrypted_size + 4, stripe) * r->share_bytes);
+	m->type = POINTERDB__REDUNDANCY_SCHEME__SCHEME_TYPE__RS;
+	m->min_req = s->required;
+	m->total = s->total;
+	m->repair_threshold = s->repair;
+	m->success_threshold = s->success;
+	m->erasure_share_size = (int32_t)s->share_size;
 }
 
-Pointerdb__RedundancyScheme *redundancy_message(struct arena *a, const struct redundancy *r)
+Pointerdb__RedundancyScheme *redundancy_message(struct arena *a, const struct scheme *s)
 {
 	Pointerdb__RedundancyScheme *m = arena_alloc(a, sizeof(*m));
 
 	if (!m)
 		return NULL;
 	pointerdb__redundancy_scheme__init(m);
-	m->type = POINTERDB__REDUNDANCY_SCHEME__SCHEME_TYPE__RS;
-	m->min_req = r->required;
-	m->total = r->total;
-	m->repair_threshold = r->repair;
-	m->success_threshold = r->success;
-	m->erasure_share_size = (int32_t)r->share_bytes;
+	redundancy_fill_message(s, m);
 	return m;
 }
 

@@ -40,8 +40,7 @@ enum err order_batch_limit(struct call *call, struct satellite *sat, struct aren
 enum err order_metadata_open(struct call *call, const struct satellite *sat, struct arena *a,
 			     const Orders__OrderLimit *limit, struct project_id *ret_project,
 			     struct bytes *ret_bucket) MUST_USE;
-/* ceil((encrypted + 4) / (k * share)) * share (metainfo.md 3.5) */
-int64_t redundancy_piece_size(const struct redundancy *r, int64_t encrypted_size);
-Pointerdb__RedundancyScheme *redundancy_message(struct arena *a, const struct redundancy *r);
+void redundancy_fill_message(const struct scheme *s, Pointerdb__RedundancyScheme *m);
+Pointerdb__RedundancyScheme *redundancy_message(struct arena *a, const struct scheme *s);
 
 #endif

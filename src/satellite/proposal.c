@@ -10,7 +10,7 @@ static const struct {
 	unsigned tenths;
 } kinds[CODE_CHOICES] = { { "thrifty", 6 }, { "balanced", 4 }, { "careful", 2 } };
 
-static struct redundancy make(uint64_t nodes, unsigned tenths)
+static struct scheme make(uint64_t nodes, unsigned tenths)
 {
 	/* Some nodes may be away while files go up; few networks can spare one. */
 	unsigned spare = nodes < 5 ? 0 : (unsigned)MAX(nodes / 10, 1U);
@@ -21,8 +21,8 @@ static struct redundancy make(uint64_t nodes, unsigned tenths)
 	unsigned o = MAX(n - slow, k);
 	unsigned m = k + (o - k) / 2;
 
-	return (struct redundancy){ (uint16_t)k, (uint16_t)m, (uint16_t)o, (uint16_t)n,
-				    ERASURE_SHARE_BYTES };
+	return (struct scheme){ (uint16_t)k, (uint16_t)m, (uint16_t)o, (uint16_t)n,
+				SCHEME_SHARE_SIZE };
 }
 
 void code_propose(uint64_t nodes, struct code_choice ret[CODE_CHOICES])
@@ -32,12 +32,12 @@ void code_propose(uint64_t nodes, struct code_choice ret[CODE_CHOICES])
 		ret[i] = (struct code_choice){ kinds[i].name, make(nodes, kinds[i].tenths) };
 	/* What Storj's own network runs on. */
 	if (nodes >= NODES_OF_REFERENCE)
-		ret[1].code = (struct redundancy){ 29, 35, 80, 110, ERASURE_SHARE_BYTES };
+		ret[1].code = (struct scheme){ 29, 35, 80, 110, SCHEME_SHARE_SIZE };
 }
 
 void code_describe(struct buf *out, const struct code_choice *choice, uint64_t nodes)
 {
-	const struct redundancy *c = &choice->code;
+	const struct scheme *c = &choice->code;
 	unsigned lost = c->success - c->required;
 
 	buf_printf(out, "  %u/%u/%u/%u  %-9s ", c->required, c->repair, c->success, c->total,

@@ -10,7 +10,7 @@ enum { REASONS_MAX = 400 };
 enum err segment_check_sizes(struct call *call, const struct segment_check *c,
 			     const Metainfo__CommitSegmentRequest *req)
 {
-	const struct redundancy *r = &c->ticket->redundancy;
+	const struct scheme *r = &c->ticket->redundancy;
 	int64_t common = -1;
 
 	if (req->n_upload_result < r->success)
@@ -40,7 +40,7 @@ enum err segment_check_sizes(struct call *call, const struct segment_check *c,
 	}
 	if (common < 0)
 		return call_fail(call, ERR_INVALID, "piece sizes are invalid: no remote pieces");
-	int64_t expected = redundancy_piece_size(r, req->size_encrypted_data);
+	int64_t expected = (int64_t)scheme_piece_size(r, (uint64_t)req->size_encrypted_data);
 	if (expected != common)
 		return call_fail(call, ERR_INVALID,
 				 "piece sizes are invalid: expected size is different from "
@@ -116,7 +116,7 @@ static enum err collect(struct call *call, struct segment_check *c,
 enum err segment_check_pieces(struct call *call, struct segment_check *c,
 			      const Metainfo__CommitSegmentRequest *req)
 {
-	const struct redundancy *r = &c->ticket->redundancy;
+	const struct scheme *r = &c->ticket->redundancy;
 	AUTO_BUF struct buf reasons = BUF_INIT(REASONS_MAX);
 	bool seen[LIMIT_SHARES_TOTAL] = { false };
 	int16_t result_of[LIMIT_SHARES_TOTAL];
@@ -153,7 +153,7 @@ enum err segment_check_pieces(struct call *call, struct segment_check *c,
 	return collect(call, c, req, result_of);
 }
 
-size_t segment_download_count(const struct redundancy *r, int64_t desired)
+size_t segment_download_count(const struct scheme *r, int64_t desired)
 {
 	int64_t extra = (int64_t)(r->total - r->success) * r->required / MAX(r->success, 1);
 	int64_t n = r->required + MAX(extra, 1);
@@ -161,7 +161,7 @@ size_t segment_download_count(const struct redundancy *r, int64_t desired)
 	return (size_t)MIN(MAX(n, desired), r->total);
 }
 
-int64_t segment_range_limit(const struct redundancy *r, int32_t cipher, int64_t block_size,
+int64_t segment_range_limit(const struct scheme *r, int32_t cipher, int64_t block_size,
 			    int64_t start, int64_t limit)
 {
 	enum { TAG_BYTES = 16 };
@@ -173,10 +173,10 @@ int64_t segment_range_limit(const struct redundancy *r, int32_t cipher, int64_t 
 		in = block_size - TAG_BYTES;
 	else
 		return 0;
-	int64_t stripe = (int64_t)r->required * r->share_bytes;
+	int64_t stripe = scheme_stripe_size(r);
 	if (in <= 0 || block_size > LIMIT_SEGMENT_CIPHER_BYTES || stripe <= 0 || start < 0 ||
 	    limit <= start)
 		return 0;
 	int64_t from = start / in * block_size, to = (limit + in - 1) / in * block_size;
-	return ((to + stripe - 1) / stripe - from / stripe) * r->share_bytes;
+	return ((to + stripe - 1) / stripe - from / stripe) * r->share_size;
 }

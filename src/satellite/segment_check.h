@@ -31,10 +31,10 @@ enum err segment_check_pieces(struct call *call, struct segment_check *c,
 			      const Metainfo__CommitSegmentRequest *req) MUST_USE;
 
 /* Pieces to offer for a download: k and some more (metainfo.md 5.10). */
-size_t segment_download_count(const struct redundancy *r, int64_t desired);
+size_t segment_download_count(const struct scheme *r, int64_t desired);
 /* Bytes of a piece that the plain range [start, limit) of a segment needs: whole encryption blocks,
  * whole stripes (metainfo.md 5.9).  0 when it cannot be told. */
-int64_t segment_range_limit(const struct redundancy *r, int32_t cipher, int64_t block_size,
+int64_t segment_range_limit(const struct scheme *r, int32_t cipher, int64_t block_size,
 			    int64_t start, int64_t limit);
 
 #endif

@@ -87,9 +87,9 @@ static enum err take_row(struct call *call, struct segment_loop *l, const struct
 		.expires_ns = db_int(rows, 6),
 		.placement = (int32_t)db_int(rows, 7),
 		.is_inline = redundancy == 0,
-		.redundancy = redundancy_unpack(redundancy),
 	};
-	if (stream.len != STREAM_UUID_BYTES || (!s->is_inline && root.len != PIECE_ID_BYTES))
+	if (stream.len != STREAM_UUID_BYTES || redundancy_unpack(redundancy, &s->redundancy) ||
+	    (!s->is_inline && root.len != PIECE_ID_BYTES))
 		return call_fail(call, ERR_DATA_LOSS, "a damaged segment row");
 	memcpy(s->stream.b, stream.data, STREAM_UUID_BYTES);
 	*ret_taken = true;

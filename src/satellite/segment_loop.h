@@ -53,7 +53,7 @@ struct loop_segment {
 	bool is_inline; /* no root, no redundancy, no pieces */
 	/* The list of pieces cannot be read; it comes as empty. */
 	bool damaged;
-	struct redundancy redundancy;
+	struct scheme redundancy;
 	struct piece_id root;
 	const struct piece *pieces; /* numbers rising */
 	uint32_t pieces_count;

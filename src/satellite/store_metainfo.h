@@ -113,8 +113,8 @@ enum err store_object_pending_streams(struct call *call, struct db_tx *tx, int64
 
 /* ---- segments ---- */
 
-/* What column redundancy says; of 0, an inline segment, all zeros. */
-struct redundancy redundancy_unpack(int64_t packed);
+/* What column redundancy says; 0 is an inline segment, all zeros.  ERR_DATA_LOSS: no code. */
+enum err redundancy_unpack(int64_t packed, struct scheme *ret) MUST_USE;
 
 /* Inserts or overwrites. */
 enum err store_segment_put(struct call *call, struct db_tx *tx, const struct segment *s) MUST_USE;

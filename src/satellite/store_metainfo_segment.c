@@ -10,30 +10,20 @@
 
 #define DB_V_TIME(ns) ((ns) ? DB_V_INT(ns) : DB_V_NULL)
 
-/* One integer: share size, then k, m, o, n from the top byte down; 0 = an inline segment. */
-static int64_t redundancy_pack(const struct redundancy *r)
+enum err redundancy_unpack(int64_t packed, struct scheme *ret)
 {
-	return (int64_t)((uint64_t)r->total << 56 | (uint64_t)r->success << 48 |
-			 (uint64_t)r->repair << 40 | (uint64_t)r->required << 32 | r->share_bytes);
-}
+	struct scheme s = scheme_unpack((uint64_t)packed);
 
-struct redundancy redundancy_unpack(int64_t packed)
-{
-	uint64_t v = (uint64_t)packed;
-
-	return (struct redundancy){
-		.required = (uint8_t)(v >> 32),
-		.repair = (uint8_t)(v >> 40),
-		.success = (uint8_t)(v >> 48),
-		.total = (uint8_t)(v >> 56),
-		.share_bytes = (uint32_t)v,
-	};
+	if (!packed)
+		s = (struct scheme){ 0 };
+	else if (scheme_check(&s))
+		return ERR_DATA_LOSS;
+	*ret = s;
+	return OK;
 }
 
 enum err store_segment_put(struct call *call, struct db_tx *tx, const struct segment *s)
 {
-	_Static_assert(LIMIT_SHARES_TOTAL <= UINT8_MAX, "a byte each in redundancy_pack");
-
 	return DB_EXEC(
 		call, tx,
 		"INSERT INTO segments (" SEGMENT_COLUMNS_ALL
@@ -53,7 +43,7 @@ enum err store_segment_put(struct call *call, struct db_tx *tx, const struct seg
 		DB_V_BLOB(s->key), DB_V_BLOB(s->nonce), DB_V_INT(s->encrypted_size),
 		DB_V_INT(s->plain_size), DB_V_INT(s->plain_offset), DB_V_BLOB_OR_NULL(s->etag),
 		DB_V_BLOB_OR_NULL(s->checksum),
-		DB_V_INT(s->is_inline ? 0 : redundancy_pack(&s->redundancy)),
+		DB_V_INT(s->is_inline ? 0 : (int64_t)scheme_pack(&s->redundancy)),
 		DB_V_INT(s->placement), s->is_inline ? DB_V_NULL : DB_V_BLOB(BYTES_OF(s->root.b)),
 		s->is_inline ? DB_V_NULL : DB_V_BLOB(s->pieces), DB_V_BLOB_OR_NULL(s->inline_data));
 }
@@ -88,7 +78,6 @@ static enum err read_segment(struct call *call, const struct db_rows *rows, bool
 		.etag = blob(rows, a, 10, &ok),
 		.checksum = blob(rows, a, 11, &ok),
 		.is_inline = packed == 0,
-		.redundancy = redundancy_unpack(packed),
 		.placement = (int32_t)db_int(rows, 13),
 	};
 
@@ -98,7 +87,8 @@ static enum err read_segment(struct call *call, const struct db_rows *rows, bool
 	}
 	if (!ok)
 		return call_fail(call, ERR_NO_MEMORY, "no room for a segment");
-	if (stream.len != STREAM_UUID_BYTES || (!s.is_inline && root.len != PIECE_ID_BYTES))
+	if (stream.len != STREAM_UUID_BYTES || redundancy_unpack(packed, &s.redundancy) ||
+	    (!s.is_inline && root.len != PIECE_ID_BYTES))
 		return call_fail(call, ERR_DATA_LOSS, "a damaged segment row");
 	memcpy(s.stream.b, stream.data, STREAM_UUID_BYTES);
 	if (!s.is_inline)

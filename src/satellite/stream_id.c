@@ -127,16 +127,6 @@ enum err stream_id_decode(struct call *call, struct arena *a, const struct secre
 	return from_message(call, m, ret);
 }
 
-static void scheme_to_message(const struct redundancy *r, Pointerdb__RedundancyScheme *m)
-{
-	m->type = POINTERDB__REDUNDANCY_SCHEME__SCHEME_TYPE__RS;
-	m->min_req = r->required;
-	m->repair_threshold = r->repair;
-	m->success_threshold = r->success;
-	m->total = r->total;
-	m->erasure_share_size = (int32_t)r->share_bytes;
-}
-
 enum err segment_id_encode(struct call *call, struct arena *a, const struct secret_key *key,
 			   const struct segment_ticket *t, struct bytes *ret)
 {
@@ -157,7 +147,7 @@ enum err segment_id_encode(struct call *call, struct arena *a, const struct secr
 		list[i] = &pieces[i];
 	}
 	to_message(&t->stream, &stream, &p);
-	scheme_to_message(&t->redundancy, &scheme);
+	redundancy_fill_message(&t->redundancy, &scheme);
 	m.stream = &stream;
 	m.part = t->part;
 	m.index = t->index;
@@ -173,18 +163,21 @@ enum err segment_id_encode(struct call *call, struct arena *a, const struct secr
 	return seal(call, a, key, "segment", &m.base, SEGMENT_ID_MAX, ret);
 }
 
-static bool scheme_from_message(const Pointerdb__RedundancyScheme *m, struct redundancy *ret)
+static bool scheme_from_message(const Pointerdb__RedundancyScheme *m, struct scheme *ret)
 {
 	if (!m || m->min_req < 1 || m->total < m->min_req || m->total > LIMIT_SHARES_TOTAL ||
 	    m->erasure_share_size < 1)
 		return false;
-	*ret = (struct redundancy){
+	struct scheme s = {
 		.required = (uint16_t)m->min_req,
 		.repair = (uint16_t)m->repair_threshold,
 		.success = (uint16_t)m->success_threshold,
 		.total = (uint16_t)m->total,
-		.share_bytes = (uint32_t)m->erasure_share_size,
+		.share_size = (uint32_t)m->erasure_share_size,
 	};
+	if (scheme_check(&s))
+		return false;
+	*ret = s;
 	return true;
 }
 

@@ -23,7 +23,7 @@ enum err stream_id_decode(struct call *call, struct arena *a, const struct secre
 struct segment_ticket {
 	struct stream stream;
 	int32_t part, index;
-	struct redundancy redundancy;
+	struct scheme redundancy;
 	struct order_batch orders; /* project and bucket are the stream's */
 	struct node_id *nodes;	   /* redundancy.total of them */
 };

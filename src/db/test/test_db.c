@@ -1,4 +1,5 @@
 /* Both drivers by one set of tests: `test_db sqlite|vfs|postgres` (vfs: SQLite on our own VFS). */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -715,6 +716,40 @@ static enum err cut_own_connection(struct call *call, struct db_tx *tx, void *ar
 	return OK;
 }
 
+/* Loses as many times as it is told, as if another had changed what it read. */
+static enum err lose(struct call *call, struct db_tx *tx, void *arg)
+{
+	unsigned *left = arg;
+
+	TRY_PLAIN(count_up(call, tx, NULL));
+	if (!*left)
+		return OK;
+	--*left;
+	return tx->db->driver->script(
+		call, tx, "DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END $$");
+}
+
+static void many_conflicts(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	unsigned losses = 15;
+	int64_t n = 0;
+
+	if (!is_postgres())
+		return;
+	call_init(&call);
+	struct db *db = open_new(&call);
+	assert_int_equal(db_write(&call, db, lose, &losses), OK);
+	assert_int_equal(losses, 0);
+	assert_int_equal(db_read(&call, db, read_counter, &n), OK);
+	assert_int_equal(n, 1);
+	/* Not for ever. */
+	losses = UINT_MAX;
+	assert_int_equal(db_write(&call, db, lose, &losses), ERR_ABORTED);
+	assert_non_null(strstr(call.error, "conflict"));
+	db_close(db);
+}
+
 static void lost_connections(void **state)
 {
 	AUTO_CALL struct call call = CALL_INIT;
@@ -804,6 +839,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(backups),	     cmocka_unit_test(two_processes),
 		cmocka_unit_test(bad_urls),	     cmocka_unit_test(not_a_database),
 		cmocka_unit_test(lost_connections),  cmocka_unit_test(dialect),
+		cmocka_unit_test(many_conflicts),
 	};
 	AUTO_CALL struct call call = CALL_INIT;
 

@@ -130,7 +130,7 @@ static enum err put_segment(struct call *call, struct db_tx *tx, void *arg)
 	return store_segment_put(call, tx, arg);
 }
 
-void chore_world_segment(struct chore_world *w, uint64_t stream, struct redundancy r,
+void chore_world_segment(struct chore_world *w, uint64_t stream, struct scheme r,
 			 const uint32_t *aliases, size_t count)
 {
 	AUTO_BUF struct buf list = BUF_INIT(4096);

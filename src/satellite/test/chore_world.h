@@ -31,7 +31,7 @@ struct node_id chore_world_node(struct chore_world *w, uint32_t number, const ch
 void chore_world_aliases(struct chore_world *w, const struct node_id *ids, size_t count,
 			 uint32_t *ret);
 /* A remote segment of an object of its own: pieces 0 to count - 1 at these aliases. */
-void chore_world_segment(struct chore_world *w, uint64_t stream, struct redundancy r,
+void chore_world_segment(struct chore_world *w, uint64_t stream, struct scheme r,
 			 const uint32_t *aliases, size_t count);
 /* Runs a statement without parameters. */
 void chore_world_sql(struct chore_world *w, const char *sql);

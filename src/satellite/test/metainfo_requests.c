@@ -177,7 +177,8 @@ Metainfo__CommitSegmentRequest *commit_remote(struct world *w, ProtobufCBinaryDa
 		Orders__PieceHash *h = message_new(&call->scratch, &orders__piece_hash__descriptor);
 		h->piece_id = l->piece_id;
 		h->hash = VIEW("01234567890123456789012345678901");
-		h->piece_size = redundancy_piece_size(&w->sat.config.redundancy, size);
+		h->piece_size = (int64_t)scheme_piece_size(&w->sat.config.redundancy,
+							   (uint64_t)size);
 		h->timestamp = proto_time_new(&call->scratch, os_clock_unix_ns());
 		h->hash_algorithm = ORDERS__PIECE_HASH_ALGORITHM__BLAKE3;
 		must(w, piece_hash_sign_node(call, &call->scratch, h,

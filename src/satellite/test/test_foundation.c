@@ -117,7 +117,7 @@ static int teardown(void **state)
 static void codes(void **state)
 {
 	AUTO_CALL struct call call = CALL_INIT;
-	struct redundancy r;
+	struct scheme r;
 	static const char *const bad[] = { "",		 "4",		"4/6/8",
 					   "4/6/8/",	 "0/1/2/3",	"5/4/6/8",
 					   "4/6/9/8",	 "1/1/1/256",	"4/6/8/10x",
@@ -130,14 +130,14 @@ static void codes(void **state)
 	assert_int_equal(r.repair, 6);
 	assert_int_equal(r.success, 8);
 	assert_int_equal(r.total, 10);
-	assert_int_equal(r.share_bytes, 256);
+	assert_int_equal(r.share_size, 256);
 	assert_int_equal(redundancy_parse(&call, "1/1/1/1-1024", &r), OK);
-	assert_int_equal(r.share_bytes, 1024);
+	assert_int_equal(r.share_size, 1024);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_int_equal(redundancy_parse(&call, bad[i], &r), ERR_CONFIG);
 	/* metainfo.md 3.5 */
 	assert_int_equal(redundancy_parse(&call, "29/35/80/110", &r), OK);
-	assert_true(redundancy_piece_size(&r, 67254016) == 2319360);
+	assert_true((int64_t)scheme_piece_size(&r, (uint64_t)67254016) == 2319360);
 }
 
 static void proposals(void **state)
@@ -146,7 +146,7 @@ static void proposals(void **state)
 		struct code_choice choices[CODE_CHOICES];
 		code_propose(nodes, choices);
 		for (unsigned i = 0; i < CODE_CHOICES; i++) {
-			const struct redundancy *c = &choices[i].code;
+			const struct scheme *c = &choices[i].code;
 			AUTO_BUF struct buf b = BUF_INIT(1000);
 			assert_true(c->required >= 1 && c->required <= c->repair);
 			assert_true(c->repair <= c->success && c->success <= c->total);

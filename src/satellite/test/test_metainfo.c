@@ -277,7 +277,8 @@ static void commit_init(struct commit *c, const struct segment_ticket *t)
 		orders__piece_hash__init(&c->hashes[i]);
 		piece_id_derive(&t->orders.root, &t->nodes[i], (uint32_t)i, &c->ids[i]);
 		c->hashes[i].piece_id = proto_view(BYTES_OF(c->ids[i].b));
-		c->hashes[i].piece_size = redundancy_piece_size(&t->redundancy, 7424);
+		c->hashes[i].piece_size = (int64_t)scheme_piece_size(&t->redundancy,
+								     (uint64_t)7424);
 		c->hashes[i].timestamp = &c->time;
 		c->results[i].piece_num = i;
 		c->results[i].node_id = proto_view(node_id_bytes(&t->nodes[i]));
@@ -365,14 +366,14 @@ static void test_commit_checks(void **state)
 
 static void test_download_counts(void **state)
 {
-	struct redundancy r = { 29, 35, 80, 110, 256 };
+	struct scheme r = { 29, 35, 80, 110, 256 };
 
 	assert_int_equal(segment_download_count(&r, 0), 39); /* metainfo.md 5.10 */
 	assert_int_equal(segment_download_count(&r, 50), 50);
 	assert_int_equal(segment_download_count(&r, INT32_MAX), 110);
-	r = (struct redundancy){ 1, 1, 1, 1, 256 };
+	r = (struct scheme){ 1, 1, 1, 1, 256 };
 	assert_int_equal(segment_download_count(&r, 0), 1);
-	r = (struct redundancy){ 4, 6, 8, 10, 256 };
+	r = (struct scheme){ 4, 6, 8, 10, 256 };
 	assert_int_equal(segment_download_count(&r, 0), 5);
 	/* 7408 plain bytes a block; a block is 7.25 stripes. */
 	assert_int_equal(segment_range_limit(&r, 2, 7424, 0, 1), 8 * 256);

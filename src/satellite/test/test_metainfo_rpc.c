@@ -247,9 +247,9 @@ static void check_remote_download(struct world *w, const char *key)
 			const Orders__OrderLimit *l = s->addressed_limits[i]->limit;
 			offered += l != NULL;
 			if (l)
-				assert_int_equal(
-					l->limit,
-					redundancy_piece_size(&w->sat.config.redundancy, 20000));
+				assert_int_equal(l->limit, (int64_t)scheme_piece_size(
+								   &w->sat.config.redundancy,
+								   (uint64_t)20000));
 		}
 		assert_int_equal(offered, all ? 5 : 3);
 	}
@@ -361,7 +361,7 @@ static void test_remote(void **state)
 	commit->segment_id = VIEW("nonsense that is long enough for a MAC");
 	refused(w, ask(w, "CommitSegment", commit, NULL), 3, "invalid segment ID");
 	/* More nodes than there are. */
-	w->sat.config.redundancy = (struct redundancy){ 2, 3, 4, NODES + 1, 256 };
+	w->sat.config.redundancy = (struct scheme){ 2, 3, 4, NODES + 1, 256 };
 	Metainfo__BeginSegmentRequest *more = MESSAGE(w, BeginSegmentRequest,
 						      begin_segment_request);
 	more->max_order_limit = 1000;

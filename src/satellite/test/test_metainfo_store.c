@@ -193,7 +193,7 @@ static enum err run_upload(struct call *call, struct db_tx *tx, struct step *s)
 	p.numbers = numbers;
 	p.count = 3;
 	p.aliases_found = found;
-	p.segment.redundancy = (struct redundancy){ 2, 3, 3, 5, 256 };
+	p.segment.redundancy = (struct scheme){ 2, 3, 3, 5, 256 };
 	p.segment.encrypted_size = 120;
 	p.segment.plain_size = 100;
 	for (size_t i = 0; i < u->segments; i++) {

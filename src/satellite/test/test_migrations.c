@@ -47,6 +47,11 @@ static const struct {
 	{ "metainfo", "INSERT INTO segments (stream_id, position, created_at, encrypted_key,"
 		      " key_nonce, encrypted_size, plain_size, plain_offset, redundancy, placement,"
 		      " inline_data) VALUES ($2, 0, 5, $1, $1, 7, 6, 0, 0, 0, $1)" },
+	/* 4/6/8/10 with shares of 256 bytes, as the first version packed it: 0x0a08060400000100. */
+	{ "metainfo", "INSERT INTO segments (stream_id, position, created_at, encrypted_key,"
+		      " key_nonce, encrypted_size, plain_size, plain_offset, redundancy, placement,"
+		      " root_piece_id, pieces)"
+		      " VALUES ($2, 1, 5, $1, $1, 7, 6, 0, 722834354442600704, 0, $1, $1)" },
 };
 
 static const uint8_t value[32] = { 1, 2, 3 };
@@ -129,6 +134,11 @@ static enum err read_back(struct call *call, struct db_tx *tx, void *arg)
 	assert_int_equal(o.encrypted_size, 7);
 	TRY(store_segment_get(call, tx, &o.stream, 0, &s), "the segment");
 	assert_int_equal(s.plain_size, 6);
+	assert_true(s.is_inline);
+	TRY(store_segment_get(call, tx, &o.stream, 1, &s), "the one with pieces");
+	AUTO_BUF struct buf code = BUF_INIT(100);
+	scheme_add_text(&code, &s.redundancy);
+	assert_string_equal(buf_cstr(&code), "4/6/8/10-256B");
 	return OK;
 }
 

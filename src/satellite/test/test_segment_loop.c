@@ -12,7 +12,7 @@
 DEFINE_AUTO_PTR(struct segment_loop, loop_auto, segment_loop_free)
 
 enum { NODES = 6, SEGMENTS = 2 * SEGMENT_BATCH + 7 };
-static const struct redundancy code = { 2, 3, 4, 5, 256 };
+static const struct scheme code = { 2, 3, 4, 5, 256 };
 
 /* An observer that checks what it is shown. */
 struct seen {
@@ -183,7 +183,7 @@ static void test_damage_and_wide_segments(void **state)
 	struct chore_world *w = *state;
 	struct segment_loop *l AUTO(loop_auto) = NULL;
 	struct seen a = { 0 };
-	const struct redundancy wide = { 29, 35, 80, 250, 256 };
+	const struct scheme wide = { 29, 35, 80, 250, 256 };
 	struct node_id ids[250];
 	uint32_t aliases[250];
 
