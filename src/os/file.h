@@ -76,6 +76,7 @@ struct os_stat {
 	int64_t changed_unix_ns; /* content or attributes; nobody can set it back */
 	bool is_dir;
 	bool is_regular;
+	bool is_private; /* nobody but its owner may read or write it */
 };
 /* Follows symbolic links. */
 enum err os_stat(struct call *call, const char *path, struct os_stat *ret) MUST_USE;

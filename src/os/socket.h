@@ -52,6 +52,11 @@ bool os_listener_fast_open(const struct os_listener *l);
 /* The address really bound, "ip:port". */
 const char *os_listener_address(const struct os_listener *l);
 void os_listener_close(struct os_listener *l);
+/* For a foreign library that accepts by itself and waits with os_fd_wait; stays the listener's.
+ * Not in the simulated world. */
+int os_listener_fd(const struct os_listener *l);
+/* Ends both directions of such a library's connection: it notices by itself. */
+void os_fd_shutdown(int fd);
 
 /* Resolves "host:port" to "ip:port" (IPv4 first).  out has OS_ADDRESS_MAX bytes. */
 enum err os_resolve(struct call *call, const char *address, char *out) MUST_USE;

@@ -240,7 +240,8 @@ enum err os_stat(struct call *call, const char *path, struct os_stat *ret)
 				 .mtime_unix_ns = i->mtime_ns,
 				 .changed_unix_ns = i->mtime_ns,
 				 .is_dir = i->is_dir,
-				 .is_regular = !i->is_dir };
+				 .is_regular = !i->is_dir,
+				 .is_private = true };
 	return OK;
 }
 

@@ -275,6 +275,7 @@ enum err os_stat(struct call *call, const char *path, struct os_stat *ret)
 		.changed_unix_ns = st.st_ctim.tv_sec * NS_PER_SEC + st.st_ctim.tv_nsec,
 		.is_dir = S_ISDIR(st.st_mode),
 		.is_regular = S_ISREG(st.st_mode),
+		.is_private = (st.st_mode & (S_IRWXG | S_IRWXO)) == 0,
 	};
 	return OK;
 }

@@ -483,6 +483,17 @@ const char *os_listener_address(const struct os_listener *l)
 	return l->address;
 }
 
+int os_listener_fd(const struct os_listener *l)
+{
+	return l->fd;
+}
+
+void os_fd_shutdown(int fd)
+{
+	if (fd >= 0)
+		shutdown(fd, SHUT_RDWR);
+}
+
 void os_listener_close(struct os_listener *l)
 {
 	if (!l)
