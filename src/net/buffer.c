@@ -24,6 +24,9 @@ bool net_buffer_reserve(struct net_buffer *b, size_t more, size_t max)
 	size_t cap = b->cap ? MIN(b->cap * 2, max) : (size_t)BUFFER_MIN;
 	while (cap < len + more)
 		cap = MIN(cap * 2, max);
+	/* One step less: what is left behind on the way is not given back to the system. */
+	if (cap > max / 2)
+		cap = max;
 	uint8_t *data = malloc(cap);
 	if (!data)
 		return false;

@@ -12,9 +12,10 @@
 #include "rpc/internal.h"
 
 enum {
-	READ_WANT = 16 << 10, /* one record fits at least */
-	FINISH_SECONDS = 5,   /* to finish a frame for a peer that ended the stream */
-	TAKE_ROUNDS_MAX = 64, /* reads in a row between two writes */
+	READ_WANT = 16 << 10,	/* one record fits at least */
+	FINISH_SECONDS = 5,	/* to finish a frame for a peer that ended the stream */
+	TAKE_ROUNDS_MAX = 64,	/* reads in a row between two writes */
+	LISTEN_BYTES = 1 << 20, /* sent between two looks at what the peer says */
 	/* What a server waits for a peer in one operation if its call has no deadline: to send as
 	 * the reference node does (transport.md 10), to take a little of what is sent. */
 	PEER_SENDS_SECONDS = 30 * 60,
@@ -351,14 +352,17 @@ static enum err encrypt(struct call *call, struct rpc_conn *c, struct bytes data
 		if (e)
 			return conn_break(call, c, e);
 		*ret_done += n;
+		c->unheard += n;
 		if (net_out_pending(c->net) < NET_OUT_GATHER)
 			continue;
 		e = net_try_flush(call, c->net);
 		if (e && e != ERR_WOULD_BLOCK)
 			return conn_break(call, c, e);
 		/* A peer that takes all as fast as it comes must be heard as well. */
-		if (inbox_has_room(c))
+		if (c->unheard >= LISTEN_BYTES && inbox_has_room(c)) {
+			c->unheard = 0;
 			TRY_PLAIN(conn_take(call, c));
+		}
 	}
 	return OK;
 }
@@ -376,24 +380,23 @@ static enum err push_staging(struct call *call, struct rpc_conn *c)
 	return e;
 }
 
-/* Gathers small pieces; whole records go to the cipher from the caller's memory. */
+/* Gathers small pieces; large ones go to the cipher from the caller's memory, behind a short record
+ * if need be: that costs less than copying to fill it. */
 static enum err write_bytes(struct call *call, struct rpc_conn *c, struct bytes data)
 {
 	if (!c->staging && !(c->staging = malloc(RPC_STAGING)))
 		return conn_break(call, c, call_fail(call, ERR_NO_MEMORY, "out of memory"));
+	if (data.len >= RPC_STAGING) {
+		size_t done;
+		TRY_PLAIN(push_staging(call, c));
+		return encrypt(call, c, data, &done);
+	}
 	while (data.len) {
-		size_t n;
-		if (!c->staging_len && data.len >= RPC_STAGING) {
-			n = data.len - data.len % RPC_STAGING;
-			size_t done;
-			TRY_PLAIN(encrypt(call, c, BYTES(data.data, n), &done));
-		} else {
-			n = MIN(data.len, (size_t)RPC_STAGING - c->staging_len);
-			memcpy(c->staging + c->staging_len, data.data, n);
-			c->staging_len += n;
-			if (c->staging_len == RPC_STAGING)
-				TRY_PLAIN(push_staging(call, c));
-		}
+		size_t n = MIN(data.len, (size_t)RPC_STAGING - c->staging_len);
+		memcpy(c->staging + c->staging_len, data.data, n);
+		c->staging_len += n;
+		if (c->staging_len == RPC_STAGING)
+			TRY_PLAIN(push_staging(call, c));
 		data = bytes_from(data, n);
 	}
 	return OK;

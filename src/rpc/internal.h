@@ -45,6 +45,7 @@ struct rpc_conn {
 
 	uint8_t *staging; /* plain bytes that do not fill a record yet */
 	size_t staging_at, staging_len;
+	size_t unheard;	   /* bytes encrypted since the peer was listened to */
 	int64_t finish_ns; /* deadline for finishing a frame after the peer ended the stream */
 
 	struct rpc_stream stream;

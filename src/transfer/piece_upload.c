@@ -103,7 +103,7 @@ static enum err add_order(struct call *call, struct piece_upload *u, size_t len,
 				 "the order limit allows %lld bytes, the piece has more",
 				 (long long)most);
 	order.amount = last ? end : MIN(MAX(u->sent + u->step, end), most);
-	u->step = order_step_next(u->step);
+	u->step = order_step_next(u->step, ORDER_STEP_UPLOAD_MAX);
 	TRY_PLAIN(order_sign(call, &order, u->signer));
 	u->signed_amount = order.amount;
 	buf_add_field_bytes(&u->head, FIELD_ORDER, BYTES(wire, order_encode(&order, wire)));

@@ -319,7 +319,7 @@ static void amounts_grow_as_uplinks(void **state)
 		int64_t amount = vector_int(v, "at_offset") + step;
 		assert_int_equal(amount < 2319360 ? amount : 2319360,
 				 vector_int(v, "order_amount"));
-		step = order_step_next(step);
+		step = order_step_next(step, ORDER_STEP_MAX);
 	}
 	assert_int_equal(step, ORDER_STEP_MAX);
 }
