@@ -21,6 +21,7 @@ struct fanout {
 	struct rpc_pool *connections;
 	struct os_pool *threads;
 	struct pacer upload, download;
+	struct shy_nodes shy;
 	unsigned connections_max;
 	bool noise;
 	struct os_mutex lock; /* guards what follows */
@@ -70,6 +71,7 @@ void fanout_free(struct fanout *f)
 		os_file_close(f->free_files[i]);
 	pacer_fini(&f->upload);
 	pacer_fini(&f->download);
+	shy_fini(&f->shy);
 	os_mutex_fini(&f->lock);
 	os_cond_fini(&f->freed);
 	free(f);
@@ -149,6 +151,11 @@ struct pacer *fanout_upload_pacer(struct fanout *f)
 struct pacer *fanout_download_pacer(struct fanout *f)
 {
 	return &f->download;
+}
+
+struct shy_nodes *fanout_shy(struct fanout *f)
+{
+	return &f->shy;
 }
 
 enum err fanout_start(struct call *call, struct fanout *f, void (*fn)(void *arg), void *arg)

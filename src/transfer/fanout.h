@@ -10,6 +10,7 @@
 #include "os/file.h"
 #include "rpc/rpc.h"
 #include "transfer/pacer.h"
+#include "transfer/shy.h"
 
 struct fanout;
 
@@ -54,6 +55,7 @@ bool fanout_noise(const struct fanout *f);
 /* What goes to nodes waits for one, what comes from them for the other. */
 struct pacer *fanout_upload_pacer(struct fanout *f);
 struct pacer *fanout_download_pacer(struct fanout *f);
+struct shy_nodes *fanout_shy(struct fanout *f);
 /* Runs fn(arg) in a thread of its own.  When it fails fn is never called. */
 enum err fanout_start(struct call *call, struct fanout *f, void (*fn)(void *arg),
 		      void *arg) MUST_USE;

@@ -22,11 +22,14 @@ def faults(tmp_path_factory):
 
 @pytest.mark.parametrize("liars", [1, 2])
 def test_wrong_shares_are_named(faults, tmp_path, liars):
-    """4 of 10 pieces are enough; ten at hand tell up to three wrong ones."""
+    """4 of 8 pieces are enough; eight at hand tell up to two wrong ones."""
     net, data = faults.net, random.Random(liars).randbytes(3_000_000)
     bucket = f"wrong-{liars}"
     net.acre("mb", f"sj://{bucket}")
+    # An upload starts 8 pieces: the liars shall be among them.
+    faults.plan(faults.names[8:], "up.refuse 100")
     net.acre("cp", "-", f"sj://{bucket}/file", input=data)
+    faults.heal()
     faults.plan(faults.names[2:2 + liars], "down.wrong 100")
     named = set()
     try:

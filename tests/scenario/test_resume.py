@@ -312,8 +312,8 @@ def test_rate_limit(net, place):
     bucket, tmp = place
     data = content(15)[:2 * MIB]
     begin = time.monotonic()
-    net.acre("cp", "--limit-rate", "4MiB", "-", f"sj://{bucket}/file", input=data)
-    # Ten pieces of a quarter each: 5 MiB; the first step goes at once.
+    net.acre("cp", "--limit-rate", "3MiB", "-", f"sj://{bucket}/file", input=data)
+    # Eight pieces of a quarter each: 4 MiB; the first step goes at once.
     assert time.monotonic() - begin > 0.9
     begin = time.monotonic()
     assert net.acre("cp", "--limit-rate", "2MiB", f"sj://{bucket}/file", "-").out == data
@@ -332,7 +332,7 @@ def sockets(pid):
 
 @pytest.mark.parametrize("limit", [3, 6])
 def test_connections_are_bounded(net, place, limit):
-    """Ten pieces over fewer connections, there and back; on top come those to the satellite (segments
+    """Eight pieces over fewer connections, there and back; on top come those to the satellite (segments
     in flight ask at a time) and the one a segment without any may take."""
     bucket, tmp = place
     source, target = tmp / "source", tmp / "target"
