@@ -3,8 +3,10 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "base/text.h"
 #include "node/control.h"
 #include "node/farm.h"
+#include "node/leave.h"
 #include "node/node.h"
 #include "node/settings.h"
 #include "os/cancel.h"
@@ -192,6 +194,72 @@ static enum err maintenance(struct call *call, const struct settings *s, const s
 	return ask(call, s, &r);
 }
 
+/* A satellite, as node ID or node URL. */
+static enum err read_satellite(struct call *call, const char *satellite, struct node_id *ret)
+{
+	struct bytes text = bytes_str(satellite);
+	const uint8_t *at = text.len ? memchr(text.data, '@', text.len) : NULL;
+
+	if (at)
+		text.len = (size_t)(at - text.data);
+	if (node_id_parse(text, ret))
+		return call_fail(call, ERR_CONFIG,
+				 "which satellite?  \"%.80s\" is no node ID (nor a node URL)",
+				 satellite);
+	return OK;
+}
+
+/* What was asked for before, and how it stands. */
+static enum err print_leaving(struct call *call, const struct settings *s)
+{
+	AUTO_BUF struct buf text = BUF_INIT(OUTPUT_MAX);
+	struct leave *list = NULL;
+	size_t count = 0;
+
+	TRY_PLAIN(leave_list(call, s->dir, &call->scratch, &list, &count));
+	for (size_t i = 0; i < count; i++) {
+		char id[NODE_ID_TEXT_MAX];
+		node_id_text(&list[i].satellite, id);
+		buf_printf(&text, "%s  %s since ", id, leave_state_name(list[i].state));
+		text_add_time(&text, list[i].since_unix_ns, false);
+		buf_printf(&text, "%s%s\n", list[i].text[0] ? ": " : "", list[i].text);
+	}
+	if (!count)
+		buf_add_str(&text, "no satellite is being left\n");
+	return print(call, &text);
+}
+
+static enum err request(struct call *call, const struct settings *s, const struct args *args,
+			enum leave_state what, const char *said)
+{
+	AUTO_BUF struct buf text = BUF_INIT(OUTPUT_MAX);
+	struct node_id id;
+
+	TRY_PLAIN(read_satellite(call, args->count ? args->rest[0] : "", &id));
+	TRY_PLAIN(leave_request(call, s->dir, &id, what));
+	buf_add_str(&text, said);
+	return print(call, &text);
+}
+
+static enum err leave_satellite(struct call *call, const struct settings *s,
+				const struct args *args)
+{
+	if (!args->count)
+		return print_leaving(call, s);
+	return request(call, s, args, LEAVE_EXIT,
+		       "The running node asks the satellite, and goes on serving what it has until "
+		       "the satellite\nsays that it may go: \"acre-node exit\" shows how it "
+		       "stands.\n");
+}
+
+static enum err forget_satellite(struct call *call, const struct settings *s,
+				 const struct args *args)
+{
+	return request(call, s, args, LEAVE_FORGET,
+		       "The running node frees everything of it, if it does not work for it any "
+		       "more.  \"acre-node exit\"\nshows how it stands.\n");
+}
+
 static const struct {
 	const char *name;
 	enum err (*run)(struct call *call, const struct settings *s, const struct args *args);
@@ -207,6 +275,9 @@ static const struct {
 	  "out" },
 	{ "restart", restart, 1, "NODE: stops and starts one node of the process" },
 	{ "stop", stop, 0, "ends the process" },
+	{ "exit", leave_satellite, 1, "[SATELLITE]: leaves it in grace; how leaving stands" },
+	{ "forget", forget_satellite, 1,
+	  "SATELLITE: frees the data of one that the node worked for" },
 };
 
 static enum err help(struct call *call)

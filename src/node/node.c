@@ -181,6 +181,7 @@ static enum err open_storage(struct call *call, struct node *n)
 		.index_memory = n->config.index_memory,
 		.accept_loss = n->config.accept_loss,
 		.recovered = recover_order,
+		.damaged = node_piece_damaged,
 		.wake = wake_maintenance,
 		.arg = n,
 	};
@@ -264,6 +265,8 @@ enum err node_start(struct call *call, struct node *n)
 	TRY_PLAIN(start_chores(call, n));
 	TRY_PLAIN(node_contact_start(call, n));
 	TRY_PLAIN(node_settle_start(call, n));
+	TRY_PLAIN(node_leave_start(call, n));
+	TRY_PLAIN(node_amnesty_start(call, n));
 	TRY_PLAIN(rpc_server_start(call, &config, &n->server));
 	n->fast_open = rpc_server_fast_open(n->server);
 	snprintf(n->address, sizeof(n->address), "%s", rpc_server_address(n->server));
@@ -440,7 +443,9 @@ void node_stop_within(struct node *n, int64_t grace_ns)
 	/* Transfers first: their orders still need the chores. */
 	rpc_server_stop(n->server, grace_ns);
 	node_settle_stop(n);
+	node_leave_stop(n);
 	stop_chores(n);
+	node_amnesty_stop(n);
 	/* Others ask for check-ins until they end. */
 	node_contact_stop(n);
 	piece_store_close(&call, n->store);

@@ -83,7 +83,7 @@ struct node {
 	unsigned no_uploads; /* enum node_no_uploads; under the lock */
 	struct check_in check_ins[TRUST_SATELLITES_MAX];
 	struct settler settlers[TRUST_SATELLITES_MAX];
-	struct chore *prune_orders;
+	struct chore *prune_orders, *leave;
 
 	_Atomic unsigned live; /* transfers */
 	struct node_counters counters;
@@ -92,6 +92,9 @@ struct node {
 	struct os_mutex lock;
 	enum err failure; /* why the node cannot go on */
 	char failure_text[CALL_ERROR_MAX];
+	struct chore *amnesty;
+	struct lost *lost; /* pieces to confess (amnesty.c) */
+	size_t lost_count;
 	size_t clocks_wrong; /* satellites that said the clock is far off */
 };
 
@@ -134,6 +137,16 @@ void node_contact_low_space(struct node *n);
 enum err node_settle_start(struct call *call, struct node *n) MUST_USE;
 void node_settle_stop(struct node *n);
 struct settler_view node_settle_view(struct node *n, size_t satellite);
+
+/* leave.c: what the operator asked for by leave.h. */
+enum err node_leave_start(struct call *call, struct node *n) MUST_USE;
+void node_leave_stop(struct node *n);
+
+/* amnesty.c: told of damaged pieces (store_damaged), tells their satellites.  Stopped when nobody
+ * can find any more. */
+void node_piece_damaged(void *node, const struct node_id *satellite, const struct piece_id *piece);
+enum err node_amnesty_start(struct call *call, struct node *n) MUST_USE;
+void node_amnesty_stop(struct node *n);
 
 /* Handlers of the node's server; service is the node. */
 extern const struct rpc_method node_methods[];

@@ -311,8 +311,8 @@ enum err node_settle_start(struct call *call, struct node *n)
 	for (size_t i = 0; i < trust_count(n->trust); i++) {
 		struct settler *t = &n->settlers[i];
 		*t = (struct settler){ .node = n, .satellite = i };
-		TRY_PLAIN(chores_add(call, n->chores, settle, t, jitter(spread), &n->cancel,
-				     &t->chore));
+		TRY_PLAIN(chores_add_network(call, n->chores, settle, t, jitter(spread), &n->cancel,
+					     &t->chore));
 	}
 	return chores_add(call, n->chores, prune_orders, n, PRUNE_SECONDS * NS_PER_SEC, &n->cancel,
 			  &n->prune_orders);

@@ -257,3 +257,19 @@ enum err trust_verify_limit(struct call *call, struct trust *t, const struct lim
 		return call_wrap(call, ERR_UNAUTHENTICATED, "order limit");
 	return e;
 }
+
+enum err trust_verify(struct call *call, struct trust *t, const struct node_id *satellite,
+		      struct bytes message, struct bytes signature)
+{
+	struct satellite *s = find(t, satellite);
+	struct key *key = NULL;
+
+	if (!s)
+		return call_fail(call, ERR_PERMISSION, "satellite is not trusted by this node");
+	TRY_PLAIN(use_key(call, t, s, &key));
+	enum err e = public_key_verify(call, cert_chain_leaf_key(key->chain), message, signature);
+	unuse(t, key);
+	if (e && e != ERR_NO_MEMORY)
+		return call_wrap(call, ERR_UNAUTHENTICATED, "the satellite's signature");
+	return e;
+}

@@ -29,6 +29,9 @@ bool trust_has(const struct trust *t, const struct node_id *id);
  * the signature is not good or the key cannot be had. */
 enum err trust_verify_limit(struct call *call, struct trust *t,
 			    const struct limit_terms *terms) MUST_USE;
+/* Whether the satellite signed this message; errors as above. */
+enum err trust_verify(struct call *call, struct trust *t, const struct node_id *satellite,
+		      struct bytes message, struct bytes signature) MUST_USE;
 /* The chain a satellite just proved to have; taken note of when it is new. */
 void trust_learn(struct trust *t, const struct node_id *id, const struct cert_chain *chain);
 

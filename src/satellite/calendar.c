@@ -27,14 +27,33 @@ static void date_from_days(int64_t days, int64_t *y, int64_t *m, int64_t *d)
 	*y = yoe + era * 400;
 }
 
+/* Year and month from January. */
+static void civil_from_days(int64_t days, int64_t *y, int64_t *m, int64_t *d)
+{
+	date_from_days(days, y, m, d);
+	*y += *m >= 10;
+	*m = *m < 10 ? *m + 3 : *m - 9;
+}
+
 int64_t calendar_add_years(int64_t unix_ns, int64_t years)
+{
+	return calendar_add_months(unix_ns, 12 * years);
+}
+
+int64_t calendar_add_months(int64_t unix_ns, int64_t months)
 {
 	int64_t y, m, d;
 
-	date_from_days(unix_ns / NS_PER_DAY, &y, &m, &d);
-	y += m >= 10;
-	m = m < 10 ? m + 3 : m - 9;
-	return days_from_date(y + years, m, d) * NS_PER_DAY + unix_ns % NS_PER_DAY;
+	civil_from_days(unix_ns / NS_PER_DAY, &y, &m, &d);
+	months += 12 * y + m - 1;
+	return days_from_date(months / 12, months % 12 + 1, d) * NS_PER_DAY + unix_ns % NS_PER_DAY;
+}
+
+void calendar_date(int64_t unix_ns, int64_t *ret_year, int64_t *ret_month)
+{
+	int64_t d;
+
+	civil_from_days(unix_ns / NS_PER_DAY, ret_year, ret_month, &d);
 }
 
 int64_t calendar_month(int64_t unix_ns, int64_t *ret_begin_ns)

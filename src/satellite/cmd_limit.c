@@ -36,8 +36,7 @@ static enum err read_max(struct command *c, const char *flag, const char *text, 
 	return OK;
 }
 
-/* Dollars with up to six digits behind the point. */
-static enum err read_money(struct command *c, const char *text, int64_t *ret)
+enum err command_money(struct command *c, const char *flag, const char *text, int64_t *ret)
 {
 	int64_t micro = 0, unit = MICRO_PER_DOLLAR;
 	bool point = false, digits = false;
@@ -51,9 +50,9 @@ static enum err read_money(struct command *c, const char *text, int64_t *ret)
 		}
 		if (*p < '0' || *p > '9' || micro > INT64_MAX / 20 || (point && unit == 1))
 			return call_fail(c->call, ERR_CONFIG,
-					 "--spend: \"%s\" are no dollars, such as 2.50 (or "
+					 "--%s: \"%s\" are no dollars, such as 2.50 (or "
 					 "\"none\")",
-					 text);
+					 flag, text);
 		digits = true;
 		if (point)
 			unit /= 10;
@@ -61,7 +60,7 @@ static enum err read_money(struct command *c, const char *text, int64_t *ret)
 			      : micro * 10 + (*p - '0') * (int64_t)MICRO_PER_DOLLAR;
 	}
 	if (!digits)
-		return call_fail(c->call, ERR_CONFIG, "--spend: how many dollars?");
+		return call_fail(c->call, ERR_CONFIG, "--%s: how many dollars?", flag);
 	*ret = micro;
 	return OK;
 }
@@ -80,7 +79,7 @@ enum err command_limit_set(struct command *c)
 	TRY_PLAIN(read_max(c, "storage", c->o.storage, true, &max.storage));
 	TRY_PLAIN(read_max(c, "egress", c->o.egress, true, &max.egress));
 	TRY_PLAIN(read_max(c, "downloads", c->o.downloads, false, &max.downloads));
-	TRY_PLAIN(read_money(c, c->o.spend, &max.spend));
+	TRY_PLAIN(command_money(c, "spend", c->o.spend, &max.spend));
 	max.monthly = c->o.monthly;
 	TRY_PLAIN(command_database(c, &db));
 	TRY_PLAIN(command_project(c, db, &p));

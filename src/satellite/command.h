@@ -35,6 +35,10 @@ struct command_options {
 	/* limit */
 	const char *apikey, *storage, *egress, *downloads, *spend;
 	bool monthly;
+	/* statement, payment, report */
+	const char *month, *node, *amount, *receipt, *notes;
+	uint64_t surge;
+	bool again, csv;
 	/* pieces */
 	const char *bucket;
 	bool largest;
@@ -69,6 +73,9 @@ enum err command_database(struct command *c, struct db **ret) MUST_USE;
 enum err command_project(struct command *c, struct db *db, struct project *ret) MUST_USE;
 /* Fails while a satellite runs in --dir, and keeps one from starting until it is closed. */
 enum err command_lock_dir(struct command *c, struct os_file **ret) MUST_USE;
+/* Dollars with up to six digits behind the point, in millionths; "none" leaves *ret. */
+enum err command_money(struct command *c, const char *flag, const char *text,
+		       int64_t *ret) MUST_USE;
 /* A line to standard error, for people. */
 void command_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Writes what is in c->out now. */
@@ -90,6 +97,10 @@ enum err command_bucket_list(struct command *c) MUST_USE;
 enum err command_limit_set(struct command *c) MUST_USE;
 enum err command_limit_list(struct command *c) MUST_USE;
 enum err command_usage(struct command *c) MUST_USE;
+enum err command_statement_make(struct command *c) MUST_USE;
+enum err command_statement_list(struct command *c) MUST_USE;
+enum err command_payment_record(struct command *c) MUST_USE;
+enum err command_report(struct command *c) MUST_USE;
 enum err command_check(struct command *c) MUST_USE;
 enum err command_restore(struct command *c) MUST_USE;
 enum err command_nodes(struct command *c) MUST_USE;

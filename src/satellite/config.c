@@ -88,6 +88,43 @@ const struct param satellite_params[] = {
 	      "asked for"),
 	ENTRY("segment-loop-share", segment_loop_share, PARAM_U64, "50",
 	      "share of the time in percent that such a pass may take; the rest it rests"),
+	ENTRY("gc-interval", gc_interval, PARAM_DURATION, "24h",
+	      "how often nodes are told which pieces to keep, so that the others can go; 0s: only "
+	      "when\n"
+	      "asked for"),
+	ENTRY("gc-memory", gc_memory, PARAM_SIZE, "32MiB",
+	      "memory for the filters of a pass; with more nodes there are more passes"),
+	ENTRY("gc-filter-max", gc_filter_max, PARAM_SIZE, "16MiB",
+	      "largest filter of one node; smaller ones let more garbage stay"),
+	ENTRY("gc-false-percent", gc_false_percent, PARAM_U64, "10",
+	      "share of the garbage that a filter takes for pieces in use"),
+	ENTRY("gc-margin", gc_margin, PARAM_DURATION, "48h",
+	      "pieces that came less than that before a filter was begun are kept: the longest an "
+	      "upload\n"
+	      "or a repair may take (nodes subtract as much or more again)"),
+	ENTRY("gc-drop-max", gc_drop_max, PARAM_U64, "50",
+	      "a node's filter is held back when that many percent of its pieces are gone since "
+	      "they were\n"
+	      "counted"),
+	ENTRY("bucket-tally-interval", bucket_tally_interval, PARAM_DURATION, "1h",
+	      "how often it is counted what buckets hold"),
+	ENTRY("pay-storage", pay_storage, PARAM_U64, "1497600",
+	      "millionths of a dollar that nodes are owed for a terabyte kept 720 hours"),
+	ENTRY("pay-egress", pay_egress, PARAM_U64, "20000000", "the same for a terabyte served"),
+	ENTRY("pay-repair", pay_repair, PARAM_U64, "10000000",
+	      "the same for a terabyte served for repair"),
+	ENTRY("pay-audit", pay_audit, PARAM_U64, "10000000",
+	      "the same for a terabyte served for audits"),
+	ENTRY("pay-held", pay_held, PARAM_STR, "75,75,75,50,50,50,25,25,25,0,0,0,0,0,0",
+	      "percent of it that is held back, month by month of a node's life"),
+	ENTRY("pay-disposed", pay_disposed, PARAM_U64, "50",
+	      "percent of what was held that is given back when these months are over; the rest "
+	      "comes\n"
+	      "with a graceful exit"),
+	ENTRY("exit-min-months", exit_min_months, PARAM_U64, "6",
+	      "months a node must be there before it may leave in grace"),
+	ENTRY("exit-duration", exit_duration, PARAM_DURATION, "720h",
+	      "how long a node that leaves must go on serving what it has"),
 };
 const size_t satellite_params_count = ARRAY_LEN(satellite_params);
 
@@ -105,6 +142,11 @@ static const struct {
 	{ "download-interval", "0s" },
 	{ "rs", "4/6/8/10" },
 	{ "segment-loop-interval", "2s" },
+	{ "gc-interval", "60s" },
+	{ "gc-margin", "10m" },
+	{ "bucket-tally-interval", "60s" },
+	{ "exit-min-months", "0" },
+	{ "exit-duration", "60s" },
 };
 
 enum err satellite_config_development(struct call *call, struct arena *a, struct param_set set,
@@ -144,6 +186,13 @@ enum err satellite_config_check(struct call *call, struct satellite_config *conf
 		return call_fail(call, ERR_CONFIG,
 				 "log-level: \"%s\" is not debug, info, warn, error or none",
 				 config->log_level);
+	if (config->gc_false_percent < 1 || config->gc_false_percent > 90)
+		return call_fail(call, ERR_CONFIG, "gc-false-percent: want 1 to 90 percent");
+	if (config->gc_drop_max > 100)
+		return call_fail(call, ERR_CONFIG, "gc-drop-max: want 0 to 100 percent");
+	if (config->gc_memory < MIB || config->gc_filter_max < KIB)
+		return call_fail(call, ERR_CONFIG,
+				 "gc-memory: want at least 1 MiB; gc-filter-max: at least 1 KiB");
 	if (config->segment_loop_share < 1 || config->segment_loop_share > 100)
 		return call_fail(call, ERR_CONFIG, "segment-loop-share: want 1 to 100 percent");
 	if (!strrchr(config->address, ':'))

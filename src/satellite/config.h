@@ -71,6 +71,22 @@ struct satellite_config {
 	uint64_t connections_max;
 	uint64_t active_max;
 
+	/* garbage collection */
+	int64_t gc_interval; /* 0 = only when asked for */
+	uint64_t gc_memory, gc_filter_max;
+	uint64_t gc_false_percent;
+	int64_t gc_margin;    /* pieces younger than the filter less this are kept */
+	uint64_t gc_drop_max; /* percent of a node's pieces that may vanish between two counts */
+
+	/* the books */
+	int64_t bucket_tally_interval;
+	uint64_t pay_storage;			    /* micro-dollars per TB and 720 hours */
+	uint64_t pay_egress, pay_repair, pay_audit; /* per TB */
+	const char *pay_held;			    /* percents, month by month */
+	uint64_t pay_disposed;
+	uint64_t exit_min_months;
+	int64_t exit_duration;
+
 	/* chores */
 	int64_t segment_loop_interval; /* 0 = only when asked for */
 	uint64_t segment_loop_share;   /* percent of the time */

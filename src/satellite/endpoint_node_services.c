@@ -12,13 +12,5 @@ static enum err not_here(struct call *call, void *service, struct rpc_stream *st
 
 const struct rpc_method node_service_methods[] = {
 	{ "/nodestats.NodeStats/GetStats", not_here },
-	{ "/nodestats.NodeStats/DailyStorageUsage", not_here },
-	{ "/nodestats.NodeStats/PricingModel", not_here },
-	{ "/heldamount.HeldAmount/GetPayStub", not_here },
-	{ "/heldamount.HeldAmount/GetAllPaystubs", not_here },
-	{ "/heldamount.HeldAmount/GetPayment", not_here },
-	{ "/heldamount.HeldAmount/GetAllPayments", not_here },
-	{ "/gracefulexit.SatelliteGracefulExit/Process", not_here },
-	{ "/gracefulexit.SatelliteGracefulExit/GracefulExitFeasibility", not_here },
 };
 const size_t node_service_methods_count = ARRAY_LEN(node_service_methods);

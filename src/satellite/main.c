@@ -95,6 +95,30 @@ static const struct param limit_params[] = {
 	OPTION("monthly", monthly, 0, PARAM_BOOL, "false",
 	       "all but what is stored begins anew each month"),
 };
+static const struct param statement_make_params[] = {
+	OPTION("month", month, 0, PARAM_STR, "", "YYYY-MM; default: the one before this"),
+	OPTION("surge", surge, 0, PARAM_U64, "0", "percent of the sum that is paid; 0: all of it"),
+	OPTION("again", again, 0, PARAM_BOOL, "false", "anew, unless something was paid already"),
+};
+static const struct param statement_list_params[] = {
+	OPTION("month", month, 0, PARAM_STR, "", "YYYY-MM; default: all"),
+	OPTION("node", node, 0, PARAM_STR, "", "ID of the node; default: all"),
+	OPTION("csv", csv, 0, PARAM_BOOL, "false", "print CSV"),
+	OPTION("json", json, 0, PARAM_BOOL, "false", "print JSON"),
+};
+static const struct param payment_params[] = {
+	OPTION("month", month, 0, PARAM_STR, "", "YYYY-MM; default: the one before this"),
+	OPTION("node", node, 0, PARAM_STR, "", "ID of the node"),
+	OPTION("amount", amount, 0, PARAM_STR, "", "dollars"),
+	OPTION("receipt", receipt, 0, PARAM_STR, "", "what proves it, such as a transaction"),
+	OPTION("notes", notes, 0, PARAM_STR, "", "shown to the node, too"),
+};
+static const struct param report_params[] = {
+	OPTION("month", month, 0, PARAM_STR, "", "YYYY-MM; default: this one so far"),
+	OPTION("project", project, 0, PARAM_STR, "", "name or ID of the project; default: all"),
+	OPTION("csv", csv, 0, PARAM_BOOL, "false", "print CSV"),
+	OPTION("json", json, 0, PARAM_BOOL, "false", "print JSON"),
+};
 static const struct param pieces_params[] = {
 	OPTION("largest", largest, 0, PARAM_BOOL, "false",
 	       "of the largest object instead of the newest"),
@@ -140,6 +164,17 @@ static const struct command_entry commands[] = {
 	  PARAMS(project_of_params), false, 0, command_limit_list },
 	{ "usage", "--dir DIR [--json]", "print what each project stores and was served",
 	  PARAMS(json_params), false, 0, command_usage },
+	{ "report", "--dir DIR [--month YYYY-MM] [--project PROJECT] [--csv|--json]",
+	  "print what buckets kept and moved in a month", PARAMS(report_params), false, 0,
+	  command_report },
+	{ "statement make", "--dir DIR [--month YYYY-MM]",
+	  "reckon what each node is owed for a month", PARAMS(statement_make_params), true, 0,
+	  command_statement_make },
+	{ "statement list", "--dir DIR [--month YYYY-MM] [--node ID] [--csv|--json]",
+	  "print these statements", PARAMS(statement_list_params), false, 0,
+	  command_statement_list },
+	{ "payment record", "--dir DIR --node ID --amount DOLLARS [--month YYYY-MM]",
+	  "note that a node was paid", PARAMS(payment_params), false, 0, command_payment_record },
 	{ "nodes", "--dir DIR [--json]", "print the nodes it knows", PARAMS(json_params), false, 0,
 	  command_nodes },
 	{ "pieces", "--dir DIR [--bucket NAME] [--largest] [--json]",

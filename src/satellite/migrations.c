@@ -4,6 +4,7 @@
  * ordered are BLOB, so that both databases order them bytewise.
  */
 #include "base/cleanup.h"
+#include "satellite/books_schema.h"
 #include "satellite/metainfo_schema.h"
 #include "satellite/satellite.h"
 
@@ -111,5 +112,6 @@ const struct db_migration satellite_migrations[] = {
 	/* The share size had all the lower half, which is as Storj packs it now (scheme_pack). */
 	{ "packed schemes", "UPDATE segments SET redundancy = (redundancy & -4294967296)"
 			    " | ((redundancy & 16777215) << 8) | 1 WHERE redundancy <> 0" },
+	{ "books", BOOKS_SCHEMA_1 },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

@@ -1,5 +1,6 @@
 /* Server-side copy and move (metainfo.md 5.15): rows only, the pieces stay where they are. */
 #include "base/cleanup.h"
+#include "satellite/gc.h"
 #include "satellite/object_internal.h"
 #include "satellite/store_metainfo.h"
 
@@ -221,6 +222,7 @@ enum err object_finish_copy(struct call *call, struct db_tx *tx, struct finish_c
 	TRY_PLAIN(charge_copy(call, tx, f, &o));
 	TRY(store_object_insert(call, tx, &o), "copy an object");
 	TRY_PLAIN(copy_segments(call, tx, f, list, count));
+	TRY(gc_note_copy(call, tx, uuid_bytes(&o.stream), f->now_ns), "copy an object");
 	f->result = o;
 	f->freed = place.freed;
 	return OK;

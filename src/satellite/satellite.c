@@ -9,12 +9,15 @@
 #include "os/random.h"
 #include "satellite/auth.h"
 #include "satellite/chore.h"
+#include "satellite/gc.h"
 #include "satellite/overlay.h"
 #include "satellite/ratelimit.h"
 #include "satellite/segment_loop.h"
+#include "satellite/tally.h"
 
 enum { CHECKIN_KEYS = 65536, PROJECT_KEYS = 65536 };
 #define LOOP_FIRST_NS_MAX (600 * NS_PER_SEC)
+#define ROLL_UP_NS (24 * 3600 * NS_PER_SEC)
 
 /* ---- secrets ---- */
 
@@ -107,7 +110,9 @@ void satellite_close(struct satellite *sat)
 	if (!sat)
 		return;
 	satellite_chores_free(sat->chores);
+	gc_free(sat->gc);
 	segment_loop_free(sat->loop);
+	tally_free(sat->tally);
 	metainfo_close(sat);
 	overlay_free(sat->overlay);
 	key_cache_free(sat->keys);
@@ -129,6 +134,36 @@ static enum err run_loop(struct call *call, struct chore *chore, void *arg)
 	return segment_loop_run(call, sat->loop, (unsigned)sat->config.segment_loop_share, chore);
 }
 
+/* The books: what is kept and where garbage lies. */
+static enum err add_books(struct call *call, struct satellite *sat, int64_t first_ns)
+{
+	const struct chore_spec list[] = {
+		{ .name = "gc",
+		  .interval_ns = sat->config.gc_interval,
+		  .first_ns = first_ns,
+		  .run = gc_run },
+		{ .name = "bucket-tally",
+		  .interval_ns = sat->config.bucket_tally_interval,
+		  .run = tally_buckets,
+		  .arg = sat },
+		{ .name = "roll-up",
+		  .interval_ns = ROLL_UP_NS,
+		  .first_ns = ROLL_UP_NS / 24,
+		  .run = tally_roll_up,
+		  .arg = sat },
+	};
+
+	TRY_PLAIN(tally_new(call, sat, &sat->tally));
+	TRY_PLAIN(tally_observe(call, sat->tally, sat->loop));
+	TRY_PLAIN(gc_new(call, sat, &sat->gc));
+	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
+		struct chore_spec spec = list[i];
+		spec.arg = spec.arg ? spec.arg : sat->gc;
+		TRY_PLAIN(satellite_chores_add(call, sat->chores, &spec));
+	}
+	return OK;
+}
+
 /* Of each service: its observers and its chores. */
 static enum err add_chores(struct call *call, struct satellite *sat)
 {
@@ -142,7 +177,8 @@ static enum err add_chores(struct call *call, struct satellite *sat)
 	};
 
 	TRY_PLAIN(segment_loop_new(call, sat, &sat->loop));
-	return satellite_chores_add(call, sat->chores, &loop);
+	TRY_PLAIN(satellite_chores_add(call, sat->chores, &loop));
+	return add_books(call, sat, loop.first_ns);
 }
 
 enum err satellite_start_chores(struct call *call, struct satellite *sat)
@@ -161,6 +197,8 @@ enum err satellite_methods(struct call *call, struct rpc_method **ret, size_t *r
 		{ contact_methods, contact_methods_count },
 		{ orders_methods, orders_methods_count },
 		{ node_service_methods, node_service_methods_count },
+		{ payout_methods, payout_methods_count },
+		{ exit_methods, exit_methods_count },
 		{ metainfo_methods, metainfo_methods_count },
 	};
 	size_t count = 0, at = 0;

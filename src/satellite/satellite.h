@@ -17,6 +17,8 @@
 struct overlay;	  /* overlay.h: the nodes, in memory */
 struct key_cache; /* auth.h: API keys, projects, revocations */
 struct rate_limiter;
+struct tally;	     /* tally.h */
+struct gc;	     /* gc.h */
 struct chores;	     /* chore.h */
 struct segment_loop; /* segment_loop.h */
 struct metainfo;     /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
@@ -35,6 +37,8 @@ struct satellite {
 	struct metainfo *metainfo;
 	struct chores *chores;	   /* NULL until satellite_start_chores */
 	struct segment_loop *loop; /* the same */
+	struct tally *tally;	   /* the same */
+	struct gc *gc;		   /* the same */
 	/* Secrets of this satellite, made at setup and kept in its database. */
 	struct secret_key id_key;    /* MAC of stream and segment IDs (metainfo.md 3.2) */
 	struct secret_key order_key; /* encrypted metadata in order limits (orders.md 7) */
@@ -59,7 +63,11 @@ extern const struct rpc_method contact_methods[];
 extern const size_t contact_methods_count;
 extern const struct rpc_method orders_methods[];
 extern const size_t orders_methods_count;
-extern const struct rpc_method node_service_methods[]; /* nodestats, heldamount, gracefulexit */
+extern const struct rpc_method payout_methods[]; /* heldamount, parts of nodestats */
+extern const size_t payout_methods_count;
+extern const struct rpc_method exit_methods[]; /* gracefulexit */
+extern const size_t exit_methods_count;
+extern const struct rpc_method node_service_methods[]; /* the rest of nodestats */
 extern const size_t node_service_methods_count;
 extern const struct rpc_method metainfo_methods[];
 extern const size_t metainfo_methods_count;
