@@ -5,12 +5,15 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "os/clock.h"
 #include "os/lock.h"
+#include "os/random.h"
 #include "satellite/config.h"
 
 /* Beyond ENTRIES_MAX nothing new is counted until the next flush. */
-enum { SLOTS = 1024, ENTRIES_MAX = 50000, FLUSH_ROWS = 500 };
+enum { SLOTS = 1024, ENTRIES_MAX = 50000, FLUSH_ROWS = 500, WRITER_BYTES = 16 };
 #define HOUR_NS (3600 * NS_PER_SEC)
+#define DEAD_NS (600 * NS_PER_SEC)
 
 struct entry {
 	struct entry *next;
@@ -25,12 +28,18 @@ struct entry {
 struct bandwidth {
 	struct os_mutex lock;
 	size_t count;
+	bool lost; /* something was not counted since the last flush */
+	uint8_t writer[WRITER_BYTES];
 	struct entry *slots[SLOTS];
 };
 
 struct bandwidth *bandwidth_new(void)
 {
-	return calloc(1, sizeof(struct bandwidth));
+	struct bandwidth *b = calloc(1, sizeof(*b));
+
+	if (b)
+		os_random(b->writer, sizeof(b->writer));
+	return b;
 }
 
 static void free_list(struct entry *e)
@@ -78,8 +87,10 @@ static void add(struct bandwidth *b, const struct entry *what)
 		e = e->next;
 	if (!e) {
 		e = b->count < ENTRIES_MAX ? malloc(sizeof(*e)) : NULL;
-		if (!e)
+		if (!e) {
+			b->lost = true;
 			return;
+		}
 		*e = *what;
 		e->next = *slot;
 		*slot = e;
@@ -127,6 +138,13 @@ static struct entry *take_some(struct bandwidth *b)
 	return list;
 }
 
+static void set_lost(struct bandwidth *b)
+{
+	OS_LOCKED(&b->lock);
+
+	b->lost = true;
+}
+
 static void put_back(struct bandwidth *b, const struct entry *list)
 {
 	OS_LOCKED(&b->lock);
@@ -152,6 +170,80 @@ static enum err write_rows(struct call *call, struct db_tx *tx, void *arg)
 	return OK;
 }
 
+static enum err note_gap(struct call *call, struct db_tx *tx, int64_t from_ns, int64_t to_ns)
+{
+	for (int64_t hour = from_ns - from_ns % HOUR_NS; hour <= to_ns; hour += HOUR_NS)
+		TRY_PLAIN(DB_EXEC(call, tx,
+				  "INSERT INTO bandwidth_gaps (interval_start) VALUES ($1) ON "
+				  "CONFLICT (interval_start) DO NOTHING",
+				  NULL, DB_V_INT(hour)));
+	return OK;
+}
+
+/* Those that died after they had written last. */
+static enum err bury(struct call *call, struct db_tx *tx, int64_t now_ns)
+{
+	enum { AT_ONCE = 64 };
+	int64_t silent[AT_ONCE];
+	struct db_rows *rows = NULL;
+	size_t n = 0;
+	enum err e;
+
+	TRY_PLAIN(DB_QUERY(call, tx,
+			   "SELECT flushed_at FROM bandwidth_writers WHERE flushed_at < $1 ORDER "
+			   "BY flushed_at LIMIT 64",
+			   &rows, DB_V_INT(now_ns - DEAD_NS)));
+	while (!(e = db_rows_next(call, rows)) && n < AT_ONCE)
+		silent[n++] = db_int(rows, 0);
+	db_rows_free(rows);
+	if (e && e != ERR_NOT_FOUND)
+		return e;
+	for (size_t i = 0; i < n; i++) {
+		TRY_PLAIN(note_gap(call, tx, silent[i], silent[i] + DEAD_NS));
+		TRY_PLAIN(DB_EXEC(call, tx, "DELETE FROM bandwidth_writers WHERE flushed_at = $1",
+				  NULL, DB_V_INT(silent[i])));
+	}
+	return OK;
+}
+
+struct mark {
+	struct bytes writer;
+	int64_t now_ns;
+	bool lost, ends;
+};
+
+/* All that this process granted until now is written, but for what was lost. */
+static enum err write_mark(struct call *call, struct db_tx *tx, void *arg)
+{
+	const struct mark *m = arg;
+
+	TRY_PLAIN(bury(call, tx, m->now_ns));
+	if (m->lost)
+		TRY_PLAIN(note_gap(call, tx, m->now_ns - HOUR_NS, m->now_ns));
+	if (m->ends)
+		return DB_EXEC(call, tx, "DELETE FROM bandwidth_writers WHERE id = $1", NULL,
+			       DB_V_BLOB(m->writer));
+	return DB_EXEC(call, tx,
+		       "INSERT INTO bandwidth_writers (id, flushed_at) VALUES ($1, $2) ON CONFLICT "
+		       "(id) DO UPDATE SET flushed_at = excluded.flushed_at",
+		       NULL, DB_V_BLOB(m->writer), DB_V_INT(m->now_ns));
+}
+
+enum err bandwidth_mark(struct call *call, struct bandwidth *b, struct db *db, bool ends)
+{
+	/* Before the flush: what comes while it is written counts as not yet written. */
+	struct mark m = { .writer = BYTES_OF(b->writer),
+			  .now_ns = os_clock_unix_ns(),
+			  .ends = ends };
+
+	TRY_PLAIN(bandwidth_flush(call, b, db));
+	os_mutex_lock(&b->lock);
+	m.lost = b->lost;
+	b->lost = false;
+	os_mutex_unlock(&b->lock);
+	return db_write(call, db, write_mark, &m);
+}
+
 enum err bandwidth_flush(struct call *call, struct bandwidth *b, struct db *db)
 {
 	struct entry *list;
@@ -164,6 +256,8 @@ enum err bandwidth_flush(struct call *call, struct bandwidth *b, struct db *db)
 		/* A commit that may have come through is not repeated: nobody pays twice. */
 		if (e && e != ERR_UNCERTAIN)
 			put_back(b, list);
+		else if (e)
+			set_lost(b);
 		free_list(list);
 		if (e) {
 			call_copy_error(call, &round);

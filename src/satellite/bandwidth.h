@@ -2,6 +2,9 @@
  * What buckets move, by hour and kind, for usage and limits: limits given out and inline bytes,
  * kept in memory and added to bucket_bandwidth_rollups once a minute.  Settlement adds what nodes
  * were paid for.  What was not yet written when a process dies is lost, to the customer's favour.
+ *
+ * So that it is known when that happened, each process says in bandwidth_writers until when it has
+ * written all; who is silent for ten minutes has died, and its hours are noted as gaps.
  */
 #ifndef ACRE_SATELLITE_BANDWIDTH_H
 #define ACRE_SATELLITE_BANDWIDTH_H
@@ -18,5 +21,7 @@ void bandwidth_add(struct bandwidth *b, const struct project_id *project, struct
 		   int action, int64_t allocated, int64_t inline_bytes, int64_t now_ns);
 /* Writes what there is; nothing is lost when that fails. */
 enum err bandwidth_flush(struct call *call, struct bandwidth *b, struct db *db) MUST_USE;
+/* The same, and says that all of it is written; ends: this process grants no more. */
+enum err bandwidth_mark(struct call *call, struct bandwidth *b, struct db *db, bool ends) MUST_USE;
 
 #endif

@@ -75,6 +75,11 @@
 	" receipt TEXT NOT NULL,"                                                                  \
 	" notes TEXT NOT NULL);"                                                                   \
 	"CREATE INDEX storagenode_payments_node ON storagenode_payments (node_id);"                \
+	"CREATE TABLE bandwidth_writers ("                                                         \
+	" id BLOB NOT NULL PRIMARY KEY,"                                                           \
+	" flushed_at INTEGER NOT NULL);"                                                           \
+	"CREATE TABLE bandwidth_gaps ("                                                            \
+	" interval_start INTEGER NOT NULL PRIMARY KEY);"                                           \
 	"ALTER TABLE nodes ADD COLUMN exit_success INTEGER"
 
 #endif

@@ -59,6 +59,31 @@ static const struct {
 	  "SELECT stream_id FROM segments WHERE (redundancy = 0 AND (pieces IS NOT NULL OR "
 	  "root_piece_id IS NOT NULL)) OR (redundancy <> 0 AND (pieces IS NULL OR root_piece_id IS "
 	  "NULL OR inline_data IS NOT NULL))" },
+	/* Of hours whose grants are all known (bandwidth.h); summed up by the day, the day's. */
+	{ "nodes were paid for no more than was granted",
+	  "SELECT n.node_id FROM (SELECT MIN(node_id) AS node_id, interval_start, action, "
+	  "SUM(settled) AS paid FROM storagenode_bandwidth_rollups GROUP BY interval_start, "
+	  "action) "
+	  "n LEFT JOIN (SELECT interval_start, action, SUM(allocated) AS granted FROM "
+	  "bucket_bandwidth_rollups GROUP BY interval_start, action) b ON b.interval_start = "
+	  "n.interval_start AND b.action = n.action WHERE n.paid > COALESCE(b.granted, 0) AND "
+	  "n.interval_start + 3600000000000 <= COALESCE((SELECT MIN(flushed_at) FROM "
+	  "bandwidth_writers), 9223372036854775807) AND NOT EXISTS (SELECT 1 FROM bandwidth_gaps g "
+	  "WHERE g.interval_start / 86400000000000 = n.interval_start / 86400000000000)" },
+	{ "a bucket's settled and unused orders are no more than its grants",
+	  "SELECT b.bucket_name FROM bucket_bandwidth_rollups b WHERE b.settled + b.dead > "
+	  "b.allocated AND b.interval_start + 3600000000000 <= COALESCE((SELECT MIN(flushed_at) "
+	  "FROM bandwidth_writers), 9223372036854775807) AND NOT EXISTS (SELECT 1 FROM "
+	  "bandwidth_gaps g WHERE g.interval_start / 86400000000000 = b.interval_start / "
+	  "86400000000000)" },
+	{ "a statement's money is what it says",
+	  "SELECT node_id FROM storagenode_paystubs WHERE held < 0 OR owed < 0 OR disposed < 0 OR "
+	  "owed < disposed" },
+	{ "a node is paid what payments say",
+	  "SELECT s.node_id FROM storagenode_paystubs s LEFT JOIN (SELECT node_id, period, "
+	  "SUM(amount) AS amount FROM storagenode_payments GROUP BY node_id, period) p ON "
+	  "p.node_id "
+	  "= s.node_id AND p.period = s.period WHERE s.distributed <> COALESCE(p.amount, 0)" },
 	{ "a settled hour has a sum",
 	  "SELECT node_id FROM storagenode_bandwidth_rollups WHERE settled < 0" },
 };

@@ -204,7 +204,7 @@ static enum err offer_pieces(struct call *call, struct mcall *mc, const struct o
 	const struct scheme *r = &s->redundancy;
 	struct piece pieces[PIECE_LIST_MAX];
 	struct node_place *nodes = NULL;
-	size_t count = 0, offered = 0;
+	size_t count = 0;
 	int64_t whole = (int64_t)scheme_piece_size(r, (uint64_t)s->encrypted_size);
 	struct ed25519_private *private = arena_alloc(mc->a, sizeof(*private));
 	Metainfo__AddressedOrderLimit **list = arena_array(mc->a, r->total, sizeof(*list));
@@ -226,7 +226,6 @@ static enum err offer_pieces(struct call *call, struct mcall *mc, const struct o
 			continue;
 		TRY_PLAIN(order_batch_limit(call, mc->sat, mc->a, &batch, &nodes[i],
 					    pieces[i].number, &list[pieces[i].number]));
-		offered++;
 	}
 	for (size_t i = 0; i < r->total; i++) {
 		if (!list[i])
@@ -234,8 +233,6 @@ static enum err offer_pieces(struct call *call, struct mcall *mc, const struct o
 		if (!list[i])
 			return call_fail(call, ERR_NO_MEMORY, "no room for order limits");
 	}
-	bandwidth_add(mc->m->bandwidth, &mc->auth.project.id, o->bucket, batch.action,
-		      batch.limit * (int64_t)offered, 0, mc->now_ns);
 	m->n_addressed_limits = r->total;
 	m->addressed_limits = list;
 	m->private_key = proto_view(BYTES_OF(private->b));

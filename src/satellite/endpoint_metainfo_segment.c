@@ -110,8 +110,6 @@ METAINFO_METHOD(begin_segment, BeginSegment)
 		t.nodes[i] = nodes[i].id;
 	TRY_PLAIN(make_limits(call, mc, &t, nodes, &resp->n_addressed_limits,
 			      &resp->addressed_limits));
-	bandwidth_add(mc->m->bandwidth, &t.stream.project, t.stream.bucket, t.orders.action,
-		      t.orders.limit * t.redundancy.total, 0, mc->now_ns);
 	TRY_PLAIN(segment_id_encode(call, mc->a, &mc->sat->id_key, &t, &id));
 	resp->segment_id = proto_view(id);
 	resp->private_key = proto_view(BYTES_OF(private->b));

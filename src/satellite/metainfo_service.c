@@ -63,7 +63,7 @@ static void chore(void *arg)
 		call.cancel = &m->stop;
 		if (os_sleep(&call, CHORE_INTERVAL_NS))
 			return;
-		if (bandwidth_flush(&call, m->bandwidth, sat->db))
+		if (bandwidth_mark(&call, m->bandwidth, sat->db, false))
 			log_warn("bandwidth not written", F_STR("error", call.error));
 		enum err e = metainfo_delete_expired(&call, sat,
 						     os_clock_unix_ns() - CHORE_GRACE_NS, &deleted);
@@ -118,7 +118,7 @@ void metainfo_close(struct satellite *sat)
 		AUTO_CALL struct call call = CALL_INIT;
 		call_init(&call);
 		os_call_limit(&call, CLOSE_NS_MAX);
-		if (bandwidth_flush(&call, m->bandwidth, sat->db))
+		if (bandwidth_mark(&call, m->bandwidth, sat->db, true))
 			log_warn("bandwidth not written", F_STR("error", call.error));
 	}
 	bandwidth_free(m->bandwidth);

@@ -18,7 +18,7 @@ static uint32_t flags_of(const struct overlay *o, const struct node_entry *e, in
 	const struct overlay_node *n = &e->node;
 	uint32_t flags = NODE_KNOWN;
 
-	if (overlay_online(o, e, now_ns))
+	if (overlay_online(o, e, now_ns) && !n->exit_finished_ns)
 		flags |= NODE_ONLINE;
 	if (n->disqualified_ns)
 		flags |= NODE_DISQUALIFIED;

@@ -8,6 +8,7 @@
 #include "os/clock.h"
 #include "os/random.h"
 #include "proto/proto.h"
+#include "satellite/metainfo_internal.h"
 
 /* Of the sealed metadata: project and bucket in one (orders.md 7). */
 enum { FIELD_COMPACT_PREFIX = 3, METADATA_BYTES_MAX = 256, ORDER_KEY_ID_BYTES = 8 };
@@ -174,6 +175,11 @@ enum err order_batch_limit(struct call *call, struct satellite *sat, struct aren
 	node__node_address__init(address);
 	TRY_PLAIN(fill_limit(call, sat, a, batch, node, number, limit));
 	TRY_PLAIN(order_limit_sign(call, a, limit, identity_key(sat->identity)));
+	/* By the hour that it is settled in; what is granted and what is paid must agree (check.c).
+	 */
+	if (sat->metainfo)
+		bandwidth_add(sat->metainfo->bandwidth, &batch->project, batch->bucket,
+			      batch->action, batch->limit, 0, batch->creation_ns);
 	TRY_PLAIN(fill_address(call, a, node, address));
 	m->limit = limit;
 	m->storage_node_address = address;

@@ -32,7 +32,8 @@ enum err order_batch_begin(struct call *call, struct satellite *sat, struct orde
 			   struct ed25519_private *ret_private) MUST_USE;
 /* For limits of the batch that go to nodes which may have seen its serial. */
 void order_batch_new_serial(struct order_batch *batch);
-/* One signed limit for piece `number` at a node, memory from `a`. */
+/* One signed limit for piece `number` at a node, memory from `a`; counted as granted to the bucket.
+ */
 enum err order_batch_limit(struct call *call, struct satellite *sat, struct arena *a,
 			   const struct order_batch *batch, const struct node_place *node,
 			   uint32_t number, Metainfo__AddressedOrderLimit **ret) MUST_USE;

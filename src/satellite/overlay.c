@@ -197,6 +197,7 @@ static bool needs_row(struct overlay *o, const struct checkin *in, struct node_r
 		row->node.disqualified_ns = e->node.disqualified_ns;
 		row->node.suspended_ns = e->node.suspended_ns;
 		row->node.exit_initiated_ns = e->node.exit_initiated_ns;
+		row->node.exit_finished_ns = e->node.exit_finished_ns;
 	}
 	bool was_up = e && e->node.last_success_ns >= e->node.last_failure_ns;
 	*(in->up ? &row->node.last_success_ns : &row->node.last_failure_ns) = in->now_unix_ns;

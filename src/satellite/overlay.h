@@ -25,8 +25,9 @@ struct overlay_node {
 	const char *last_ip_port; /* as resolved at its last check-in */
 	const char *last_net;	  /* what makes nodes distinct (satellite.md 1.3) */
 	int64_t free_disk;
-	int64_t created_ns, last_success_ns, last_failure_ns;		     /* Unix */
-	int64_t vetted_ns, disqualified_ns, suspended_ns, exit_initiated_ns; /* 0 = not */
+	int64_t created_ns, last_success_ns, last_failure_ns; /* Unix */
+	int64_t vetted_ns, disqualified_ns, suspended_ns;     /* 0 = not */
+	int64_t exit_initiated_ns, exit_finished_ns;	      /* the same */
 	bool version_ok;
 	struct node_dial dial;
 };

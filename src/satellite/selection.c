@@ -248,7 +248,9 @@ enum err satellite_lookup_nodes(struct call *call, struct satellite *sat, struct
 		const struct node_entry *e = overlay_find(o, &ids[i]);
 		places[i] = (struct node_place){ .id = ids[i], .address = "" };
 		if (e)
-			fill_place(a, e, overlay_online(o, e, now_ns) && !e->node.disqualified_ns,
+			fill_place(a, e,
+				   overlay_online(o, e, now_ns) && !e->node.disqualified_ns &&
+					   !e->node.exit_finished_ns,
 				   &places[i]);
 	}
 	*ret = places;

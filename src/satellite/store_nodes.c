@@ -31,6 +31,7 @@ static enum err read_row(struct call *call, struct arena *a, const struct db_row
 			.last_failure_ns = db_int(rows, 12), .vetted_ns = db_int(rows, 13),
 			.disqualified_ns = db_int(rows, 14), .suspended_ns = either(rows, 15, 16),
 			.exit_initiated_ns = db_int(rows, 17), .version_ok = true,
+			.exit_finished_ns = db_int(rows, 21),
 			.dial = {
 				.debounce_limit = (int32_t)db_int(rows, 8),
 				.features = (uint64_t)db_int(rows, 9),
@@ -57,7 +58,8 @@ static enum err select_since(struct call *call, struct db_tx *tx, void *arg)
 			   " free_disk, debounce_limit, features, created_at, last_contact_success,"
 			   " last_contact_failure, vetted_at, disqualified_at,"
 			   " unknown_audit_suspended_at, offline_suspended_at, exit_initiated_at,"
-			   " updated_at, noise_suite, noise_key FROM nodes WHERE updated_at >= $1",
+			   " updated_at, noise_suite, noise_key, exit_finished_at FROM nodes WHERE "
+			   "updated_at >= $1",
 			   &rows, DB_V_INT(s->since_ns)));
 	while ((e = db_rows_next(call, rows)) == OK) {
 		e = read_row(call, &a, rows, s);
