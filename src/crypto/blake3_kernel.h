@@ -63,7 +63,7 @@ struct blake3_job {
 	uint32_t counter_high[BLAKE3_LANES_MAX];
 	uint32_t key[8];
 	uint32_t flags, flags_start, flags_end;
-	_Alignas(64) uint8_t scratch[17 * 32]; /* the implementation's own */
+	_Alignas(64) uint8_t scratch[2 * 1024]; /* the implementation's own */
 };
 
 /* Hashes as many inputs as the implementation has lanes, of `blocks` blocks each (not none), to

@@ -130,6 +130,7 @@ void net_close(struct net_conn *c)
 	if (c->transport)
 		c->transport->free(c);
 	cert_chain_free(c->peer);
+	cert_chain_free(c->named);
 	net_buffer_free(&c->in);
 	net_buffer_free(&c->out);
 	os_sock_close(c->sock);
@@ -397,6 +398,17 @@ enum err net_try_write(struct call *call, struct net_conn *c, struct bytes data,
 const struct cert_chain *net_peer_chain(const struct net_conn *c)
 {
 	return c->peer && cert_chain_count(c->peer) > 1 ? c->peer : NULL;
+}
+
+void net_keep_chain(struct net_conn *c, struct cert_chain *named)
+{
+	cert_chain_free(c->named);
+	c->named = named;
+}
+
+const struct cert_chain *net_kept_chain(const struct net_conn *c)
+{
+	return c->named;
 }
 
 enum err net_peer_id(struct call *call, const struct net_conn *c, struct node_id *ret)

@@ -64,6 +64,7 @@ struct net_conn {
 	struct net_redial *redial; /* NULL once the node has answered, and for all others */
 	struct net_buffer in, out;
 	struct cert_chain *peer;
+	struct cert_chain *named; /* by the peer in a message, see net_keep_chain */
 	bool server;
 	bool established;
 	bool in_eof;	    /* the socket ended; what is in `in` may still be decrypted */

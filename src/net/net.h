@@ -92,6 +92,10 @@ void net_close(struct net_conn *c);
 bool net_is_noise(const struct net_conn *c);
 /* Peer's chain; NULL if it sent fewer certificates than needed for an ID, or none (Noise). */
 const struct cert_chain *net_peer_chain(const struct net_conn *c);
+/* A chain that the peer named in a message, kept with the connection so that it need not be checked
+ * again when it comes again; takes ownership.  Proves nothing about the connection itself. */
+void net_keep_chain(struct net_conn *c, struct cert_chain *named);
+const struct cert_chain *net_kept_chain(const struct net_conn *c);
 /* ERR_UNAUTHENTICATED when there is none. */
 enum err net_peer_id(struct call *call, const struct net_conn *c, struct node_id *ret) MUST_USE;
 const char *net_remote(const struct net_conn *c);

@@ -49,6 +49,11 @@ const struct net_conn *rpc_conn_net(const struct rpc_conn *c)
 	return c->net;
 }
 
+void rpc_conn_keep_chain(struct rpc_conn *c, struct cert_chain *named)
+{
+	net_keep_chain(c->net, named);
+}
+
 enum { LATE_ROUNDS_MAX = 512 }; /* reads of a cancelled call's answer, up to 16 MiB */
 
 /* Late packets of ended streams are read and forgotten here; an end is noticed.  A peer that does

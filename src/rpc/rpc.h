@@ -59,6 +59,8 @@ void rpc_conn_close(struct rpc_conn *c);
 /* No live stream, nothing unread, not closed by the peer: may be used again. */
 bool rpc_conn_reusable(struct rpc_conn *c);
 const struct net_conn *rpc_conn_net(const struct rpc_conn *c);
+/* net_keep_chain; asked for by way of rpc_conn_net. */
+void rpc_conn_keep_chain(struct rpc_conn *c, struct cert_chain *named);
 
 /* Unary call: the reply is decoded into `a`.  request NULL = empty message. */
 enum err rpc_invoke(struct call *call, struct rpc_conn *c, const char *method,

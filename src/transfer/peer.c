@@ -4,8 +4,6 @@
 #include "base/cleanup.h"
 #include "os/clock.h"
 
-DEFINE_AUTO_PTR(struct cert_chain, cert_chain_auto, cert_chain_free)
-
 enum err peer_open(struct call *call, struct fanout *f, const struct addressed_limit *limit,
 		   const char *method, int64_t stall_ns, struct peer *ret)
 {
@@ -67,17 +65,30 @@ int64_t peer_step(struct call *call, int64_t stall_ns)
 	return deadline;
 }
 
+/* The chain of the node's answer.  A connection's node sends the same every time. */
+static enum err named_chain(struct call *call, const struct peer *p, struct bytes der,
+			    const struct cert_chain **ret)
+{
+	const struct cert_chain *kept = net_kept_chain(rpc_conn_net(p->conn));
+	struct cert_chain *chain;
+
+	if (!kept || !bytes_equal(cert_chain_der(kept), der)) {
+		TRY(cert_chain_from_der(call, der, &chain), "certificates in the node's answer");
+		rpc_conn_keep_chain(p->conn, chain);
+		kept = chain;
+	}
+	*ret = kept;
+	return OK;
+}
+
 enum err peer_verify_hash(struct call *call, const struct peer *p, const struct node_id *node,
 			  struct bytes der, const Orders__PieceHash *hash)
 {
-	struct cert_chain *own AUTO(cert_chain_auto) = NULL;
 	const struct cert_chain *chain = net_peer_chain(rpc_conn_net(p->conn));
 	struct node_id id;
 
-	if (der.len) {
-		TRY(cert_chain_from_der(call, der, &own), "certificates in the node's answer");
-		chain = own;
-	}
+	if (der.len)
+		TRY_PLAIN(named_chain(call, p, der, &chain));
 	if (!chain)
 		return call_fail(call, ERR_UNAUTHENTICATED, "the node sent no certificates");
 	TRY_PLAIN(cert_chain_node_id(call, chain, &id));

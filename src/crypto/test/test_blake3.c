@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "crypto/blake3.h"
+#include "crypto/blake3_kernel.h"
 #include "crypto/hash.h"
 #include "vectors.h"
 
@@ -125,6 +126,45 @@ static void sum_does_not_disturb(void **state)
 	}
 }
 
+static void lanes_agree(blake3_lanes_fn *fn, size_t lanes, size_t blocks, unsigned *seed)
+{
+	const uint8_t *inputs[BLAKE3_LANES_MAX];
+	uint32_t want[BLAKE3_LANES_MAX][8], out[BLAKE3_LANES_MAX][8];
+	struct blake3_job job, one;
+
+	for (size_t i = 0; i < sizeof(job); i++)
+		((uint8_t *)&job)[i] = (uint8_t)rand_r(seed);
+	one = job;
+	for (size_t i = 0; i < lanes; i++) {
+		inputs[i] = input + (size_t)rand_r(seed) % (INPUT_MAX - blocks * 64);
+		one.counter_low[0] = job.counter_low[i];
+		one.counter_high[0] = job.counter_high[i];
+		blake3_lanes_portable(&inputs[i], blocks, &one, &want[i]);
+	}
+	fn(inputs, blocks, &job, out);
+	assert_memory_equal(out, want, lanes * sizeof(out[0]));
+}
+
+/* Every lane has its own counter, of which inputs that fit a test reach only the low half, and its
+ * own place in memory. */
+static void lanes_keep_apart(void **state)
+{
+	unsigned seed = 1;
+
+	for (size_t blocks = 1; blocks <= 17; blocks++) {
+		lanes_agree(blake3_lanes_portable, 1, blocks, &seed);
+#ifdef ACRE_BLAKE3_X86
+		if (blake3_kernel_count() >= 2)
+			lanes_agree(blake3_lanes_avx2, 8, blocks, &seed);
+		if (blake3_kernel_count() >= 3)
+			lanes_agree(blake3_lanes_avx512, 16, blocks, &seed);
+#endif
+#ifdef ACRE_BLAKE3_NEON
+		lanes_agree(blake3_lanes_neon, 4, blocks, &seed);
+#endif
+	}
+}
+
 static void names_are_known(void **state)
 {
 	assert_true(blake3_kernel_count() >= 1);
@@ -136,10 +176,9 @@ static void names_are_known(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names_are_known),
-		cmocka_unit_test(official_vectors),
-		cmocka_unit_test(all_kernels_agree),
-		cmocka_unit_test(sum_does_not_disturb),
+		cmocka_unit_test(names_are_known),   cmocka_unit_test(official_vectors),
+		cmocka_unit_test(all_kernels_agree), cmocka_unit_test(sum_does_not_disturb),
+		cmocka_unit_test(lanes_keep_apart),
 	};
 
 	for (size_t i = 0; i < INPUT_MAX; i++)
