@@ -90,10 +90,13 @@ class Foreign:
 
 
 @contextlib.contextmanager
-def network(acre, directory, nodes, rs):
-    """The network in a directory: one that runs there is used and left, else one is started and stopped."""
+def network(acre, directory, nodes, rs, foreign=None):
+    """The network of the file `foreign`, else that in a directory: one that runs there is used and left, else one is started and stopped."""
     if not acre.exists():
         raise Failed(f"{acre} is not there; build first, or set ACRE_BIN")
+    if foreign:
+        yield Foreign(foreign)
+        return
     with contextlib.ExitStack() as stack:
         if directory is None:
             directory = tempfile.mkdtemp(prefix="acre-bench-")
