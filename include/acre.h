@@ -128,6 +128,22 @@ UPLINK_API UplinkDownloadResult acre_download_object(UplinkProject *project,
 						     const UplinkDownloadOptions *options,
 						     const AcreTransferOptions *transfer);
 
+/* ---- writing without a copy ----
+ *
+ * Where the next bytes of an upload are to be put by who can choose where they go, as one who
+ * reads a file: acre_upload_room, then acre_upload_filled, in turns, instead of
+ * uplink_upload_write.  Both ways mix.
+ */
+typedef struct AcreRoomResult {
+	void *bytes;   /* valid until the next call with this upload */
+	size_t length; /* not 0; of any size, whatever there is room for at the moment */
+	UplinkError *error;
+} AcreRoomResult;
+/* Room for the next bytes; waits until there is some. */
+UPLINK_API AcreRoomResult acre_upload_room(UplinkUpload *upload);
+/* The first `length` bytes of that room are the next ones of the object; fewer than all is fine. */
+UPLINK_API UplinkWriteResult acre_upload_filled(UplinkUpload *upload, size_t length);
+
 /* ---- transfers that resume ----
  *
  * A transfer with a resume_file can be continued by a later one of the same object with the same

@@ -345,7 +345,7 @@ static enum err copy_one(struct copying *c, struct cli *own, const struct copy *
 	if (copy->from.kind == LOCATION_REMOTE && copy->to.kind == LOCATION_REMOTE)
 		return copy_remote(c, own, copy);
 	if (copy->to.kind == LOCATION_REMOTE)
-		return cp_upload(own, &c->cp, &copy->from, &copy->to, block);
+		return cp_upload(own, &c->cp, &copy->from, &copy->to);
 	return cp_download(own, &c->cp, &copy->from, &copy->to, block);
 }
 

@@ -160,7 +160,6 @@ struct up {
 	struct cli *own;
 	struct cp *cp;
 	const struct location *from, *to;
-	uint8_t *block;
 	struct os_file *in;
 	struct os_stat st; /* before anything was read */
 	const char *state; /* NULL = it does not resume */
@@ -173,23 +172,24 @@ static enum err up_error(struct up *u, UplinkError *error)
 	return cli_error(u->own, error);
 }
 
+/* The library says where the next bytes go, so that they are copied once, out of the file. */
 static enum err pump_up(struct up *u, UplinkUpload *up)
 {
+	struct call *call = &u->own->call;
 	uint64_t at = acre_upload_resumed(up);
-	bool seekable = u->st.is_regular;
 
 	for (;;) {
 		size_t n;
-		if (seekable)
-			TRY_PLAIN(os_file_read_at(&u->own->call, u->in, u->block, CP_BLOCK_BYTES,
-						  at, &n));
+		AcreRoomResult room = acre_upload_room(up);
+		TRY_PLAIN(up_error(u, room.error));
+		if (u->st.is_regular)
+			TRY_PLAIN(os_file_read_at(call, u->in, room.bytes, room.length, at, &n));
 		else
-			TRY_PLAIN(os_file_read(&u->own->call, u->in, u->block, CP_BLOCK_BYTES, &n));
+			TRY_PLAIN(os_file_read(call, u->in, room.bytes, room.length, &n));
 		if (n == 0)
 			return OK;
 		at += n;
-		UplinkWriteResult w = uplink_upload_write(up, u->block, n);
-		TRY_PLAIN(up_error(u, w.error));
+		TRY_PLAIN(up_error(u, acre_upload_filled(up, n).error));
 	}
 }
 
@@ -262,9 +262,9 @@ static enum err up_opened(struct up *u)
 }
 
 enum err cp_upload(struct cli *own, struct cp *cp, const struct location *from,
-		   const struct location *to, uint8_t *block)
+		   const struct location *to)
 {
-	struct up u = { .own = own, .cp = cp, .from = from, .to = to, .block = block };
+	struct up u = { .own = own, .cp = cp, .from = from, .to = to };
 
 	u.in = os_stdin();
 	if (from->kind == LOCATION_LOCAL)

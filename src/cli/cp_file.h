@@ -27,7 +27,7 @@ struct cp {
 enum err cp_resume_init(struct cli *cli, struct cp *cp) MUST_USE;
 /* own: a cli for this copy alone.  block has CP_BLOCK_BYTES. */
 enum err cp_upload(struct cli *own, struct cp *cp, const struct location *from,
-		   const struct location *to, uint8_t *block) MUST_USE;
+		   const struct location *to) MUST_USE;
 enum err cp_download(struct cli *own, struct cp *cp, const struct location *from,
 		     const struct location *to, uint8_t *block) MUST_USE;
 

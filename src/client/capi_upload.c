@@ -94,6 +94,37 @@ UplinkWriteResult uplink_upload_write(UplinkUpload *upload, void *bytes, size_t 
 	return write_call(upload, HANDLE_UPLOAD, "upload", bytes, length);
 }
 
+AcreRoomResult acre_upload_room(UplinkUpload *upload)
+{
+	AcreRoomResult r = { NULL, 0, NULL };
+	struct call call AUTO_CALL = CALL_INIT;
+	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_UPLOAD, "upload",
+							  &r.error);
+	uint8_t *room = NULL;
+
+	if (!u)
+		return r;
+	upload_call(u->upload, &call);
+	r.error = outcome_error(&call, upload_room(&call, u->upload, &room, &r.length));
+	r.bytes = room;
+	return r;
+}
+
+UplinkWriteResult acre_upload_filled(UplinkUpload *upload, size_t length)
+{
+	UplinkWriteResult r = { 0, NULL };
+	struct call call AUTO_CALL = CALL_INIT;
+	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_UPLOAD, "upload",
+							  &r.error);
+
+	if (!u)
+		return r;
+	upload_call(u->upload, &call);
+	r.error = outcome_error(&call, upload_filled(&call, u->upload, length));
+	r.bytes_written = r.error ? 0 : length;
+	return r;
+}
+
 typedef enum err upload_op(struct call *call, struct upload *u);
 
 static UplinkError *end_call(const void *handle, enum handle_type type, const char *what,

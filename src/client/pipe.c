@@ -64,7 +64,7 @@ static enum err wait_tick(struct call *call, struct pipe *p, struct os_cond *con
 	return os_call_check(call);
 }
 
-static enum err wait_room(struct call *call, struct pipe *p, size_t *ret_room)
+enum err pipe_room(struct call *call, struct pipe *p, uint8_t **ret, size_t *ret_n)
 {
 	enum err e = OK;
 
@@ -74,23 +74,30 @@ static enum err wait_room(struct call *call, struct pipe *p, size_t *ret_room)
 	if (p->broken)
 		return call_fail(call, ERR_ABORTED, "the upload has failed");
 	TRY_PLAIN(e);
-	*ret_room = p->cap - (size_t)(p->written - p->taken);
+	/* Only the writer writes behind `written`. */
+	size_t at = (size_t)(p->written % p->cap);
+	*ret = p->ring + at;
+	*ret_n = MIN(p->cap - (size_t)(p->written - p->taken), p->cap - at);
 	return OK;
+}
+
+void pipe_filled(struct pipe *p, size_t n)
+{
+	OS_LOCKED(&p->lock);
+	p->written += n;
+	os_cond_signal(&p->more);
 }
 
 enum err pipe_write(struct call *call, struct pipe *p, struct bytes data)
 {
 	while (data.len) {
-		size_t room = 0;
-		TRY_PLAIN(wait_room(call, p, &room));
-		size_t at = (size_t)(p->written % p->cap);
-		size_t n = MIN(MIN(data.len, room), p->cap - at);
-		/* Only the writer writes behind `written`. */
-		memcpy(p->ring + at, data.data, n);
+		uint8_t *to = NULL;
+		size_t n = 0;
+		TRY_PLAIN(pipe_room(call, p, &to, &n));
+		n = MIN(n, data.len);
+		memcpy(to, data.data, n);
 		data = bytes_from(data, n);
-		OS_LOCKED(&p->lock);
-		p->written += n;
-		os_cond_signal(&p->more);
+		pipe_filled(p, n);
 	}
 	return OK;
 }

@@ -16,6 +16,10 @@ enum err pipe_new(struct call *call, size_t block, size_t bytes, struct pipe **r
 void pipe_free(struct pipe *p);
 /* Writer: all of it, waiting for room.  ERR_ABORTED when the reader is gone. */
 enum err pipe_write(struct call *call, struct pipe *p, struct bytes data) MUST_USE;
+/* Writer: where the next bytes go, contiguous and not empty; waits until there is some room.  They
+ * are in the pipe after pipe_filled. */
+enum err pipe_room(struct call *call, struct pipe *p, uint8_t **ret, size_t *ret_n) MUST_USE;
+void pipe_filled(struct pipe *p, size_t n);
 /* Writer: no more comes. */
 void pipe_finish(struct pipe *p);
 /* Reader: a contiguous extent of at least one whole block, or at the end what is left (perhaps

@@ -245,13 +245,11 @@ static void end_segment(struct upload *u)
 		pipe_finish(s->pipe);
 }
 
-static enum err write_some(struct call *call, struct upload *u, struct bytes data)
+/* n bytes were put where the current segment wants them. */
+static enum err added(struct call *call, struct upload *u, size_t n)
 {
-	if (u->split.remote)
-		TRY_PLAIN(pipe_write(call, u->current->pipe, data));
-	else
-		memcpy(u->head + u->split.in_segment, data.data, data.len);
-	switch (splitter_add(&u->split, data.len)) {
+	u->size += n;
+	switch (splitter_add(&u->split, n)) {
 	case SPLITTER_GO_ON:
 		return OK;
 	case SPLITTER_REMOTE:
@@ -262,6 +260,27 @@ static enum err write_some(struct call *call, struct upload *u, struct bytes dat
 		return OK;
 	}
 	return OK;
+}
+
+/* Where the next bytes go: the pipe, or what is held back until it is known to be too much for an
+ * inline segment. */
+static enum err room(struct call *call, struct upload *u, uint8_t **ret, size_t *ret_n)
+{
+	size_t most = (size_t)splitter_take(&u->split, SIZE_MAX);
+
+	*ret = u->head + u->split.in_segment;
+	*ret_n = most;
+	if (u->split.remote)
+		TRY_PLAIN(pipe_room(call, u->current->pipe, ret, ret_n));
+	*ret_n = MIN(*ret_n, most);
+	return OK;
+}
+
+static enum err filled(struct call *call, struct upload *u, size_t n)
+{
+	if (u->split.remote)
+		pipe_filled(u->current->pipe, n);
+	return added(call, u, n);
 }
 
 static enum err done_already(struct call *call, const struct upload *u)
@@ -275,22 +294,54 @@ static enum err done_already(struct call *call, const struct upload *u)
 	return OK;
 }
 
+/* What was half written cannot be gone back over. */
+static enum err write_failed(struct call *call, struct upload *u, enum err e)
+{
+	upload_fail(u, call, e);
+	return first_failure(call, u, e);
+}
+
+enum err upload_room(struct call *call, struct upload *u, uint8_t **ret, size_t *ret_n)
+{
+	u->room = 0;
+	TRY_PLAIN(done_already(call, u));
+	enum err e = room(call, u, ret, ret_n);
+	if (e)
+		return write_failed(call, u, e);
+	u->room = *ret_n;
+	return OK;
+}
+
+enum err upload_filled(struct call *call, struct upload *u, size_t n)
+{
+	TRY_PLAIN(done_already(call, u));
+	if (n > u->room)
+		return call_fail(call, ERR_INVALID, "%zu bytes were put where %zu had room", n,
+				 u->room);
+	u->room = 0;
+	enum err e = n ? filled(call, u, n) : OK;
+	return e ? write_failed(call, u, e) : OK;
+}
+
 enum err upload_write(struct call *call, struct upload *u, struct bytes data, size_t *ret_n)
 {
 	size_t all = data.len;
 
 	*ret_n = 0;
+	u->room = 0;
 	TRY_PLAIN(done_already(call, u));
 	while (data.len) {
-		size_t n = (size_t)splitter_take(&u->split, data.len);
-		enum err e = write_some(call, u, BYTES(data.data, n));
-		if (e) {
-			/* What was half written cannot be gone back over. */
-			upload_fail(u, call, e);
-			return first_failure(call, u, e);
+		uint8_t *to = NULL;
+		size_t n = 0;
+		enum err e = room(call, u, &to, &n);
+		n = MIN(n, data.len);
+		if (!e) {
+			memcpy(to, data.data, n);
+			e = filled(call, u, n);
 		}
+		if (e)
+			return write_failed(call, u, e);
 		data = bytes_from(data, n);
-		u->size += n;
 		*ret_n = all - data.len;
 	}
 	return OK;

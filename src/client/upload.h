@@ -19,6 +19,10 @@ enum err upload_new(struct call *call, struct project *p, struct bytes bucket, s
 		    const struct upload_options *options, struct upload **ret) MUST_USE;
 /* Readies a call for an operation on it. */
 void upload_call(struct upload *u, struct call *call);
+/* Where the next bytes go, not empty; they are taken by upload_filled, up to so many.  The room is
+ * gone with the next call. */
+enum err upload_room(struct call *call, struct upload *u, uint8_t **ret, size_t *ret_n) MUST_USE;
+enum err upload_filled(struct call *call, struct upload *u, size_t n) MUST_USE;
 /* *ret_n: bytes taken, also on failure. */
 enum err upload_write(struct call *call, struct upload *u, struct bytes data,
 		      size_t *ret_n) MUST_USE;

@@ -38,6 +38,7 @@ struct upload {
 
 	/* The writer's. */
 	struct splitter split;
+	size_t room; /* that upload_room gave last and nobody filled */
 	uint8_t head[CONTENT_INLINE_MAX +
 		     1]; /* held back until the segment is known to be remote */
 	struct segment_put *current;

@@ -20,7 +20,8 @@ static void upload(UplinkProject *p, const char *key, size_t size, int64_t expir
 		NO_ERROR(w.error);
 		at += w.bytes_written;
 	}
-	UplinkCustomMetadataEntry e[] = { { (char *)"b", 1, (char *)"2", 1 }, { (char *)"a", 1, (char *)"1", 1 } };
+	UplinkCustomMetadataEntry e[] = { { (char *)"b", 1, (char *)"2", 1 },
+					  { (char *)"a", 1, (char *)"1", 1 } };
 	NO_ERROR(uplink_upload_set_custom_metadata(u.upload, (UplinkCustomMetadata){ e, 2 }));
 	NO_ERROR(uplink_upload_commit(u.upload));
 	IS_ERROR(uplink_upload_commit(u.upload), UPLINK_ERROR_UPLOAD_DONE);
@@ -75,7 +76,8 @@ static void objects(UplinkProject *p)
 	s = uplink_stat_object(p, "library", "nothing");
 	IS_ERROR(s.error, UPLINK_ERROR_OBJECT_NOT_FOUND);
 	UplinkCustomMetadataEntry e = { (char *)"new", 3, (char *)"value", 5 };
-	NO_ERROR(uplink_update_object_metadata(p, "library", "big", (UplinkCustomMetadata){ &e, 1 }, NULL));
+	NO_ERROR(uplink_update_object_metadata(p, "library", "big", (UplinkCustomMetadata){ &e, 1 },
+					       NULL));
 	UplinkObjectResult c = uplink_copy_object(p, "library", "big", "library", "copy", NULL);
 	NO_ERROR(c.error);
 	REQUIRE(c.object->custom.count == 1 && c.object->system.content_length == BIG);
@@ -158,7 +160,8 @@ static void multipart(UplinkProject *p)
 	UplinkPartIterator *parts = uplink_list_upload_parts(p, "library", "parts", id, NULL);
 	REQUIRE(uplink_part_iterator_next(parts));
 	UplinkPart *first = uplink_part_iterator_item(parts);
-	REQUIRE(first->part_number == 1 && first->size == FIRST && strcmp(first->etag, "head") == 0);
+	REQUIRE(first->part_number == 1 && first->size == FIRST &&
+		strcmp(first->etag, "head") == 0);
 	uplink_free_part(first);
 	REQUIRE(uplink_part_iterator_next(parts) && !uplink_part_iterator_next(parts));
 	NO_ERROR(uplink_part_iterator_err(parts));
@@ -309,6 +312,41 @@ static void progressed(void *arg, const AcreProgress *p)
 	*(uint64_t *)arg = p->bytes_done;
 }
 
+/* Bytes put where the library wants them, mixed with written ones. */
+static void rooms(UplinkProject *project)
+{
+	UplinkUploadResult u = uplink_upload_object(project, "library", "rooms", NULL);
+	size_t at = 0;
+
+	NO_ERROR(u.error);
+	for (unsigned round = 0; at < BIG; round++) {
+		AcreRoomResult room = acre_upload_room(u.upload);
+		NO_ERROR(room.error);
+		REQUIRE(room.length > 0);
+		if (round == 3)
+			IS_ERROR(acre_upload_filled(u.upload, room.length + 1).error,
+				 UPLINK_ERROR_INTERNAL);
+		size_t n = room.length - (round % 3 == 1 ? room.length / 2 : 0);
+		n = n < BIG - at ? n : BIG - at;
+		if (round % 5 != 4) {
+			memcpy(room.bytes, data + at, n);
+			UplinkWriteResult w = acre_upload_filled(u.upload, n);
+			NO_ERROR(w.error);
+			REQUIRE(w.bytes_written == n);
+			IS_ERROR(acre_upload_filled(u.upload, 1).error, UPLINK_ERROR_INTERNAL);
+		} else {
+			UplinkWriteResult w = uplink_upload_write(u.upload, data + at, n);
+			NO_ERROR(w.error);
+		}
+		at += n;
+	}
+	NO_ERROR(acre_upload_filled(u.upload, 0).error);
+	NO_ERROR(uplink_upload_commit(u.upload));
+	IS_ERROR(acre_upload_room(u.upload).error, UPLINK_ERROR_UPLOAD_DONE);
+	uplink_free_upload_result(u);
+	download(project, "rooms", 0, -1, 0, BIG);
+}
+
 static void extensions(UplinkAccess *access)
 {
 	AcreCancel *cancel = acre_cancel_new();
@@ -365,6 +403,7 @@ int main(void)
 	whole_project();
 	links();
 	extensions(a.access);
+	rooms(p.project);
 	b = uplink_delete_bucket(p.project, "library");
 	IS_ERROR(b.error, UPLINK_ERROR_BUCKET_NOT_EMPTY);
 	b = uplink_delete_bucket_with_objects(p.project, "library");

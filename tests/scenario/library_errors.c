@@ -98,6 +98,8 @@ static void transfers(void)
 	BOTH(ERROR_OF(uplink_upload_info(NULL)), ERROR_OF(uplink_upload_info(&upload)));
 	BOTH(uplink_upload_set_custom_metadata(NULL, none),
 	     uplink_upload_set_custom_metadata(&upload, none));
+	BOTH(ERROR_OF(acre_upload_room(NULL)), ERROR_OF(acre_upload_room(&upload)));
+	BOTH(ERROR_OF(acre_upload_filled(NULL, 8)), ERROR_OF(acre_upload_filled(&upload, 8)));
 	REQUIRE(acre_upload_resumed(NULL) == 0 && acre_upload_resumed(&upload) == 0);
 	BOTH(ERROR_OF(uplink_begin_upload(NULL, "b", "k", NULL)),
 	     ERROR_OF(uplink_begin_upload(&project, "b", "k", NULL)));
