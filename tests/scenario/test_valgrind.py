@@ -1,6 +1,6 @@
 """The command line's main commands leak nothing and touch nothing they should not (valgrind).
 
-Long: runs in the full test run (ACRE_VALGRIND=1), a normal run leaves it out.
+Long, and nothing for programs with a sanitizer: the suite "valgrind" of a full run has it (ACRE_VALGRIND=1).
 """
 import os
 import shutil
@@ -10,8 +10,7 @@ import pytest
 
 from conftest import Network, program
 
-pytestmark = pytest.mark.skipif(not os.environ.get("ACRE_VALGRIND") and not os.environ.get("ACRE_FULL"),
-                                reason="the full run (scripts/test --full) has it")
+pytestmark = pytest.mark.skipif(not os.environ.get("ACRE_VALGRIND"), reason="a suite of its own (scripts/test --full)")
 
 
 @pytest.fixture(scope="module")

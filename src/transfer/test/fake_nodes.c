@@ -52,6 +52,7 @@ static enum err misbehave(struct call *call, struct fake_node *node, struct rpc_
 
 struct taken {
 	const Orders__OrderLimit *limit;
+	struct buf piece; /* the node's when it is whole: an earlier upload may still be ending */
 	struct hasher *hasher;
 	int64_t ordered;
 	bool done;
@@ -75,19 +76,18 @@ static enum err take_order(struct call *call, struct taken *t, const Orders__Ord
 	return OK;
 }
 
-static enum err take_chunk(struct call *call, struct fake_node *node, struct taken *t,
+static enum err take_chunk(struct call *call, struct taken *t,
 			   const Piecestore__PieceUploadRequest__Chunk *chunk)
 {
-	OS_LOCKED(&node->lock);
-	if (chunk->offset != (int64_t)node->piece.len)
+	if (chunk->offset != (int64_t)t->piece.len)
 		return call_fail(call, ERR_INVALID, "chunk out of order");
 	if (chunk->offset + (int64_t)chunk->data.len > t->ordered)
 		return call_fail(call, ERR_INVALID, "more than was ordered");
 	if (chunk->data.len > 65536)
 		return call_fail(call, ERR_INVALID, "chunk of %zu bytes", chunk->data.len);
-	buf_add_bytes(&node->piece, proto_bytes(chunk->data));
+	buf_add_bytes(&t->piece, proto_bytes(chunk->data));
 	hasher_update(t->hasher, proto_bytes(chunk->data));
-	return buf_status(&node->piece);
+	return buf_status(&t->piece);
 }
 
 static enum err take_done(struct call *call, struct fake_node *node, struct taken *t,
@@ -97,7 +97,7 @@ static enum err take_done(struct call *call, struct fake_node *node, struct take
 
 	hasher_sum(t->hasher, t->hash);
 	if (!bytes_equal(proto_bytes(hash->hash), BYTES_OF(t->hash)) ||
-	    hash->piece_size != (int64_t)node->piece.len ||
+	    hash->piece_size != (int64_t)t->piece.len ||
 	    !bytes_equal(proto_bytes(hash->piece_id), proto_bytes(t->limit->piece_id)) ||
 	    proto_time(hash->timestamp) != proto_time(t->limit->order_creation))
 		return call_fail(call, ERR_INTERNAL, "piece hash does not fit");
@@ -106,7 +106,11 @@ static enum err take_done(struct call *call, struct fake_node *node, struct take
 	ed25519_verifier_free(v);
 	TRY(e, "piece hash");
 	t->done = true;
-	return OK;
+	OS_LOCKED(&node->lock);
+	memcpy(node->piece_id.b, t->limit->piece_id.data, PIECE_ID_BYTES);
+	buf_clear(&node->piece);
+	buf_add_bytes(&node->piece, buf_bytes(&t->piece));
+	return buf_status(&node->piece);
 }
 
 static enum err take_message(struct call *call, struct fake_node *node, struct taken *t,
@@ -122,17 +126,13 @@ static enum err take_message(struct call *call, struct fake_node *node, struct t
 				       &limit));
 		t->limit = limit;
 		t->hasher = hasher_new(m->hash_algorithm ? HASH_BLAKE3 : HASH_SHA256);
-		os_mutex_lock(&node->lock);
-		buf_clear(&node->piece);
-		memcpy(node->piece_id.b, limit->piece_id.data, PIECE_ID_BYTES);
-		os_mutex_unlock(&node->lock);
 	}
 	if (!t->limit)
 		return call_fail(call, ERR_INVALID, "no limit");
 	if (m->order)
 		TRY_PLAIN(take_order(call, t, m->order));
 	if (m->chunk)
-		TRY_PLAIN(take_chunk(call, node, t, m->chunk));
+		TRY_PLAIN(take_chunk(call, t, m->chunk));
 	if (m->done)
 		TRY_PLAIN(take_done(call, node, t, m->done));
 	return OK;
@@ -153,7 +153,7 @@ static enum err answer_upload(struct call *call, struct fake_node *node, struct 
 		signer = node == node->network->nodes ? node + 1 : node->network->nodes;
 	hash.piece_id = t->limit->piece_id;
 	hash.hash = proto_view(BYTES_OF(t->hash));
-	hash.piece_size = (int64_t)node->piece.len;
+	hash.piece_size = (int64_t)t->piece.len;
 	hash.timestamp = proto_time_new(a, os_clock_unix_ns());
 	hash.hash_algorithm = ORDERS__PIECE_HASH_ALGORITHM__BLAKE3;
 	TRY_PLAIN(piece_hash_sign_node(call, a, &hash, identity_key(signer->identity)));
@@ -175,7 +175,7 @@ static enum err upload_messages(struct call *call, struct fake_node *node, struc
 		TRY_PLAIN(e);
 		TRY_PLAIN(take_message(call, node, t, m, limit_arena));
 		node->ordered = t->ordered;
-		TRY_PLAIN(misbehave(call, node, s, node->piece.len));
+		TRY_PLAIN(misbehave(call, node, s, t->piece.len));
 	}
 	return OK;
 }
@@ -184,7 +184,7 @@ static enum err handle_upload(struct call *call, void *service, struct rpc_strea
 {
 	struct fake_node *node = service;
 	struct arena a AUTO(arena_free) = { 0 };
-	struct taken t = { 0 };
+	struct taken t = { .piece = BUF_INIT(FAKE_PIECE_MAX) };
 
 	node->uploads++;
 	if (node->fault == FAULT_REFUSE)
@@ -193,10 +193,23 @@ static enum err handle_upload(struct call *call, void *service, struct rpc_strea
 	if (!e)
 		e = answer_upload(call, node, s, &t, &a);
 	hasher_free(t.hasher);
+	buf_free(&t.piece);
 	return e;
 }
 
 /* ---- download ---- */
+
+static size_t piece_size(struct fake_node *node)
+{
+	OS_LOCKED(&node->lock);
+	return node->piece.len;
+}
+
+static bool has_piece(struct fake_node *node, struct bytes id)
+{
+	OS_LOCKED(&node->lock);
+	return bytes_equal(id, BYTES_OF(node->piece_id.b));
+}
 
 static enum err send_chunk(struct call *call, struct fake_node *node, struct rpc_stream *s,
 			   size_t offset, size_t n)
@@ -252,12 +265,11 @@ static enum err handle_download(struct call *call, void *service, struct rpc_str
 		TRY_PLAIN(e);
 		if (m->limit) {
 			t.limit = m->limit;
-			if (!bytes_equal(proto_bytes(m->limit->piece_id),
-					 BYTES_OF(node->piece_id.b)))
+			if (!has_piece(node, proto_bytes(m->limit->piece_id)))
 				return call_fail(call, ERR_NOT_FOUND, "piece not found");
 			begin = (size_t)m->chunk->offset;
 			size = (size_t)m->chunk->chunk_size;
-			if (begin + size > node->piece.len)
+			if (begin + size > piece_size(node))
 				return call_fail(call, ERR_INVALID, "range beyond the piece");
 		}
 		if (!t.limit)
@@ -269,7 +281,7 @@ static enum err handle_download(struct call *call, void *service, struct rpc_str
 			return OK;
 		size_t to = MIN((size_t)t.ordered, size);
 		if (node->fault == FAULT_MORE)
-			to = MIN((size_t)t.ordered + 1000, node->piece.len - begin);
+			to = MIN((size_t)t.ordered + 1000, piece_size(node) - begin);
 		TRY_PLAIN(send_ordered(call, node, s, begin, &sent, to));
 	}
 }
