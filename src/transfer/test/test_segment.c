@@ -534,6 +534,8 @@ static void rates(void **state)
 		assert_int_equal(pacer_wait(&call, &p, 20000), OK);
 	/* The first goes at once, nine wait 20 ms each. */
 	assert_true(os_clock_mono_ns() - start >= 180 * NS_PER_MS);
+	/* Whoever is behind a minute's bytes does not wait for longer than it may. */
+	assert_int_equal(pacer_wait(&call, &p, 60000000), OK);
 	os_call_limit(&call, NS_PER_MS);
 	assert_int_equal(pacer_wait(&call, &p, 1), ERR_DEADLINE);
 	assert_int_equal(pacer_step(&p), 125000);
