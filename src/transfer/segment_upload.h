@@ -1,6 +1,7 @@
 /*
  * A segment to n nodes (erasure.md 5): encrypted bytes come from a source as they are made, are
- * erasure coded batch by batch, and go out as n piece streams until enough of them are stored.
+ * erasure coded batch by batch, and go out as streams of as many pieces as must succeed, of others
+ * when some fail or lag, until enough of them are stored.
  * Memory is bounded by the ring of batches whatever the segment's size.
  */
 #ifndef ACRE_TRANSFER_SEGMENT_UPLOAD_H
@@ -14,7 +15,7 @@
 
 enum {
 	SEGMENT_UPLOAD_ROUNDS_MAX = 10,		  /* asks for new nodes (erasure.md 5.3) */
-	SEGMENT_UPLOAD_MEMORY_DEFAULT = 12 << 20, /* the ring of encoded batches */
+	SEGMENT_UPLOAD_MEMORY_DEFAULT = 10 << 20, /* the ring of encoded batches */
 };
 
 struct segment_upload {

@@ -31,6 +31,7 @@ struct segment {
 	struct fake_limits limits;
 	int nodes[FAKE_NODES_MAX]; /* of piece i */
 	unsigned next_node, renewals;
+	const Metainfo__CohortRequirements *requirements;
 	struct segment_upload_result result;
 };
 
@@ -100,6 +101,7 @@ static enum err upload(struct call *call, struct segment *s)
 		.limits = (const Metainfo__AddressedOrderLimit *const *)s->limits.list,
 		.piece_key = s->limits.key,
 		.algorithm = HASH_BLAKE3,
+		.requirements = s->requirements,
 		.size_max = s->size,
 		.block_bytes = 7424,
 		.read = source,
@@ -182,6 +184,17 @@ static void heal(void)
 		net.nodes[i].at = 0;
 		net.nodes[i].uploads = net.nodes[i].downloads = net.nodes[i].cancelled = 0;
 	}
+}
+
+/* One that knows nothing of the nodes. */
+static void new_client(void)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+
+	fanout_free(net.fanout);
+	assert_int_equal(fanout_new(&call, net.client_tls,
+				    (struct fanout_limits){ .noise = FAKE_NOISE }, &net.fanout),
+			 OK);
 }
 
 static void expect_stored(struct segment *s)
@@ -314,6 +327,139 @@ static void no_nodes_left(void **state)
 	assert_int_equal(upload(&call, s), ERR_UNAVAILABLE);
 	assert_non_null(strstr(call.error, "overloaded"));
 	segment_free(s);
+	heal();
+}
+
+static unsigned nodes_asked(void)
+{
+	unsigned asked = 0;
+
+	for (unsigned i = 0; i < net.count; i++)
+		asked += net.nodes[i].uploads > 0;
+	return asked;
+}
+
+/* Uploads with `bad` nodes at fault; how many nodes were asked in all. */
+static unsigned asked_with(uint64_t size, enum fault fault, size_t at, unsigned bad)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct segment *s = segment_new("4/6/8/10", size);
+
+	/* What earlier tests saw of the nodes is forgotten, except for one healthy upload. */
+	new_client();
+	heal();
+	for (unsigned i = 0; i < bad; i++) {
+		net.nodes[i * 3].fault = fault;
+		net.nodes[i * 3].at = at;
+	}
+	enum err e = upload(&call, s);
+	if (e)
+		fail_msg("fault %d: %s", fault, call_error(&call, e));
+	unsigned asked = nodes_asked();
+	for (unsigned i = 0; i < net.count; i++)
+		net.nodes[i].fault = FAULT_NONE;
+	expect_stored(s);
+	segment_free(s);
+	return asked;
+}
+
+/* On a busy machine a node may lag by chance, hence several tries. */
+static void expect_asked(uint64_t size, enum fault fault, size_t at, unsigned bad, unsigned want)
+{
+	unsigned asked = 0;
+
+	for (int try = 0; try < 10 && asked != want; try++)
+		asked = asked_with(size, fault, at, bad);
+	if (asked != want)
+		fail_msg("fault %d in %u nodes: %u were asked, want %u", fault, bad, asked, want);
+}
+
+/* As many nodes as must succeed are asked, and one more for each that fails or lags. */
+static void no_more_nodes_than_needed(void **state)
+{
+	static const uint64_t sizes_tried[] = { 20000, 7424 * 57, 7424 * 1500 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes_tried); i++) {
+		expect_asked(sizes_tried[i], FAULT_NONE, 0, 0, 8);
+		expect_asked(sizes_tried[i], FAULT_REFUSE, 0, 1, 9);
+		expect_asked(sizes_tried[i], FAULT_CLOSE, sizes_tried[i] / 8, 2, 10);
+		expect_asked(sizes_tried[i], FAULT_STALL, sizes_tried[i] / 8, 1, 9);
+		expect_asked(sizes_tried[i], FAULT_NO_ANSWER, 0, 2, 10);
+	}
+	expect_asked(7424 * 1500, FAULT_SLOW, 200, 1, 9);
+}
+
+/* A node that lagged is asked last by the next upload. */
+static void slow_nodes_are_asked_last(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct segment *s = segment_new("4/6/8/10", 7424 * 57);
+	bool last = false;
+
+	(void)state;
+	for (int try = 0; try < 10 && !last; try++) {
+		new_client();
+		heal();
+		net.nodes[3].fault = FAULT_STALL;
+		s->read_at = 0;
+		assert_int_equal(upload(&call, s), OK);
+		assert_true(net.nodes[3].uploads > 0);
+		heal();
+		s->read_at = 0;
+		assert_int_equal(upload(&call, s), OK);
+		last = net.nodes[3].uploads == 0 && nodes_asked() == 8;
+	}
+	assert_true(last);
+	segment_free(s);
+	heal();
+}
+
+/* The rules of a satellite: the nodes of the data centre that has most may go away. */
+static void cohort_is_fulfilled(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	Metainfo__CohortRequirements__Literal six = METAINFO__COHORT_REQUIREMENTS__LITERAL__INIT;
+	Metainfo__CohortRequirements__Withhold largest =
+		METAINFO__COHORT_REQUIREMENTS__WITHHOLD__INIT;
+	Metainfo__CohortRequirements child = METAINFO__COHORT_REQUIREMENTS__INIT, all = child;
+	Metainfo__AddressedOrderLimit__TagsEntry tags[10], *lists[10];
+	static char key[] = "dc", values[] = "aaabbbcdef";
+
+	(void)state;
+	six.value = 6;
+	child.requirement_case = METAINFO__COHORT_REQUIREMENTS__REQUIREMENT_LITERAL;
+	child.literal = &six;
+	largest.tag_key = key;
+	largest.amount = 1;
+	largest.child = &child;
+	all.requirement_case = METAINFO__COHORT_REQUIREMENTS__REQUIREMENT_WITHHOLD;
+	all.withhold = &largest;
+	for (unsigned bad = 0; bad < 10; bad += 3) {
+		struct segment *s = segment_new("4/6/8/10", 7424 * 57);
+		unsigned count[256] = { 0 }, most = 0;
+		for (unsigned i = 0; i < 10; i++) {
+			metainfo__addressed_order_limit__tags_entry__init(&tags[i]);
+			tags[i].key = key;
+			tags[i].value = proto_view(BYTES(&values[i], 1));
+			lists[i] = &tags[i];
+			s->limits.list[i]->tags = &lists[i];
+			s->limits.list[i]->n_tags = 1;
+		}
+		new_client();
+		heal();
+		net.nodes[bad].fault = bad ? FAULT_STALL : FAULT_NONE;
+		s->requirements = &all;
+		enum err e = upload(&call, s);
+		if (e)
+			fail_msg("%u: %s", bad, call_error(&call, e));
+		for (size_t i = 0; i < s->result.count; i++) {
+			unsigned n = ++count[(uint8_t)values[s->result.pieces[i].number]];
+			most = MAX(most, n);
+		}
+		assert_true(s->result.count - most >= 6);
+		segment_free(s);
+	}
 	heal();
 }
 
@@ -565,6 +711,9 @@ int main(void)
 		cmocka_unit_test(few_bad_nodes_cost_nothing),
 		cmocka_unit_test(many_bad_nodes_are_replaced),
 		cmocka_unit_test(no_nodes_left),
+		cmocka_unit_test(no_more_nodes_than_needed),
+		cmocka_unit_test(slow_nodes_are_asked_last),
+		cmocka_unit_test(cohort_is_fulfilled),
 		cmocka_unit_test(slow_source),
 		cmocka_unit_test(cancelled_upload),
 		cmocka_unit_test(bad_nodes_are_passed_by),
