@@ -16,13 +16,12 @@ enum {
 	/* A wait of so many usual ones, and a part of a whole piece's time, is too long. */
 	WAIT_FACTOR = 3,
 	PART = 4,
-	GRACE_MS = 5, /* what threads and timers need in any case */
+	GRACE_MS = 5,	      /* what threads and timers need in any case */
+	PAUSE_GRACE_MS = 250, /* and what a disk that is flushed needs now and then */
 	/* A rate is measured over one to two of these parts of a whole piece's time. */
 	WINDOW_PART = 8,
 	WINDOW_MIN_MS = 20,
-	/* A piece may hold up all others for this part of the time and a little more. */
-	HOLD_PART = 4,
-	HOLD_GRACE_MS = 50,
+	HOLD_PART = 4, /* of the time, besides such a pause, a piece may hold up all others */
 };
 
 #define WHOLE_MAX_NS (1000000 * NS_PER_SEC)
@@ -170,7 +169,7 @@ bool reserve_holds_up(struct reserve *r, unsigned i, int64_t ns, int64_t now)
 	struct reserve_piece *p = &r->pieces[i];
 
 	p->held_ns += ns;
-	return p->held_ns > (now - r->begun_ns) / HOLD_PART + HOLD_GRACE_MS * NS_PER_MS;
+	return p->held_ns > (now - r->begun_ns) / HOLD_PART + PAUSE_GRACE_MS * NS_PER_MS;
 }
 
 /* ---- what is usual ---- */
@@ -288,6 +287,8 @@ static int64_t patience(const struct reserve *r, const struct reserve_piece *p)
 	case PIECE_OPENING:
 		return r->opened ? WAIT_FACTOR * r->open_ns + part : INT64_MAX;
 	case PIECE_SENDING:
+		/* The first message does not wait for a disk. */
+		part += p->sent ? PAUSE_GRACE_MS * NS_PER_MS : 0;
 		return p->waiting ? INT64_MAX : WAIT_FACTOR * r->gap_ns + part;
 	case PIECE_ANSWERING:
 		return r->answered ? WAIT_FACTOR * r->answer_ns + 2 * part : INT64_MAX;
@@ -318,7 +319,7 @@ static bool too_slow(const struct reserve *r, const struct reserve_piece *p, dou
 	double rate = rate_of(p, now);
 
 	if (p->state != PIECE_SENDING || p->waiting || !r->rate || rate <= 0 ||
-	    p->busy_ns + now - p->moved_ns <= r->whole_ns / PART + GRACE_MS * NS_PER_MS)
+	    p->busy_ns + now - p->moved_ns <= r->whole_ns / PART + PAUSE_GRACE_MS * NS_PER_MS)
 		return false;
 	double rest = (double)(r->size - MIN(p->sent, r->size)) / rate * (double)NS_PER_SEC;
 	return rest > factor * (double)r->whole_ns;

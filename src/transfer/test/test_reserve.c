@@ -434,13 +434,15 @@ static void small(void **state)
 		w.nodes[i].open_ms = 0.2;
 		w.nodes[i].answer_ms = 6 + 0.5 * (i % 4);
 	}
-	struct world late = w, dead = w;
+	struct world late = w, dead = w, deaf = w;
 	expect(&w, 8, 20);
 	/* Replaced after a few times the usual time. */
 	late.nodes[2].answer_ms = 5000;
 	expect(&late, 9, 60);
 	dead.nodes[2].open_ms = NEVER;
 	expect(&dead, 9, 60);
+	deaf.nodes[2].stalls_at = 0;
+	expect(&deaf, 9, 60);
 }
 
 static void no_reserve(void **state)
