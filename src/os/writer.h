@@ -11,7 +11,7 @@
 struct os_writer;
 
 enum {
-	OS_WRITER_RUN = 1 << 20,    /* written at a time, about */
+	OS_WRITER_RUN = 512 << 10,  /* written at a time, about */
 	OS_WRITER_ROOM = 256 << 10, /* there always is room for so much */
 };
 
