@@ -29,6 +29,7 @@ OUTSIDE = {
     r"<protobuf-c/": {"proto", "rpc"},
     r"<zstd": {"proto"},
     r"<microhttpd": {"http"},
+    r"<seccomp": {"os"},
     r"<(sys/socket|netinet/|arpa/inet|netdb|sys/epoll|sys/eventfd|poll|pthread|fcntl|unistd|dirent"
     r"|signal|termios|sys/stat|sys/statvfs|sys/wait|sys/file|sys/uio|sys/mman|sys/random|ucontext|"
     r"semaphore|threads)(\.h)?": {"os", "sim"},

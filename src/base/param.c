@@ -70,6 +70,14 @@ static enum err unknown(struct call *call, struct param_set set, struct bytes na
 			 (int)MIN(name.len, (size_t)LINE_NAME_MAX), (const char *)name.data);
 }
 
+static bool is_foreign(struct param_set set, struct bytes name)
+{
+	for (const char *const *p = set.foreign; p && *p; p++)
+		if (bytes_has_prefix(name, bytes_str(*p)))
+			return true;
+	return false;
+}
+
 static enum err wrong(struct call *call, const struct param *p, struct bytes value,
 		      const char *want)
 {
@@ -101,6 +109,13 @@ static enum err add_item(struct call *call, struct arena *a, struct param_list *
 	list->items = grown;
 	list->count++;
 	return OK;
+}
+
+static enum err add_foreign(struct call *call, struct arena *a, struct param_set set, void *options,
+			    struct bytes name)
+{
+	return add_item(call, a, (struct param_list *)((uint8_t *)options + set.foreign_offset),
+			name);
 }
 
 static enum err parse_bool(struct call *call, const struct param *p, struct bytes value, bool *ret)
@@ -204,9 +219,12 @@ static enum err read_line(struct call *call, struct arena *a, struct param_set s
 	if (at == line.len)
 		return call_fail(call, ERR_CONFIG, "want \"name = value\"");
 	struct bytes name = trim(BYTES(line.data, at)), value = trim(bytes_from(line, at + 1));
-	if (value.len >= 2 && value.data[0] == '"' && value.data[value.len - 1] == '"')
+	if (value.len >= 2 && (value.data[0] == '"' || value.data[0] == '\'') &&
+	    value.data[value.len - 1] == value.data[0])
 		value = BYTES(value.data + 1, value.len - 2);
 	const struct param *p = find(set, name);
+	if (!p && is_foreign(set, name))
+		return add_foreign(call, a, set, options, name);
 	if (!p)
 		return unknown(call, set, name);
 	if (p->type != PARAM_LIST)
@@ -260,6 +278,12 @@ static enum err read_flag(struct call *call, struct arena *a, struct param_set s
 		struct bytes name = BYTES(arg + 2,
 					  equals ? (size_t)(equals - arg - 2) : strlen(arg + 2));
 		p = find(set, name);
+		if (!p && is_foreign(set, name)) {
+			/* Whether it takes a value is not known: what is no flag is one. */
+			if (!equals && *i + 1 < argc && argv[*i + 1][0] != '-')
+				++*i;
+			return add_foreign(call, a, set, options, name);
+		}
 		if (!p)
 			return unknown(call, set, name);
 		if (equals) {

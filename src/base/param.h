@@ -51,6 +51,11 @@ struct param {
 struct param_set {
 	const struct param *params;
 	size_t count;
+	/* Another program's settings, to be taken over with ours: names with one of these prefixes
+	 * (up to NULL) that are none of ours mean nothing here.  They are not failures but listed
+	 * in the struct param_list at that offset.  NULL: there are no such names. */
+	const char *const *foreign;
+	size_t foreign_offset;
 };
 
 #define PARAM_SET(table) ((struct param_set){ (table), sizeof(table) / sizeof((table)[0]) })

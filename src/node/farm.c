@@ -12,6 +12,7 @@
 #include "os/log.h"
 #include "os/pool.h"
 #include "os/process.h"
+#include "os/sandbox.h"
 
 enum {
 	CHORE_THREADS_MAX = 8,
@@ -19,6 +20,7 @@ enum {
 	STOP_SECONDS = 3,
 	STOP_THREADS_MAX = 64,
 	SLOTS_MAX = 65536,
+	SANDBOX_PATHS_MAX = 16384,
 };
 
 /* A place for a node.  Only its chore starts and stops the node (and farm_stop, without chores). */
@@ -84,6 +86,8 @@ static enum err start_node(struct call *call, struct slot *s, struct node **ret)
 
 	arena_free(&s->settings);
 	TRY_PLAIN(read_settings(call, f, s, &s->settings, &settings));
+	if (!f->single)
+		settings_tell(&settings);
 	TRY_PLAIN(node_open(call, s->dir, &settings.node, &f->host, &n));
 	node_on_failure(n, slot_failed, s);
 	enum err e = node_start(call, n);
@@ -293,6 +297,95 @@ static enum err start_single(struct call *call, struct farm *f)
 	return open_slot(call, s);
 }
 
+/* ---- sandbox ---- */
+
+static enum err add_path(struct call *call, struct param_list *list, const char *path)
+{
+	if (list->count == SANDBOX_PATHS_MAX)
+		return call_fail(call, ERR_CONFIG, "more than %d directories", SANDBOX_PATHS_MAX);
+	list->items[list->count++] = path;
+	return OK;
+}
+
+/* A disk that is not there now may be mounted later, below the directory that is. */
+static enum err add_storage(struct call *call, struct param_list *list, const char *storage)
+{
+	const char *proof = os_path_join(call, storage, "storage-dir-verification");
+
+	return add_path(call, list, exists(call, proof) ? storage : os_path_dir(call, storage));
+}
+
+static enum err add_node_paths(struct call *call, const struct farm *f, const char *dir,
+			       struct param_list *write, struct param_list *read)
+{
+	const struct slot slot = { .dir = dir };
+	struct settings s;
+
+	/* What is wrong with it is told when it is to start. */
+	if (read_settings(call, f, &slot, &call->scratch, &s)) {
+		call_clear_error(call);
+		return OK;
+	}
+	TRY_PLAIN(add_path(call, write, dir));
+	if (s.node.storage[0])
+		TRY_PLAIN(add_storage(call, write, s.node.storage));
+	return s.node.identity[0] ? add_path(call, read, s.node.identity) : OK;
+}
+
+static enum err add_all_paths(struct call *call, const struct farm *f, struct param_list *write,
+			      struct param_list *read)
+{
+	/* Names are resolved, and the time zone read, as the system is set up. */
+	static const char *const system[] = { "/etc",		"/usr/share/zoneinfo",
+					      "/proc",		"/run/systemd",
+					      "/usr/lib",	"/lib",
+					      "/run/resolvconf" };
+	const char *nodes = os_path_join(call, f->dir, "nodes"), **names = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(system); i++)
+		TRY_PLAIN(add_path(call, read, system[i]));
+	if (f->single)
+		return add_node_paths(call, f, f->dir, write, read);
+	TRY_PLAIN(add_path(call, write, f->dir));
+	TRY_PLAIN(os_dir_list(call, &call->scratch, nodes, &names, &count));
+	for (size_t i = 0; i < count; i++)
+		TRY_PLAIN(
+			add_node_paths(call, f, os_path_join(call, nodes, names[i]), write, read));
+	return OK;
+}
+
+/* Before there are threads. */
+static enum err enter_sandbox(struct call *call, const struct farm *f, const struct settings *s)
+{
+	AUTO_CALL struct call own = CALL_INIT;
+	struct param_list write = { arena_array(&own.scratch, SANDBOX_PATHS_MAX, sizeof(char *)),
+				    0 };
+	struct param_list read = { arena_array(&own.scratch, SANDBOX_PATHS_MAX, sizeof(char *)),
+				   0 };
+	struct os_sandboxed done = { 0 };
+
+	if (!write.items || !read.items)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	enum err e = add_all_paths(&own, f, &write, &read);
+	const struct os_sandbox sandbox = { .user = s->user,
+					    .directories = write.items,
+					    .directories_count = write.count,
+					    .readable = read.items,
+					    .readable_count = read.count };
+	if (!e)
+		e = os_sandbox_enter(&own, &sandbox, &done);
+	if (e) {
+		call_copy_error(call, &own);
+		return e;
+	}
+	log_info("sandboxed", F_STR("system-calls", done.seccomp ? "filtered" : "not here"),
+		 F_STR("directories", done.landlock ? "own only" : "not here"));
+	if (!done.user)
+		log_warn("the node runs as root: it needs not (set user, or use the systemd unit)");
+	return OK;
+}
+
 /* What belongs to the process: where it is, its log, its threads. */
 static enum err start_process(struct call *call, struct farm *f)
 {
@@ -311,6 +404,9 @@ static enum err start_process(struct call *call, struct farm *f)
 				 s.dir, s.dir);
 	TRY_PLAIN(settings_process(call, &f->arena, &source, f->single, &s, &level));
 	log_set_level(level);
+	settings_tell(&s);
+	if (s.sandbox)
+		TRY(enter_sandbox(call, f, &s), "sandbox (--sandbox=false does without)");
 	settings_limits(&s, &rpc);
 	TRY_PLAIN(chores_new(call, CHORE_THREADS_MAX, &f->host.chores));
 	return rpc_host_new(call, &rpc, &f->host.rpc);

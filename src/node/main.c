@@ -43,29 +43,54 @@ static void progress(void *arg, uint64_t tried, uint64_t expected)
 	*(bool *)arg = true;
 }
 
-static enum err setup(struct call *call, const struct settings *s, const struct args *args)
+/* Settings of the node that is to be: an operator may come with a file of Storj's node. */
+static enum err setup_settings(struct call *call, struct arena *a, const char *dir,
+			       const struct args *args, struct settings *ret, bool *ret_have_file)
 {
-	AUTO_BUF struct buf text = BUF_INIT(OUTPUT_MAX);
-	bool told = false;
-	struct node_setup how = { .difficulty = (unsigned)s->difficulty,
-				  .progress = progress,
-				  .progress_arg = &told };
-	struct node_id id;
+	const struct settings_source source = {
+		.argc = args->argc, .argv = args->argv, .node_dir = dir, .node_optional = true
+	};
+	struct os_stat st;
+
+	*ret_have_file = os_stat(call, os_path_join(call, dir, "config.yaml"), &st) == OK;
+	call_clear_error(call);
+	return settings_load(call, a, &source, ret);
+}
+
+static void tell_setup(struct buf *text, const struct settings *s, const struct node_id *id,
+		       bool have_file)
+{
 	char id_text[NODE_ID_TEXT_MAX];
 
-	TRY_PLAIN(node_create(call, s->dir, &s->node, &how, &id));
-	/* The config is written last: a directory with one is a whole node. */
-	TRY_PLAIN(settings_write(call, s));
-	node_id_text(&id, id_text);
-	if (told && os_stderr_is_terminal())
-		buf_add_byte(&text, '\n');
-	buf_printf(&text, "node %s\n", id_text);
-	buf_printf(&text, "settings: %s/config\n", s->dir);
-	buf_printf(&text,
+	node_id_text(id, id_text);
+	buf_printf(text, "node %s\n", id_text);
+	buf_printf(text, "settings: %s/%s\n", s->dir, have_file ? "config.yaml" : "config");
+	buf_printf(text,
 		   "keep %s/ca in a safe place, away from this machine: the node never needs "
 		   "it\n",
 		   s->dir);
-	buf_printf(&text, "start it with: acre-node run --dir %s\n", s->dir);
+	buf_printf(text, "start it with: acre-node run --dir %s\n", s->dir);
+}
+
+static enum err setup(struct call *call, const struct settings *flags, const struct args *args)
+{
+	AUTO(arena_free) struct arena a = { 0 };
+	AUTO_BUF struct buf text = BUF_INIT(OUTPUT_MAX);
+	bool told = false, have_file = false;
+	struct settings s;
+	struct node_id id;
+
+	TRY_PLAIN(setup_settings(call, &a, flags->dir, args, &s, &have_file));
+	struct node_setup how = { .difficulty = (unsigned)s.difficulty,
+				  .progress = progress,
+				  .progress_arg = &told };
+	TRY_PLAIN(node_create(call, s.dir, &s.node, &how, &id));
+	/* The config is written last: a directory with one is a whole node. */
+	if (!have_file)
+		TRY_PLAIN(settings_write(call, &s));
+	if (told && os_stderr_is_terminal())
+		buf_add_byte(&text, '\n');
+	tell_setup(&text, &s, &id, have_file);
 	return print(call, &text);
 }
 
@@ -260,6 +285,22 @@ static enum err forget_satellite(struct call *call, const struct settings *s,
 		       "more.  \"acre-node exit\"\nshows how it stands.\n");
 }
 
+/* HTTP stays out of the process that holds disks and keys, and out of this program. */
+static enum err console(struct call *call, const struct settings *s, const struct args *args)
+{
+	const char *dir = NULL;
+
+	TRY_PLAIN(os_program_dir(call, &dir));
+	const char *path = os_path_join(call, dir, "acre-node-console");
+	const char **argv = arena_array(&call->scratch, (size_t)args->argc + 2, sizeof(*argv));
+	if (!argv)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	argv[0] = path;
+	for (int i = 0; i < args->argc; i++)
+		argv[i + 1] = args->argv[i];
+	return os_exec(call, path, (char *const *)(uintptr_t)argv);
+}
+
 static const struct {
 	const char *name;
 	enum err (*run)(struct call *call, const struct settings *s, const struct args *args);
@@ -278,6 +319,8 @@ static const struct {
 	{ "exit", leave_satellite, 1, "[SATELLITE]: leaves it in grace; how leaving stands" },
 	{ "forget", forget_satellite, 1,
 	  "SATELLITE: frees the data of one that the node worked for" },
+	{ "console", console, 0,
+	  "serves figures for Prometheus over HTTP (a program of its own: acre-node-console)" },
 };
 
 static enum err help(struct call *call)

@@ -99,8 +99,10 @@ static enum err keep_string(struct call *call, struct arena *a, const char **s)
 static enum err keep_config(struct call *call, struct node *n, const char *dir)
 {
 	struct node_config *c = &n->config;
-	const char **strings[] = { &n->dir,	     &c->storage, &c->address, &c->external_address,
-				   &c->upload_hours, &c->email,	  &c->wallet,  &c->log_level };
+	const char **strings[] = {
+		&n->dir,	  &c->storage, &c->address, &c->external_address, &c->identity,
+		&c->upload_hours, &c->email,   &c->wallet,  &c->log_level
+	};
 
 	n->dir = dir;
 	for (size_t i = 0; i < ARRAY_LEN(strings); i++)
@@ -109,6 +111,12 @@ static enum err keep_config(struct call *call, struct node *n, const char *dir)
 		c->storage = os_path_join(call, dir, "storage");
 		TRY_PLAIN(keep_string(call, &n->arena, &c->storage));
 	}
+	if (!c->identity[0]) {
+		c->identity = os_path_join(call, dir, "identity");
+		TRY_PLAIN(keep_string(call, &n->arena, &c->identity));
+	}
+	struct day_hours hours;
+	TRY(day_hours_parse(call, c->upload_hours, &hours), "upload-hours");
 	if (!c->satellites.count)
 		return call_fail(call, ERR_CONFIG,
 				 "no satellite: name at least one (satellite = id@host:port)");
@@ -190,12 +198,12 @@ static enum err open_storage(struct call *call, struct node *n)
 
 static enum err open_parts(struct call *call, struct node *n, const char *dir)
 {
-	const char *identity = os_path_join(call, dir, "identity");
 	const char *trust = os_path_join(call, dir, "trust");
 
 	TRY_PLAIN(keep_config(call, n, dir));
 	TRY_PLAIN(os_cancel_init(call, &n->cancel, call->cancel));
 	n->cancel_made = true;
+	const char *identity = n->config.identity;
 	TRY(identity_load(call, os_path_join(call, identity, "identity.cert"),
 			  os_path_join(call, identity, "identity.key"), &n->identity),
 	    "identity of the node in %s", identity);
@@ -345,6 +353,7 @@ static const struct {
 	CONFIG("upload-hours", upload_hours, STRING),
 	CONFIG("address", address, FIXED_STRING),
 	CONFIG("storage", storage, FIXED_STRING),
+	CONFIG("identity", identity, FIXED_STRING),
 	CONFIG("segment-size", segment_size, FIXED_SIZE),
 	CONFIG("index-memory", index_memory, FIXED_SIZE),
 #undef CONFIG
@@ -355,16 +364,23 @@ static void needs_restart(struct buf *notes, const char *node, const char *name)
 	buf_printf(notes, "%s: %s changes when the node is restarted\n", node, name);
 }
 
-static void apply_string(struct node *n, const char **to, const char *from)
+static bool apply_string(struct node *n, const char **to, const char *from)
 {
 	OS_LOCKED(&n->lock);
 	const char *copy = strcmp(*to, from) == 0 ? NULL : arena_str(&n->arena, bytes_str(from));
 
 	if (copy)
 		__atomic_store_n(to, copy, __ATOMIC_RELEASE);
+	return copy;
 }
 
-static void apply_one(struct node *n, size_t i, const struct node_config *config, const char *node,
+static bool apply_number(uint64_t *to, uint64_t number)
+{
+	return __atomic_exchange_n(to, number, __ATOMIC_ACQ_REL) != number;
+}
+
+/* Whether something changed. */
+static bool apply_one(struct node *n, size_t i, const struct node_config *config, const char *node,
 		      struct buf *notes)
 {
 	uint8_t *to = (uint8_t *)&n->config + changeable[i].offset;
@@ -384,20 +400,19 @@ static void apply_one(struct node *n, size_t i, const struct node_config *config
 	}
 	switch (changeable[i].kind) {
 	case STRING:
-		apply_string(n, (const char **)(void *)to, text);
-		break;
+		return apply_string(n, (const char **)(void *)to, text);
 	case FIXED_STRING:
 		/* An empty storage directory was completed when the node was opened. */
 		if (text[0] && strcmp(*(const char **)(void *)to, text) != 0)
 			needs_restart(notes, node, changeable[i].name);
 		break;
 	case RATE:
-		__atomic_store_n((uint64_t *)(void *)to, number, __ATOMIC_RELEASE);
-		break;
+		return apply_number((uint64_t *)(void *)to, number);
 	case FIXED_SIZE:
 		if (*(uint64_t *)(void *)to != number)
 			needs_restart(notes, node, changeable[i].name);
 	}
+	return false;
 }
 
 static bool same_list(const struct param_list *a, const struct param_list *b)
@@ -413,16 +428,18 @@ enum err node_apply(struct call *call, struct node *n, const struct node_config 
 		    const char *name, struct buf *notes)
 {
 	struct day_hours hours;
+	bool changed = false;
 
 	TRY_PLAIN(day_hours_parse(call, config->upload_hours, &hours));
 	for (size_t i = 0; i < ARRAY_LEN(changeable); i++)
-		apply_one(n, i, config, name, notes);
+		changed |= apply_one(n, i, config, name, notes);
 	if (!same_list(&n->config.satellites, &config->satellites))
 		needs_restart(notes, name, "satellite");
 	piece_store_set_room(n->store, node_get(n, space), node_get(n, free_reserve));
 	node_storage_hours(n);
 	/* Satellites hear of what changed for them. */
-	node_contact_all(n);
+	if (changed)
+		node_contact_all(n);
 	return buf_status(notes);
 }
 

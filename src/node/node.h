@@ -15,6 +15,7 @@ struct node_config {
 	const char *storage;	      /* directory; NULL or "" = <dir>/storage */
 	const char *address;	      /* listens here */
 	const char *external_address; /* what satellites are told; "" = the address bound */
+	const char *identity;	      /* directory of identity.cert and .key; "" = <dir>/identity */
 	struct param_list satellites; /* node URLs; only these are trusted */
 	uint64_t space;		      /* bytes of the disk for pieces */
 	uint64_t free_reserve;	      /* bytes of the disk never touched */

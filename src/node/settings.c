@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "node/trust_sources.h"
 #include "os/file.h"
 
 enum {
@@ -24,7 +25,15 @@ static const struct param table[] = {
 	  .alias = "storage2.trust.sources",
 	  .type = PARAM_LIST,
 	  FIELD(node.satellites),
-	  .doc = "satellites this node works for and trusts, as node URLs id@host:port" },
+	  .doc = "satellites this node works for and trusts: node URLs id@host:port, files with "
+		 "one "
+		 "on each line, or \"storj\" for those of Storj Inc." },
+	{ .name = "exclude",
+	  .alias = "storage2.trust.exclusions",
+	  .type = PARAM_LIST,
+	  FIELD(exclude),
+	  .doc = "satellites of a list that this node does not work for: node IDs, host names or "
+		 "node URLs" },
 	{ .name = "address",
 	  .alias = "server.address",
 	  .type = PARAM_STR,
@@ -37,6 +46,13 @@ static const struct param table[] = {
 	  FIELD(node.external_address),
 	  .default_text = "",
 	  .doc = "host:port that satellites and renters reach the node by; empty = address" },
+	{ .name = "identity",
+	  .alias = "identity-dir",
+	  .type = PARAM_STR,
+	  FIELD(node.identity),
+	  .default_text = "",
+	  .doc = "directory with identity.cert and identity.key; empty = identity in the node's "
+		 "directory" },
 	{ .name = "space",
 	  .alias = "storage.allocated-disk-space",
 	  .type = PARAM_SIZE,
@@ -109,6 +125,17 @@ static const struct param table[] = {
 	  .default_text = "",
 	  .doc = "hours of the day, in local time, in which pieces are taken: 22-6, or "
 		 "0:30-5,12-13; empty = always.  Pieces stored are always served" },
+	{ .name = "user",
+	  .type = PARAM_STR,
+	  FIELD(user),
+	  .default_text = "",
+	  .doc = "user to become when started as root; empty = none" },
+	{ .name = "sandbox",
+	  .type = PARAM_BOOL,
+	  FIELD(sandbox),
+	  .default_text = "true",
+	  .doc = "once started, no other directories than the node's, no other programs, no new "
+		 "rights (Landlock and seccomp, as far as the kernel has them)" },
 	{ .name = "memory",
 	  .type = PARAM_SIZE,
 	  FIELD(memory),
@@ -140,6 +167,7 @@ static const struct param table[] = {
 		 "later are not paid" },
 	/* Of commands only. */
 	{ .name = "dir",
+	  .alias = "config-dir",
 	  .letter = 'd',
 	  .type = PARAM_STR,
 	  FIELD(dir),
@@ -164,6 +192,11 @@ static const struct param table[] = {
 	  FIELD(for_ns),
 	  .default_text = "0s",
 	  .doc = "maintenance: ends by itself after so long; 0 = when it is switched off" },
+	{ .name = "listen",
+	  .type = PARAM_STR,
+	  FIELD(listen),
+	  .default_text = "127.0.0.1:9091",
+	  .doc = "console: where it answers HTTP" },
 	{ .name = "json",
 	  .type = PARAM_BOOL,
 	  FIELD(json),
@@ -177,40 +210,30 @@ static const struct param table[] = {
 	  .doc = "this text" },
 };
 
-enum { OF_COMMANDS = 6 };
+enum { OF_COMMANDS = 7 };
+
+/* Sections of Storj's node (its config.yaml is flat).  Ours have no dots. */
+static const char *const foreign[] = {
+	"bandwidth.", "collector.",   "console.",	   "contact.",
+	"debug.",     "filestore.",   "forget-satellite.", "graceful-exit.",
+	"hashstore.", "healthcheck.", "identity.",	   "log.",
+	"metrics.",   "monkit.",      "nodestats.",	   "operator.",
+	"pieces.",    "preflight.",   "reputation.",	   "retain.",
+	"server.",    "storage.",     "storage2.",	   "storage2-migration.",
+	"storj.",     "tracing.",     "version.",	   "defaults",
+	"metainfo.",  NULL,
+};
 
 struct param_set settings_all(void)
 {
-	return PARAM_SET(table);
+	return (struct param_set){ table, ARRAY_LEN(table), foreign,
+				   offsetof(struct settings, foreign) };
 }
 
 struct param_set settings_file(void)
 {
-	return (struct param_set){ table, ARRAY_LEN(table) - OF_COMMANDS };
-}
-
-/* A list may also come as one text with commas. */
-static enum err split_satellites(struct call *call, struct arena *a, struct param_list *list)
-{
-	struct param_list all = *list;
-
-	*list = (struct param_list){ 0 };
-	for (size_t i = 0; i < all.count; i++) {
-		struct bytes text = bytes_str(all.items[i]);
-		while (text.len) {
-			const uint8_t *comma = memchr(text.data, ',', text.len);
-			size_t n = comma ? (size_t)(comma - text.data) : text.len;
-			struct settings one = { 0 };
-			one.node.satellites = *list;
-			if (n)
-				TRY_PLAIN(param_set_one(call, a, settings_all(), &one,
-							bytes_str("satellite"),
-							BYTES(text.data, n)));
-			*list = one.node.satellites;
-			text = bytes_from(text, n + 1);
-		}
-	}
-	return OK;
+	return (struct param_set){ table, ARRAY_LEN(table) - OF_COMMANDS, foreign,
+				   offsetof(struct settings, foreign) };
 }
 
 static enum err read_file(struct call *call, struct arena *a, const char *dir, bool optional,
@@ -220,6 +243,11 @@ static enum err read_file(struct call *call, struct arena *a, const char *dir, b
 	const char *path = os_path_join(call, dir, "config");
 	enum err e = os_file_read_all(call, path, &text);
 
+	/* An operator who moves here from Storj's node may keep its file. */
+	if (e == ERR_NOT_FOUND) {
+		path = os_path_join(call, dir, "config.yaml");
+		e = os_file_read_all(call, path, &text);
+	}
 	if (e == ERR_NOT_FOUND && optional) {
 		call_clear_error(call);
 		return OK;
@@ -239,8 +267,24 @@ enum err settings_flags(struct call *call, struct arena *a, int argc, const char
 
 	TRY_PLAIN(param_defaults(call, a, settings_all(), &s));
 	TRY_PLAIN(param_read_args(call, a, settings_all(), &s, argc, argv, ret_rest, ret_count));
-	TRY_PLAIN(split_satellites(call, a, &s.node.satellites));
+	TRY_PLAIN(trust_sources_resolve(call, a, &s.exclude, &s.node.satellites));
 	*ret = s;
+	return OK;
+}
+
+/* Storj's node writes $CONFDIR for its own directory. */
+static enum err expand_directory(struct call *call, struct arena *a, const char *dir,
+				 const char **path)
+{
+	static const char *const names[] = { "$CONFDIR", "${CONFDIR}" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		size_t n = strlen(names[i]);
+		if (strncmp(*path, names[i], n) != 0)
+			continue;
+		*path = arena_printf(a, "%s%s", dir, *path + n);
+		return *path ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
+	}
 	return OK;
 }
 
@@ -253,12 +297,14 @@ enum err settings_load(struct call *call, struct arena *a, const struct settings
 	if (source->process_dir)
 		TRY_PLAIN(read_file(call, a, source->process_dir, true, &s));
 	if (source->node_dir)
-		TRY_PLAIN(read_file(call, a, source->node_dir, false, &s));
+		TRY_PLAIN(read_file(call, a, source->node_dir, source->node_optional, &s));
 	const char **rest = NULL;
 	size_t count = 0;
 	TRY_PLAIN(param_read_args(call, a, settings_all(), &s, source->argc, source->argv, &rest,
 				  &count));
-	TRY_PLAIN(split_satellites(call, a, &s.node.satellites));
+	TRY_PLAIN(trust_sources_resolve(call, a, &s.exclude, &s.node.satellites));
+	if (source->node_dir)
+		TRY_PLAIN(expand_directory(call, a, source->node_dir, &s.node.storage));
 	*ret = s;
 	return OK;
 }
@@ -279,6 +325,17 @@ enum err settings_process(struct call *call, struct arena *a, const struct setti
 				 s.node.log_level);
 	*ret = s;
 	return OK;
+}
+
+void settings_tell(const struct settings *s)
+{
+	AUTO_BUF struct buf names = BUF_INIT(CONFIG_MAX);
+
+	for (size_t i = 0; i < s->foreign.count; i++)
+		buf_printf(&names, "%s%s", i ? " " : "", s->foreign.items[i]);
+	if (names.len)
+		log_info("settings of Storj's node that mean nothing here",
+			 F_STR("names", buf_cstr(&names)));
 }
 
 void settings_limits(const struct settings *s, struct rpc_host_config *ret)

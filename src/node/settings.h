@@ -10,9 +10,14 @@ struct settings {
 	const char *dir;
 	uint64_t difficulty;
 	bool json, help;
-	int64_t for_ns; /* maintenance; 0 = without end */
+	const char *listen;	   /* console */
+	int64_t for_ns;		   /* maintenance; 0 = without end */
+	struct param_list exclude; /* satellites */
+	struct param_list foreign; /* settings of Storj's node that mean nothing here */
 	/* Of the process: */
 	uint64_t memory; /* 0 = as much as it takes */
+	const char *user;
+	bool sandbox;
 	struct node_config node;
 };
 
@@ -22,6 +27,7 @@ struct settings_source {
 	int argc;
 	const char *const *argv;
 	const char *process_dir, *node_dir;
+	bool node_optional; /* its config need not be there, either */
 };
 
 /* All of them, for flags; and those that belong into the config file. */
@@ -37,6 +43,8 @@ enum err settings_load(struct call *call, struct arena *a, const struct settings
  * farm's. */
 enum err settings_process(struct call *call, struct arena *a, const struct settings_source *flags,
 			  bool single, struct settings *ret, enum log_level *ret_level) MUST_USE;
+/* Logs which settings of Storj's node mean nothing here. */
+void settings_tell(const struct settings *s);
 /* What keeps the process within its memory: how much it takes on at a time. */
 void settings_limits(const struct settings *s, struct rpc_host_config *ret);
 /* Writes <dir>/config with every setting and its meaning. */

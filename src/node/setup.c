@@ -22,14 +22,21 @@ static enum err move(struct call *call, const char *from_dir, const char *to_dir
 			 os_path_join(call, to_dir, name));
 }
 
+static const char *setup_identity_dir(struct call *call, const char *dir,
+				      const struct node_config *config)
+{
+	return config->identity && config->identity[0] ? config->identity
+						       : os_path_join(call, dir, "identity");
+}
+
 /* The identity is made in the CA's directory; only what the daemon needs is moved out of it, so
  * that the CA's key was never in a directory the daemon reads (DESIGN 4.7).  An identity that is
  * there already is kept: an operator may bring his own. */
-static enum err make_identity(struct call *call, const char *dir, const struct node_setup *setup,
-			      struct node_id *ret_id)
+static enum err make_identity(struct call *call, const char *dir, const struct node_config *config,
+			      const struct node_setup *setup, struct node_id *ret_id)
 {
 	const char *ca = os_path_join(call, dir, "ca");
-	const char *own = os_path_join(call, dir, "identity");
+	const char *own = setup_identity_dir(call, dir, config);
 	const char *cert = os_path_join(call, own, "identity.cert");
 	const char *key = os_path_join(call, own, "identity.key");
 	struct identity_search search = { .difficulty = setup->difficulty,
@@ -98,6 +105,6 @@ enum err node_create(struct call *call, const char *dir, const struct node_confi
 		return call_fail(call, ERR_EXISTS,
 				 "there is a node in %s already: change its settings in %s/config",
 				 dir, dir);
-	TRY_PLAIN(make_identity(call, dir, setup, ret_id));
+	TRY_PLAIN(make_identity(call, dir, config, setup, ret_id));
 	return storage_dir_create(call, storage, ret_id);
 }

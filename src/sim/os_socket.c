@@ -333,6 +333,11 @@ const char *os_listener_address(const struct os_listener *l)
 	return l->address;
 }
 
+int os_listener_fd(const struct os_listener *l)
+{
+	return -1;
+}
+
 void os_listener_close(struct os_listener *l)
 {
 	if (!l)
