@@ -275,6 +275,7 @@ enum err node_start(struct call *call, struct node *n)
 	TRY_PLAIN(node_settle_start(call, n));
 	TRY_PLAIN(node_leave_start(call, n));
 	TRY_PLAIN(node_amnesty_start(call, n));
+	TRY_PLAIN(node_stats_start(call, n));
 	TRY_PLAIN(rpc_server_start(call, &config, &n->server));
 	n->fast_open = rpc_server_fast_open(n->server);
 	snprintf(n->address, sizeof(n->address), "%s", rpc_server_address(n->server));
@@ -461,6 +462,7 @@ void node_stop_within(struct node *n, int64_t grace_ns)
 	rpc_server_stop(n->server, grace_ns);
 	node_settle_stop(n);
 	node_leave_stop(n);
+	node_stats_stop(n);
 	stop_chores(n);
 	node_amnesty_stop(n);
 	/* Others ask for check-ins until they end. */

@@ -51,6 +51,22 @@ struct settler {
 	} view;
 };
 
+/* What a satellite says of the node; times in Unix seconds, money in millionths of a dollar. */
+struct satellite_stats {
+	uint64_t known_unix; /* 0 = it said nothing yet */
+	double audit_score, suspension_score, online_score;
+	uint64_t audits, audits_passed;
+	uint64_t disqualified, suspended, offline_suspended, under_review, joined, vetted;
+	uint64_t paid, held, disposed, paid_last;
+};
+
+struct stats_asker {
+	struct node *node;
+	size_t satellite; /* number in trust */
+	struct chore *chore;
+	struct satellite_stats stats; /* under the node's lock */
+};
+
 struct node {
 	struct arena arena; /* strings of config and paths */
 	struct node_config config;
@@ -84,6 +100,8 @@ struct node {
 	struct check_in check_ins[TRUST_SATELLITES_MAX];
 	struct settler settlers[TRUST_SATELLITES_MAX];
 	struct chore *prune_orders, *leave;
+
+	struct stats_asker *stats_askers; /* by satellite */
 
 	_Atomic unsigned live; /* transfers */
 	struct node_counters counters;
@@ -147,6 +165,11 @@ void node_leave_stop(struct node *n);
 void node_piece_damaged(void *node, const struct node_id *satellite, const struct piece_id *piece);
 enum err node_amnesty_start(struct call *call, struct node *n) MUST_USE;
 void node_amnesty_stop(struct node *n);
+
+/* stats.c: what satellites say of the node. */
+enum err node_stats_start(struct call *call, struct node *n) MUST_USE;
+void node_stats_stop(struct node *n);
+struct satellite_stats node_stats_of(struct node *n, size_t satellite);
 
 /* Handlers of the node's server; service is the node. */
 extern const struct rpc_method node_methods[];

@@ -17,6 +17,8 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "proto/heldamount.pb-c.h"
+#include "proto/nodestats.pb-c.h"
 
 enum { TALK_SECONDS = 20 };
 
@@ -124,7 +126,48 @@ static enum err handle_settlement(struct call *call, void *service, struct rpc_s
 	return rpc_send_message(call, stream, &reply.base);
 }
 
+static enum err handle_stats(struct call *call, void *service, struct rpc_stream *stream)
+{
+	Nodestats__GetStatsResponse reply = NODESTATS__GET_STATS_RESPONSE__INIT;
+	Nodestats__ReputationStats audit = NODESTATS__REPUTATION_STATS__INIT;
+	struct bytes nothing;
+
+	TRY_PLAIN(rpc_recv(call, stream, &nothing));
+	audit.total_count = 100;
+	audit.success_count = 97;
+	audit.reputation_score = 0.97;
+	audit.unknown_reputation_score = 1;
+	reply.audit_check = &audit;
+	reply.online_score = 0.5;
+	reply.joined_at = proto_time_new(&call->scratch, 1700000000 * NS_PER_SEC);
+	reply.suspended = proto_time_new(&call->scratch, 1700086400 * NS_PER_SEC);
+	return rpc_send_message(call, stream, &reply.base);
+}
+
+static enum err handle_paystubs(struct call *call, void *service, struct rpc_stream *stream)
+{
+	Heldamount__GetAllPaystubsResponse reply = HELDAMOUNT__GET_ALL_PAYSTUBS_RESPONSE__INIT;
+	Heldamount__GetHeldAmountResponse stubs[2], *list[] = { &stubs[0], &stubs[1] };
+	struct bytes nothing;
+
+	TRY_PLAIN(rpc_recv(call, stream, &nothing));
+	for (int i = 0; i < 2; i++) {
+		heldamount__get_held_amount_response__init(&stubs[i]);
+		/* The newest comes first. */
+		stubs[i].period = proto_time_new(&call->scratch,
+						 (1700000000 - i * 2592000) * NS_PER_SEC);
+		stubs[i].paid = 1500000 + i;
+		stubs[i].held = 500000;
+		stubs[i].disposed = i * 250000;
+	}
+	reply.paystub = list;
+	reply.n_paystub = ARRAY_LEN(list);
+	return rpc_send_message(call, stream, &reply.base);
+}
+
 static const struct rpc_method satellite_methods[] = {
+	{ "/nodestats.NodeStats/GetStats", handle_stats },
+	{ "/heldamount.HeldAmount/GetAllPaystubs", handle_paystubs },
 	{ "/orders.Orders/SettlementWithWindow", handle_settlement },
 	{ "/contact.Node/CheckIn", handle_check_in },
 	{ "/contact.Node/GetTime", handle_get_time },
