@@ -212,9 +212,11 @@ def test_reload_drops_no_transfer(small_network, tmp_path):
     assert upload.returncode == 0 and reloads > 0
     small_network.acre("cp", "sj://bucket/x", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
-    for i in (1, 2, 3):
-        node = json.loads(acre_node("status", "--json", "--dir", net / f"node{i}").stdout)["nodes"][0]
-        assert node["satellites"][0]["state"] == "ok" and node["uploads-failed"] == 0
+    nodes = [json.loads(acre_node("status", "--json", "--dir", net / f"node{i}").stdout)["nodes"][0]
+             for i in (1, 2, 3)]
+    assert all(node["satellites"][0]["state"] == "ok" for node in nodes)
+    # Two of three pieces are enough: the slowest is cut off by the client, none by a reload.
+    assert sum(node["uploads-failed"] for node in nodes) <= 1
 
 
 def test_upload_hours(tmp_path, start):
