@@ -145,7 +145,6 @@ static void close_slot(struct slot *s)
 	os_mutex_lock(&f->lock);
 	if (e)
 		snprintf(s->why, sizeof(s->why), "%s", call_error(&call, e));
-	s->failed = false;
 	int64_t end = f->stop_till_ns;
 	os_mutex_unlock(&f->lock);
 	int64_t left = end ? end - os_clock_mono_ns() : STOP_SECONDS * NS_PER_SEC;
@@ -179,7 +178,8 @@ static int64_t supervise(struct call *call, void *arg)
 	bool away = is_away(s, now), gone = s->gone, failed = s->failed, open = s->node != NULL;
 	bool restart = s->restart;
 	int64_t till = s->away_till_ns;
-	s->restart = false;
+	/* Told of what opens or closes now: anew. */
+	s->restart = s->failed = false;
 	os_mutex_unlock(&f->lock);
 	if (open && (away || gone || failed || restart)) {
 		close_slot(s);
@@ -307,12 +307,17 @@ static enum err add_path(struct call *call, struct param_list *list, const char 
 	return OK;
 }
 
-/* A disk that is not there now may be mounted later, below the directory that is. */
+/* A disk that is not there now may be mounted later.  The kernel does not look at what a mount
+ * hides, so the permission must be of the directory above the mount point: which is the storage
+ * directory, or the one above it. */
 static enum err add_storage(struct call *call, struct param_list *list, const char *storage)
 {
 	const char *proof = os_path_join(call, storage, "storage-dir-verification");
+	const char *up = os_path_dir(call, storage), *above = os_path_dir(call, up);
 
-	return add_path(call, list, exists(call, proof) ? storage : os_path_dir(call, storage));
+	if (exists(call, proof))
+		return add_path(call, list, storage);
+	return add_path(call, list, strcmp(above, "/") == 0 ? up : above);
 }
 
 static enum err add_node_paths(struct call *call, const struct farm *f, const char *dir,

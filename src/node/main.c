@@ -369,6 +369,7 @@ int main(int argc, char *argv[])
 	if (!e) {
 		os_raise_file_limit();
 		os_signals_cancel(&cancel, NULL);
+		os_signal_reload(NULL); /* until there is something to reload */
 		call.cancel = &cancel;
 		e = dispatch(&call, argc, (const char *const *)argv);
 		os_signals_cancel(NULL, NULL);
