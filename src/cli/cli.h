@@ -42,6 +42,7 @@ struct cli_options {
 	/* identity, dev */
 	const char *dir, *rs, *database;
 	uint64_t difficulty, threads, nodes;
+	bool wait;
 };
 
 struct cli {

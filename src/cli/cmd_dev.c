@@ -169,9 +169,6 @@ static enum err run_tool(struct network *n, const char *const argv[], const char
 		args[i] = argv[i];
 	TRY_PLAIN(program_path(n, argv[0], &args[0]));
 	TRY_PLAIN(os_run(call, args, &out, &status));
-	if (status)
-		return call_fail(call, ERR_INTERNAL, "%s %s failed (its message is above)", argv[0],
-				 argv[1]);
 	while (out.len && out.data[out.len - 1] == '\n')
 		out.len--;
 	if (ret) {
@@ -179,6 +176,9 @@ static enum err run_tool(struct network *n, const char *const argv[], const char
 		if (!*ret)
 			return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	}
+	if (status)
+		return call_fail(call, ERR_INTERNAL, "%s %s failed (its message is above)", argv[0],
+				 argv[1]);
 	return OK;
 }
 
@@ -552,6 +552,29 @@ static enum err cmd_status(struct cli *cli)
 	return OK;
 }
 
+/* The satellite's own command does it and says on standard error how far it is. */
+static enum err cmd_repair(struct cli *cli)
+{
+	struct network n = { .cli = cli, .dir = cli->o.dir };
+	const char *text = "";
+
+	TRY_PLAIN(load_state(&n));
+	const char *const argv[] = { "acre-satellite",
+				     "repair",
+				     "run",
+				     "--dir",
+				     n.satellite.dir,
+				     "--all",
+				     cli->o.wait ? "--wait" : NULL,
+				     NULL };
+	/* What could not be repaired is on its standard output. */
+	enum err e = run_tool(&n, argv, &text);
+	if (text[0])
+		buf_printf(&cli->out, "%s\n", text);
+	enum err flushed = e ? cli_flush(cli) : OK;
+	return e ? e : flushed;
+}
+
 static enum err cmd_env(struct cli *cli)
 {
 	struct network n = { .cli = cli, .dir = cli->o.dir };
@@ -617,6 +640,11 @@ static enum err cmd_identity_create(struct cli *cli)
 #define OPTION_DIR OPTION("dir", dir, 'd', PARAM_STR, "acre-dev", "directory of the network")
 
 static const struct param params_dev[] = { OPTIONS_COMMON, OPTION_DIR };
+static const struct param params_repair[] = {
+	OPTIONS_COMMON,
+	OPTION_DIR,
+	OPTION("wait", wait, 0, PARAM_BOOL, "false", "until all is repaired, or say what stops it"),
+};
 static const struct param params_up[] = {
 	OPTIONS_COMMON,
 	OPTION_DIR,
@@ -660,6 +688,8 @@ const struct cli_command cli_commands_dev[] = {
 	  PARAM_SET(params_dev), cmd_kill, 1, NODES_MAX },
 	{ "dev start", "NODE...", "start them again", PARAM_SET(params_dev), cmd_start, 1,
 	  NODES_MAX },
+	{ "dev repair", "", "make the pieces that dead nodes took with them anew, on others",
+	  PARAM_SET(params_repair), cmd_repair, 0, 0 },
 	{ "dev env", "", "shell assignments for using it", PARAM_SET(params_dev), cmd_env, 0, 0 },
 	{ "identity create", "", "make a node identity", PARAM_SET(params_identity),
 	  cmd_identity_create, 0, 0 },

@@ -255,22 +255,57 @@ void rs_decode(const struct rs_decoder *d, size_t len, const uint8_t *const in[]
 	}
 }
 
+struct rs_rebuilder {
+	struct rs_rows rows;
+};
+
+enum err rs_rebuilder_new(const struct rs *rs, const unsigned numbers[], const unsigned wanted[],
+			  unsigned wanted_count, struct rs_rebuilder **ret)
+{
+	if (!rs_numbers_ok(rs, numbers, rs->k) || !rs_numbers_ok(rs, wanted, wanted_count))
+		return ERR_INVALID;
+	struct rs_rebuilder *r = calloc(1, sizeof(*r));
+	if (!r)
+		return ERR_NO_MEMORY;
+	enum err e = rs_rows_new(rs, numbers, wanted, wanted_count, &r->rows);
+	if (e) {
+		free(r);
+		return e;
+	}
+	*ret = r;
+	return OK;
+}
+
+void rs_rebuilder_free(struct rs_rebuilder *r)
+{
+	if (!r)
+		return;
+	rs_rows_fini(&r->rows);
+	free(r);
+}
+
+void rs_rebuilder_apply(const struct rs_rebuilder *r, size_t len, const uint8_t *const in[],
+			uint8_t *const out[])
+{
+	const uint8_t *from[RS_TOTAL_MAX];
+	uint8_t *to[RS_TOTAL_MAX];
+
+	for (size_t at = 0; at < len; at += RS_STRIP_BYTES) {
+		for (unsigned j = 0; j < r->rows.k; j++)
+			from[j] = in[j] + at;
+		for (unsigned i = 0; i < r->rows.rows; i++)
+			to[i] = out[i] + at;
+		rs_rows_apply(&r->rows, MIN(len - at, (size_t)RS_STRIP_BYTES), from, to);
+	}
+}
+
 enum err rs_rebuild(const struct rs *rs, const unsigned numbers[], size_t len,
 		    const uint8_t *const in[], unsigned wanted, uint8_t *out)
 {
-	const uint8_t *from[RS_TOTAL_MAX];
-	struct rs_rows row;
+	struct rs_rebuilder *r = NULL;
 
-	if (wanted >= rs->n || !rs_numbers_ok(rs, numbers, rs->k))
-		return ERR_INVALID;
-	TRY_PLAIN(rs_rows_new(rs, numbers, &wanted, 1, &row));
-	for (size_t at = 0; at < len; at += RS_STRIP_BYTES) {
-		uint8_t *to = out + at;
-
-		for (unsigned j = 0; j < rs->k; j++)
-			from[j] = in[j] + at;
-		rs_rows_apply(&row, MIN(len - at, (size_t)RS_STRIP_BYTES), from, &to);
-	}
-	rs_rows_fini(&row);
+	TRY_PLAIN(rs_rebuilder_new(rs, numbers, &wanted, 1, &r));
+	rs_rebuilder_apply(r, len, in, &out);
+	rs_rebuilder_free(r);
 	return OK;
 }

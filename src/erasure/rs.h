@@ -43,8 +43,16 @@ void rs_decode(const struct rs_decoder *d, size_t len, const uint8_t *const in[]
 void rs_decode_stripes(const struct rs_decoder *d, size_t share_size, size_t stripes,
 		       const uint8_t *const in[], uint8_t *out);
 
-/* Any one share from any k others: coefficient-wise, for repair.  in as for rs_decode; out may not
- * be one of them.  ERR_INVALID for numbers that are out of range or not distinct. */
+/* Any shares from any k others, for repair: made once for numbers and wanted, used for many strips
+ * by any threads.  ERR_INVALID for numbers that are out of range or not distinct. */
+struct rs_rebuilder;
+enum err rs_rebuilder_new(const struct rs *rs, const unsigned numbers[], const unsigned wanted[],
+			  unsigned wanted_count, struct rs_rebuilder **ret) MUST_USE;
+void rs_rebuilder_free(struct rs_rebuilder *r);
+/* in as for rs_decode; out[i] receives the share wanted[i] and may not be one of them. */
+void rs_rebuilder_apply(const struct rs_rebuilder *r, size_t len, const uint8_t *const in[],
+			uint8_t *const out[]);
+/* The same for one share, once. */
 enum err rs_rebuild(const struct rs *rs, const unsigned numbers[], size_t len,
 		    const uint8_t *const in[], unsigned wanted, uint8_t *out) MUST_USE;
 

@@ -29,7 +29,7 @@ struct node_config {
 	const char *email, *wallet;
 	const char *upload_hours; /* "22-6": pieces are taken then only; "" = always */
 	const char *log_level;
-	bool development; /* retries check-ins quickly */
+	bool development; /* checks in often, retries quickly */
 	bool noise;	  /* offer the Noise transport (noise.md) beside TLS */
 	bool accept_loss; /* start though segments are missing or damaged */
 };

@@ -158,7 +158,9 @@ static const struct param table[] = {
 	  .type = PARAM_BOOL,
 	  FIELD(node.development),
 	  .default_text = "false",
-	  .doc = "for a network on one machine: failed check-ins are tried again within seconds" },
+	  .doc = "for a network on one machine: checks in every other second, so that it is "
+		 "noticed "
+		 "soon when it is gone" },
 	{ .name = "settle-early",
 	  .type = PARAM_DURATION,
 	  FIELD(node.settle_early_ns),

@@ -42,6 +42,8 @@ struct command_options {
 	/* pieces */
 	const char *bucket;
 	bool largest;
+	/* repair run */
+	bool all, wait;
 };
 
 struct command {
@@ -106,6 +108,9 @@ enum err command_restore(struct command *c) MUST_USE;
 enum err command_nodes(struct command *c) MUST_USE;
 enum err command_pieces(struct command *c) MUST_USE;
 enum err command_backup(struct command *c) MUST_USE;
+enum err command_repair_list(struct command *c) MUST_USE;
+enum err command_repair_run(struct command *c) MUST_USE;
+enum err command_chores(struct command *c) MUST_USE;
 
 /* id@host:port to give to nodes and clients. */
 enum err satellite_url(struct call *call, struct arena *a, const struct satellite_config *config,

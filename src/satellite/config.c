@@ -76,6 +76,10 @@ const struct param satellite_params[] = {
 	      "nodes with less free space get no new pieces"),
 	ENTRY("online-window", online_window, PARAM_DURATION, "4h",
 	      "a node counts as online for so long after its last contact"),
+	ENTRY("silence-window", silence_window, PARAM_DURATION, "0s",
+	      "a node that was silent for so long is dead to repair: its pieces count as missing, "
+	      "and it\n"
+	      "gets no repaired ones; 0s: as the online window"),
 	ENTRY("checkin-interval", checkin_interval, PARAM_DURATION, "10m",
 	      "least time between check-ins of a node; 0s: no limit"),
 	ENTRY("checkin-burst", checkin_burst, PARAM_U64, "2", "check-ins of a node at once"),
@@ -125,6 +129,14 @@ const struct param satellite_params[] = {
 	      "months a node must be there before it may leave in grace"),
 	ENTRY("exit-duration", exit_duration, PARAM_DURATION, "720h",
 	      "how long a node that leaves must go on serving what it has"),
+	ENTRY("repair-workers", repair_workers, PARAM_U64, "2",
+	      "segments repaired at a time; 0: none by this process"),
+	ENTRY("repair-interval", repair_interval, PARAM_DURATION, "5m",
+	      "how often the queue is looked at, besides when a pass found something"),
+	ENTRY("repair-retry", repair_retry, PARAM_DURATION, "1h",
+	      "how long a segment waits that could not be repaired"),
+	ENTRY("repair-rate", repair_rate, PARAM_SIZE, "0",
+	      "bytes per second that repair may read, and write, of all nodes; 0: no limit"),
 };
 const size_t satellite_params_count = ARRAY_LEN(satellite_params);
 
@@ -141,12 +153,15 @@ static const struct {
 	{ "upload-interval", "0s" },
 	{ "download-interval", "0s" },
 	{ "rs", "4/6/8/10" },
+	{ "silence-window", "5s" },
 	{ "segment-loop-interval", "2s" },
 	{ "gc-interval", "60s" },
 	{ "gc-margin", "10m" },
 	{ "bucket-tally-interval", "60s" },
 	{ "exit-min-months", "0" },
 	{ "exit-duration", "60s" },
+	{ "repair-interval", "2s" },
+	{ "repair-retry", "2s" },
 };
 
 enum err satellite_config_development(struct call *call, struct arena *a, struct param_set set,
@@ -193,6 +208,8 @@ enum err satellite_config_check(struct call *call, struct satellite_config *conf
 	if (config->gc_memory < MIB || config->gc_filter_max < KIB)
 		return call_fail(call, ERR_CONFIG,
 				 "gc-memory: want at least 1 MiB; gc-filter-max: at least 1 KiB");
+	if (!config->silence_window || config->silence_window > config->online_window)
+		config->silence_window = config->online_window;
 	if (config->segment_loop_share < 1 || config->segment_loop_share > 100)
 		return call_fail(call, ERR_CONFIG, "segment-loop-share: want 1 to 100 percent");
 	if (!strrchr(config->address, ':'))

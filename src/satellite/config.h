@@ -65,6 +65,7 @@ struct satellite_config {
 	bool allow_private_ips;
 	uint64_t min_free_space;
 	int64_t online_window;
+	int64_t silence_window;	  /* never above online_window once the configuration is complete */
 	int64_t checkin_interval; /* 0 = no limit */
 	uint64_t checkin_burst;
 	int64_t ping_timeout;
@@ -90,6 +91,9 @@ struct satellite_config {
 	/* chores */
 	int64_t segment_loop_interval; /* 0 = only when asked for */
 	uint64_t segment_loop_share;   /* percent of the time */
+	uint64_t repair_workers;       /* 0 = none in this process */
+	int64_t repair_interval, repair_retry;
+	uint64_t repair_rate; /* bytes a second each way; 0 = no limit */
 
 	struct scheme redundancy; /* parsed from rs; no setting of its own */
 };

@@ -126,6 +126,15 @@ static const struct param pieces_params[] = {
 	OPTION("json", json, 0, PARAM_BOOL, "false", "print JSON"),
 };
 
+static const struct param repair_run_params[] = {
+	OPTION("all", all, 0, PARAM_BOOL, "false",
+	       "every segment that has fewer pieces than a new one, not only those at their "
+	       "threshold"),
+	OPTION("wait", wait, 0, PARAM_BOOL, "false",
+	       "until all is repaired; what cannot be is printed with the reason, and the command "
+	       "fails"),
+};
+
 #define PARAMS(table) table, ARRAY_LEN(table)
 
 static const struct command_entry commands[] = {
@@ -180,6 +189,14 @@ static const struct command_entry commands[] = {
 	{ "pieces", "--dir DIR [--bucket NAME] [--largest] [--json]",
 	  "print where the pieces of an object lie, the newest or the largest",
 	  PARAMS(pieces_params), false, 0, command_pieces },
+	{ "repair list", "--dir DIR [--json]",
+	  "print the segments that lack pieces, most endangered first", PARAMS(json_params), false,
+	  0, command_repair_list },
+	{ "repair run", "--dir DIR [--all] [--wait]",
+	  "look for segments that lack pieces now, and repair them", PARAMS(repair_run_params),
+	  false, 0, command_repair_run },
+	{ "chores", "--dir DIR [--json]", "print what it does by itself, and how that went",
+	  PARAMS(json_params), false, 0, command_chores },
 	{ "backup", "--dir DIR FILE", "copy the database, also while it runs", NULL, 0, false, 1,
 	  command_backup },
 	{ "restore", "--dir DIR FILE", "bring such a copy back, checked", NULL, 0, false, 1,

@@ -24,6 +24,28 @@
 	" error TEXT NOT NULL,"                                                                    \
 	" note TEXT NOT NULL)"
 
+/* The most urgent first; those that cannot be repaired (lost) stay, for the day a node comes back.
+ */
+#define REPAIR_SCHEMA                                                                              \
+	"CREATE TABLE repair_queue ("                                                              \
+	" stream_id BLOB NOT NULL,"                                                                \
+	" position INTEGER NOT NULL,"                                                              \
+	" urgency INTEGER NOT NULL,"                                                               \
+	" healthy INTEGER NOT NULL,"                                                               \
+	" retrievable INTEGER NOT NULL,"                                                           \
+	" required INTEGER NOT NULL,"                                                              \
+	" success INTEGER NOT NULL,"                                                               \
+	" eager INTEGER NOT NULL,"                                                                 \
+	" lost INTEGER NOT NULL,"                                                                  \
+	" added_at INTEGER NOT NULL,"                                                              \
+	" seen_at INTEGER NOT NULL,"                                                               \
+	" claimed_until INTEGER NOT NULL,"                                                         \
+	" not_before INTEGER NOT NULL,"                                                            \
+	" attempts INTEGER NOT NULL,"                                                              \
+	" error TEXT NOT NULL,"                                                                    \
+	" PRIMARY KEY (stream_id, position)) WITHOUT ROWID;"                                       \
+	"CREATE INDEX repair_queue_urgency ON repair_queue (lost, urgency)"
+
 const struct db_migration satellite_migrations[] = {
 	{ "secrets", "CREATE TABLE secrets ("
 		     " name TEXT NOT NULL PRIMARY KEY,"
@@ -113,5 +135,6 @@ const struct db_migration satellite_migrations[] = {
 	{ "packed schemes", "UPDATE segments SET redundancy = (redundancy & -4294967296)"
 			    " | ((redundancy & 16777215) << 8) | 1 WHERE redundancy <> 0" },
 	{ "books", BOOKS_SCHEMA_1 },
+	{ "repair queue", REPAIR_SCHEMA },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

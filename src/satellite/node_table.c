@@ -18,7 +18,7 @@ static uint32_t flags_of(const struct overlay *o, const struct node_entry *e, in
 	const struct overlay_node *n = &e->node;
 	uint32_t flags = NODE_KNOWN;
 
-	if (overlay_online(o, e, now_ns) && !n->exit_finished_ns)
+	if (overlay_heard(o, e, now_ns) && !n->exit_finished_ns)
 		flags |= NODE_ONLINE;
 	if (n->disqualified_ns)
 		flags |= NODE_DISQUALIFIED;
@@ -73,23 +73,64 @@ static uint32_t number_nets(struct loop_node *nodes, struct named *names, size_t
 	return net + 1;
 }
 
+static enum err fill(struct call *call, struct satellite *sat, struct loop_node *nodes,
+		     uint32_t count, uint32_t *ret_nets, uint32_t *ret_known)
+{
+	AUTO(arena_free) struct arena a = { 0 };
+	AUTO_FREE struct named *names = calloc(count, sizeof(*names));
+
+	if (!names)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	size_t named = look_up(sat->overlay, &a, nodes, count, names, ret_known);
+	*ret_nets = number_nets(nodes, names, named);
+	return OK;
+}
+
+enum err overlay_states(struct call *call, struct satellite *sat, struct loop_node *nodes,
+			uint32_t count)
+{
+	uint32_t nets = 0, known = 0;
+
+	return fill(call, sat, nodes, count, &nets, &known);
+}
+
 enum err overlay_by_alias(struct call *call, struct satellite *sat, struct loop_node **ret_nodes,
 			  uint32_t *ret_count, uint32_t *ret_nets, uint32_t *ret_known)
 {
-	AUTO(arena_free) struct arena a = { 0 };
 	AUTO_FREE struct node_id *ids = NULL;
 	uint32_t count = 0;
 
 	TRY_PLAIN(node_aliases_all(call, sat->db, sat->metainfo->aliases, &ids, &count));
 	AUTO_FREE struct loop_node *nodes = calloc(count, sizeof(*nodes));
-	AUTO_FREE struct named *names = calloc(count, sizeof(*names));
-	if (!nodes || !names)
+	if (!nodes)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	for (uint32_t i = 0; i < count; i++)
 		nodes[i].id = ids[i];
-	size_t named = look_up(sat->overlay, &a, nodes, count, names, ret_known);
-	*ret_nets = number_nets(nodes, names, named);
+	TRY_PLAIN(fill(call, sat, nodes, count, ret_nets, ret_known));
 	*ret_nodes = take(&nodes);
 	*ret_count = count;
+	return OK;
+}
+
+enum err overlay_silent(struct call *call, struct satellite *sat, struct arena *a,
+			struct node_id **ret, size_t *ret_count)
+{
+	struct overlay *o = sat->overlay;
+	int64_t now_ns = os_clock_unix_ns();
+	size_t n = 0, most = 0;
+
+	OS_LOCKED(&o->lock);
+	for (size_t i = 0; i < o->slots_count; i++)
+		most += o->slots[i] && overlay_online(o, o->slots[i], now_ns) &&
+			!overlay_heard(o, o->slots[i], now_ns);
+	struct node_id *ids = arena_array(a, most + 1, sizeof(*ids));
+	if (!ids)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < o->slots_count && n < most; i++)
+		if (o->slots[i] && overlay_online(o, o->slots[i], now_ns) &&
+		    !overlay_heard(o, o->slots[i], now_ns))
+			ids[n++] = o->slots[i]->node.id;
+	*ret = ids;
+	*ret_count = n;
 	return OK;
 }

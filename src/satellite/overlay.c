@@ -15,6 +15,7 @@ enum { SLOTS_FIRST = 64 };
 #define REFRESH_OVERLAP_NS (120 * NS_PER_SEC)
 /* Nothing about a node changed: its row is written at least this often (satellite.md 1.8). */
 #define ROW_NS_MAX (INT64_C(4200) * NS_PER_SEC)
+#define SPACE_NS_MAX (60 * NS_PER_SEC)
 
 static size_t slot_of(const struct node_id *id, size_t slots)
 {
@@ -46,6 +47,12 @@ struct node_entry *overlay_find(const struct overlay *o, const struct node_id *i
 bool overlay_online(const struct overlay *o, const struct node_entry *e, int64_t now_ns)
 {
 	return now_ns - e->node.last_success_ns < o->sat->config.online_window;
+}
+
+bool overlay_heard(const struct overlay *o, const struct node_entry *e, int64_t now_ns)
+{
+	return overlay_online(o, e, now_ns) &&
+	       now_ns - e->node.last_success_ns < o->sat->config.silence_window;
 }
 
 static bool grow(struct overlay *o)
@@ -168,6 +175,24 @@ static bool dial_differs(const struct node_dial *a, const struct node_dial *b)
 	       !noise_peer_equal(&a->noise, &b->noise);
 }
 
+/* How old a row may get while nothing changes: other processes know no more than the rows. */
+static int64_t row_age_max(const struct overlay *o)
+{
+	return db_is_sqlite(o->sat->db) ? ROW_NS_MAX
+					: MIN(ROW_NS_MAX, o->sat->config.silence_window / 2);
+}
+
+/* Free space always changes; that alone is written when it decides or after a while. */
+static bool space_matters(const struct overlay *o, const struct node_entry *e,
+			  const struct checkin *in)
+{
+	int64_t least = (int64_t)o->sat->config.min_free_space;
+
+	return e->node.free_disk != in->free_disk &&
+	       ((e->node.free_disk < least) != (in->free_disk < least) ||
+		in->now_unix_ns - e->updated_ns > SPACE_NS_MAX);
+}
+
 /* Whether the row has to be written; *ret_row is what the table shall say. */
 static bool needs_row(struct overlay *o, const struct checkin *in, struct node_row *ret_row)
 {
@@ -201,11 +226,11 @@ static bool needs_row(struct overlay *o, const struct checkin *in, struct node_r
 	}
 	bool was_up = e && e->node.last_success_ns >= e->node.last_failure_ns;
 	*(in->up ? &row->node.last_success_ns : &row->node.last_failure_ns) = in->now_unix_ns;
-	return !e || was_up != in->up || in->now_unix_ns - e->updated_ns > ROW_NS_MAX ||
+	return !e || was_up != in->up || in->now_unix_ns - e->updated_ns > row_age_max(o) ||
 	       differs(e->address, in->address) || differs(e->last_ip_port, in->last_ip_port) ||
 	       differs(e->last_net, in->last_net) || differs(e->version, in->version) ||
 	       differs(e->email, in->email) || differs(e->wallet, in->wallet) ||
-	       e->node.free_disk != in->free_disk || dial_differs(&e->node.dial, &in->dial);
+	       space_matters(o, e, in) || dial_differs(&e->node.dial, &in->dial);
 }
 
 enum err overlay_checkin(struct call *call, struct satellite *sat, const struct checkin *in)

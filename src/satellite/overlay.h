@@ -62,6 +62,13 @@ enum err satellite_lookup_nodes(struct call *call, struct satellite *sat, struct
 struct loop_node;
 enum err overlay_by_alias(struct call *call, struct satellite *sat, struct loop_node **ret_nodes,
 			  uint32_t *ret_count, uint32_t *ret_nets, uint32_t *ret_known) MUST_USE;
+/* The same for some nodes: nodes[1] to nodes[count - 1] have their IDs; network numbers are below
+ * count. */
+enum err overlay_states(struct call *call, struct satellite *sat, struct loop_node *nodes,
+			uint32_t count) MUST_USE;
+/* Nodes that uploads may still choose while repair holds them for dead (silence-window). */
+enum err overlay_silent(struct call *call, struct satellite *sat, struct arena *a,
+			struct node_id **ret, size_t *ret_count) MUST_USE;
 struct overlay_count {
 	size_t known, online, selectable, networks;
 };

@@ -49,6 +49,8 @@ struct overlay {
 /* With the lock held. */
 struct node_entry *overlay_find(const struct overlay *o, const struct node_id *id);
 bool overlay_online(const struct overlay *o, const struct node_entry *e, int64_t now_ns);
+/* Online, and heard of within the silence window: not dead to repair. */
+bool overlay_heard(const struct overlay *o, const struct node_entry *e, int64_t now_ns);
 void index_free(struct overlay *o);
 
 /* What is known of a node, to be put into the table; strings are copied. */

@@ -12,6 +12,7 @@
 #include "satellite/gc.h"
 #include "satellite/overlay.h"
 #include "satellite/ratelimit.h"
+#include "satellite/repair.h"
 #include "satellite/segment_loop.h"
 #include "satellite/tally.h"
 
@@ -109,10 +110,7 @@ void satellite_close(struct satellite *sat)
 {
 	if (!sat)
 		return;
-	satellite_chores_free(sat->chores);
-	gc_free(sat->gc);
-	segment_loop_free(sat->loop);
-	tally_free(sat->tally);
+	satellite_stop_chores(sat);
 	metainfo_close(sat);
 	overlay_free(sat->overlay);
 	key_cache_free(sat->keys);
@@ -171,21 +169,40 @@ static enum err add_chores(struct call *call, struct satellite *sat)
 		.name = "segment-loop",
 		.interval_ns = sat->config.segment_loop_interval,
 		/* Nodes need time to be heard before they are missed. */
-		.first_ns = MIN(sat->config.online_window, LOOP_FIRST_NS_MAX),
+		.first_ns = MIN(sat->config.silence_window, LOOP_FIRST_NS_MAX),
 		.run = run_loop,
 		.arg = sat,
 	};
 
 	TRY_PLAIN(segment_loop_new(call, sat, &sat->loop));
+	TRY_PLAIN(repair_open(call, sat));
 	TRY_PLAIN(satellite_chores_add(call, sat->chores, &loop));
 	return add_books(call, sat, loop.first_ns);
 }
 
-enum err satellite_start_chores(struct call *call, struct satellite *sat)
+enum err satellite_make_chores(struct call *call, struct satellite *sat)
 {
 	TRY_PLAIN(satellite_chores_new(call, sat->db, &sat->chores));
-	TRY_PLAIN(add_chores(call, sat));
+	return add_chores(call, sat);
+}
+
+enum err satellite_start_chores(struct call *call, struct satellite *sat)
+{
+	TRY_PLAIN(satellite_make_chores(call, sat));
 	return satellite_chores_start(call, sat->chores);
+}
+
+void satellite_stop_chores(struct satellite *sat)
+{
+	satellite_chores_free(sat->chores);
+	repair_close(sat);
+	gc_free(sat->gc);
+	segment_loop_free(sat->loop);
+	tally_free(sat->tally);
+	sat->chores = NULL;
+	sat->gc = NULL;
+	sat->loop = NULL;
+	sat->tally = NULL;
 }
 
 enum err satellite_methods(struct call *call, struct rpc_method **ret, size_t *ret_count)

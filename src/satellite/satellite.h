@@ -21,6 +21,7 @@ struct tally;	     /* tally.h */
 struct gc;	     /* gc.h */
 struct chores;	     /* chore.h */
 struct segment_loop; /* segment_loop.h */
+struct repair;	     /* repair.h */
 struct metainfo;     /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
 
 struct satellite {
@@ -35,10 +36,11 @@ struct satellite {
 	struct rate_limiter *checkin_rates; /* per node */
 	struct rate_limiter *project_rates; /* per project and kind of request */
 	struct metainfo *metainfo;
-	struct chores *chores;	   /* NULL until satellite_start_chores */
+	struct chores *chores;	   /* NULL until satellite_make_chores */
 	struct segment_loop *loop; /* the same */
 	struct tally *tally;	   /* the same */
 	struct gc *gc;		   /* the same */
+	struct repair *repair;	   /* the same */
 	/* Secrets of this satellite, made at setup and kept in its database. */
 	struct secret_key id_key;    /* MAC of stream and segment IDs (metainfo.md 3.2) */
 	struct secret_key order_key; /* encrypted metadata in order limits (orders.md 7) */
@@ -50,9 +52,12 @@ struct satellite {
 enum err satellite_open(struct call *call, const struct satellite_config *config,
 			struct satellite **ret) MUST_USE;
 void satellite_close(struct satellite *sat);
-/* Puts the chores of all services together and starts them (chore.h); they end with
- * satellite_close.  Who only looks at a database leaves it out. */
+/* Puts the chores and observers of all services together (chore.h, segment_loop.h); start does that
+ * and starts them.  They end with satellite_close, or before.  Who only looks at a database leaves
+ * them out. */
+enum err satellite_make_chores(struct call *call, struct satellite *sat) MUST_USE;
 enum err satellite_start_chores(struct call *call, struct satellite *sat) MUST_USE;
+void satellite_stop_chores(struct satellite *sat);
 /* The part of it that metainfo needs: sat->metainfo, once the database is open and migrated; a
  * chore thread that removes what expired.  Called by satellite_open and satellite_close. */
 enum err metainfo_open(struct call *call, struct satellite *sat) MUST_USE;

@@ -20,7 +20,7 @@ enum { SEGMENT_OBSERVERS_MAX = 16, SEGMENT_BATCH = 1024 };
 /* A node as the overlay saw it not long ago.  Without NODE_KNOWN all else is 0. */
 enum {
 	NODE_KNOWN = 1,
-	NODE_ONLINE = 2, /* within the online window */
+	NODE_ONLINE = 2, /* heard of within the silence window */
 	NODE_DISQUALIFIED = 4,
 	NODE_SUSPENDED = 8, /* either way */
 	NODE_EXITING = 16,

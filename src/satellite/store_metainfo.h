@@ -147,6 +147,11 @@ enum err store_segment_set_offset(struct call *call, struct db_tx *tx,
 enum err store_segment_set_key(struct call *call, struct db_tx *tx,
 			       const struct stream_uuid *stream, int64_t position, struct bytes key,
 			       struct bytes nonce) MUST_USE;
+/* Another list of pieces, if the list is still `old`; else ERR_ABORTED. */
+enum err store_segment_swap_pieces(struct call *call, struct db_tx *tx,
+				   const struct stream_uuid *stream, int64_t position,
+				   struct bytes old, struct bytes pieces,
+				   int64_t repaired_ns) MUST_USE;
 enum err store_segment_delete_all(struct call *call, struct db_tx *tx,
 				  const struct stream_uuid *stream) MUST_USE;
 

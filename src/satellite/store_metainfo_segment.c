@@ -258,6 +258,22 @@ enum err store_segment_set_key(struct call *call, struct db_tx *tx,
 	return changed == 1 ? OK : ERR_NOT_FOUND;
 }
 
+enum err store_segment_swap_pieces(struct call *call, struct db_tx *tx,
+				   const struct stream_uuid *stream, int64_t position,
+				   struct bytes old, struct bytes pieces, int64_t repaired_ns)
+{
+	int64_t changed = 0;
+
+	TRY_PLAIN(DB_EXEC(call, tx,
+			  "UPDATE segments SET pieces = $4, repaired_at = $5 "
+			  "WHERE stream_id = $1 AND position = $2 AND pieces = $3",
+			  &changed, DB_V_BLOB(uuid_bytes(stream)), DB_V_INT(position),
+			  DB_V_BLOB(old), DB_V_BLOB(pieces), DB_V_INT(repaired_ns)));
+	return changed == 1 ? OK
+			    : call_fail(call, ERR_ABORTED,
+					"the segment was changed or deleted meanwhile");
+}
+
 enum err store_segment_delete_all(struct call *call, struct db_tx *tx,
 				  const struct stream_uuid *stream)
 {

@@ -165,6 +165,36 @@ static void any_k_decode(void **state)
 	}
 }
 
+/* Many shares at a time, among them some that are inputs; the tables serve any length. */
+static void rebuilder_gives_any_shares(void **state)
+{
+	AUTO(rs_auto) struct rs *rs = NULL;
+	struct rs_rebuilder *r = NULL;
+	AUTO(arena_free) struct arena a = { 0 };
+	enum { LEN = 10000, K = 29, N = 80 };
+	uint8_t **s = shares_new(&a, N, LEN, K), **out = shares_new(&a, N, LEN, 0);
+	const uint8_t *in[K];
+	unsigned numbers[N], wanted[N];
+
+	assert_int_equal(rs_new(K, N, &rs), OK);
+	rs_encode(rs, LEN, s);
+	choose(K, N, numbers);
+	for (unsigned j = 0; j < K; j++)
+		in[j] = s[numbers[j]];
+	for (unsigned i = 0; i < N; i++)
+		wanted[i] = N - 1 - i;
+	assert_int_equal(rs_rebuilder_new(rs, numbers, wanted, N, &r), OK);
+	for (size_t len = 1; len <= LEN; len = len * 7 + 3) {
+		rs_rebuilder_apply(r, len, in, out);
+		for (unsigned i = 0; i < N; i++)
+			assert_memory_equal(out[i], s[wanted[i]], len);
+	}
+	rs_rebuilder_free(r);
+	wanted[1] = wanted[0];
+	assert_int_equal(rs_rebuilder_new(rs, numbers, wanted, 2, &r), ERR_INVALID);
+	rs_rebuilder_free(NULL);
+}
+
 static void unwanted_outputs_are_skipped(void **state)
 {
 	AUTO(rs_auto) struct rs *rs = NULL;
@@ -422,6 +452,7 @@ int main(void)
 		cmocka_unit_test(parity_matrices),
 		cmocka_unit_test(shares_of_the_reference),
 		cmocka_unit_test(any_k_decode),
+		cmocka_unit_test(rebuilder_gives_any_shares),
 		cmocka_unit_test(unwanted_outputs_are_skipped),
 		cmocka_unit_test(stripes_equal_shares),
 		cmocka_unit_test(kernels_agree),

@@ -1,0 +1,281 @@
+/*
+ * The pieces of a segment under repair: fetched with GET_REPAIR limits, each checked against the
+ * hash that the uplink signed and the limit of ours it was uploaded with (orders.md 6.5), kept in
+ * spools until enough are here.  Then the missing ones, computed strip by strip.
+ */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/num.h"
+#include "erasure/rs.h"
+#include "os/clock.h"
+#include "os/random.h"
+#include "proto/proto.h"
+#include "satellite/repair_internal.h"
+#include "transfer/piece_download.h"
+
+/* As Storj's repairer allows (satellite.md 6). */
+#define DOWNLOAD_NS_MAX (300 * NS_PER_SEC)
+#define STALL_NS (15 * NS_PER_SEC)
+
+enum {
+	/* Streams beyond k, so that a slow node holds nobody up. */
+	EXTRA_STREAMS = 2,
+	STRIP_MAX = 64 << 10,
+	STRIP_UNIT = 4 << 10,
+	STRIPS_BYTES = 2 << 20, /* of all inputs and outputs together */
+};
+
+DEFINE_AUTO_PTR(struct piece_download, download_auto, piece_download_close)
+DEFINE_AUTO_PTR(struct ed25519_signer, signer_auto, ed25519_signer_free)
+DEFINE_AUTO_PTR(struct ed25519_verifier, verifier_auto, ed25519_verifier_free)
+DEFINE_AUTO_PTR(struct hasher, hasher_auto, hasher_free)
+DEFINE_AUTO_PTR(struct rs, rs_auto, rs_free)
+DEFINE_AUTO_PTR(struct rs_rebuilder, rebuilder_auto, rs_rebuilder_free)
+
+struct fetch {
+	struct order_batch batch;
+	struct ed25519_signer *signer;
+};
+
+/* What the uplink and we signed when the piece came to that node. */
+struct origin {
+	enum hash_algorithm algorithm;
+	uint8_t hash[HASH_BYTES];
+};
+
+/* The limit is ours and about this piece on this node. */
+static enum err check_limit(struct call *call, const struct repair_job *job,
+			    const struct repair_piece *p, const struct piece_id *id,
+			    const Orders__OrderLimit *limit)
+{
+	struct order_limit_ids ids;
+
+	TRY_PLAIN(order_limit_ids(call, limit, &ids));
+	if (!node_id_equal(&ids.satellite, &job->sat->id) || !node_id_equal(&ids.node, &p->node) ||
+	    memcmp(ids.piece.b, id->b, PIECE_ID_BYTES) != 0 ||
+	    (limit->action != ORDERS__PIECE_ACTION__PUT &&
+	     limit->action != ORDERS__PIECE_ACTION__PUT_REPAIR))
+		return call_fail(call, ERR_PROTOCOL,
+				 "the order limit it shows is about something else");
+	TRY(order_limit_verify(call, limit,
+			       cert_chain_leaf_key(identity_chain(job->sat->identity))),
+	    "the order limit it shows");
+	return OK;
+}
+
+static enum err check_hash(struct call *call, const struct repair_job *job,
+			   const struct piece_id *id, const Orders__OrderLimit *limit,
+			   const Orders__PieceHash *hash)
+{
+	AUTO(verifier_auto) struct ed25519_verifier *v = NULL;
+
+	if (!bytes_equal(proto_bytes(hash->piece_id), BYTES_OF(id->b)) ||
+	    hash->piece_size != job->piece_size || hash->hash.len != HASH_BYTES ||
+	    ((int)hash->hash_algorithm != HASH_SHA256 && (int)hash->hash_algorithm != HASH_BLAKE3))
+		return call_fail(call, ERR_PROTOCOL, "the hash it shows is of another piece");
+	TRY_PLAIN(ed25519_verifier_new(call, proto_bytes(limit->uplink_public_key), &v));
+	TRY(piece_hash_verify_uplink(call, hash, v), "the hash it shows");
+	return OK;
+}
+
+static enum err read_origin(struct call *call, const struct repair_job *job,
+			    const struct repair_piece *p, const struct piece_download *d,
+			    struct origin *ret)
+{
+	struct bytes hash_wire, limit_wire;
+	Orders__PieceHash *hash = NULL;
+	Orders__OrderLimit *limit = NULL;
+	struct piece_id id;
+
+	piece_download_origin(d, &hash_wire, &limit_wire);
+	if (!hash_wire.len || !limit_wire.len)
+		return call_fail(call, ERR_PROTOCOL, "it does not show where the piece came from");
+	TRY_PLAIN(proto_decode(call, &call->scratch, &orders__piece_hash__descriptor, hash_wire,
+			       (void *)&hash));
+	TRY_PLAIN(proto_decode(call, &call->scratch, &orders__order_limit__descriptor, limit_wire,
+			       (void *)&limit));
+	piece_id_derive(&job->segment.root, &p->node, p->number, &id);
+	TRY_PLAIN(check_limit(call, job, p, &id, limit));
+	TRY_PLAIN(check_hash(call, job, &id, limit, hash));
+	ret->algorithm = (enum hash_algorithm)hash->hash_algorithm;
+	memcpy(ret->hash, hash->hash.data, HASH_BYTES);
+	return OK;
+}
+
+static enum err read_piece(struct call *call, struct repair_job *job, struct repair_piece *p,
+			   struct piece_download *d)
+{
+	AUTO(hasher_auto) struct hasher *hasher = NULL;
+	struct origin origin;
+	uint8_t sum[HASH_BYTES];
+	struct bytes data;
+	enum err e;
+
+	while (!(e = piece_download_read(call, d, &data))) {
+		if (!hasher) {
+			TRY_PLAIN(read_origin(call, job, p, d, &origin));
+			hasher = hasher_new(origin.algorithm);
+			if (!hasher)
+				return call_fail(call, ERR_NO_MEMORY, "out of memory");
+		}
+		TRY_PLAIN(pacer_wait(call, fanout_download_pacer(job->fanout), data.len));
+		hasher_update(hasher, data);
+		TRY_PLAIN(spool_append(call, p->spool, data));
+	}
+	if (e != ERR_EOF)
+		return e;
+	hasher_sum(hasher, sum);
+	if (memcmp(sum, origin.hash, HASH_BYTES) == 0)
+		return OK;
+	p->state = REPAIR_BAD;
+	return call_fail(call, ERR_DATA_LOSS, "what it sent is not what was stored there");
+}
+
+static enum err fetch_piece(struct call *call, struct repair_job *job, struct repair_piece *p,
+			    void *arg)
+{
+	AUTO(download_auto) struct piece_download *d = NULL;
+	const struct fetch *f = arg;
+	Metainfo__AddressedOrderLimit *m = NULL;
+	struct addressed_limit limit;
+
+	os_call_limit(call, DOWNLOAD_NS_MAX);
+	TRY_PLAIN(order_batch_limit(call, job->sat, &call->scratch, &f->batch, &p->place, p->number,
+				    &m));
+	TRY_PLAIN(addressed_limit_read(call, m, &limit));
+	TRY_PLAIN(spool_new(call, job->sat->config.dir, job->spool_memory,
+			    (uint64_t)job->piece_size, NULL, &p->spool));
+	enum err e = piece_download_open(call, job->fanout, &limit, f->signer, 0,
+					 (uint64_t)job->piece_size, STALL_NS, &d);
+	if (!e)
+		e = read_piece(call, job, p, d);
+	if (e == ERR_NOT_FOUND)
+		p->state = REPAIR_BAD; /* it says so itself */
+	if (e) {
+		spool_free(p->spool);
+		p->spool = NULL;
+	}
+	return e;
+}
+
+/* Those that can be read, healthy ones before those that may soon be gone, else in random order. */
+static size_t candidates(struct repair_job *job, struct repair_piece **out)
+{
+	size_t n = 0, healthy = 0;
+
+	for (size_t i = 0; i < job->listed_count; i++) {
+		struct repair_piece *p = &job->listed[i];
+		if (p->health & PIECE_MISSING || !p->place.known)
+			continue;
+		size_t at = n++;
+		if (!p->health) {
+			size_t to = (size_t)os_random_below(healthy + 1);
+			out[at] = out[healthy];
+			out[healthy++] = out[to];
+			at = to;
+		}
+		out[at] = p;
+	}
+	return n;
+}
+
+enum err repair_download(struct call *call, struct repair_job *job)
+{
+	AUTO(signer_auto) struct ed25519_signer *signer = NULL;
+	AUTO_BUF struct buf why = BUF_INIT(CALL_ERROR_MAX);
+	struct repair_piece *list[PIECE_LIST_MAX];
+	struct ed25519_private key;
+	size_t required = job->code.required, count = candidates(job, list), ok = 0;
+	struct fetch f = { .batch = { .action = ORDERS__PIECE_ACTION__GET_REPAIR,
+				      .limit = job->piece_size,
+				      .root = job->segment.root } };
+
+	TRY_PLAIN(order_batch_begin(call, job->sat, &f.batch, &key));
+	enum err e = ed25519_signer_new(call, &key, &signer);
+	secret_wipe(&key, sizeof(key));
+	TRY_PLAIN(e);
+	f.signer = signer;
+	TRY_PLAIN(repair_each(call, job, list, count, required + EXTRA_STREAMS, required,
+			      fetch_piece, &f, &why));
+	for (size_t i = 0; i < count; i++)
+		ok += list[i]->state == REPAIR_OK;
+	if (ok < required)
+		return call_fail(call, ERR_UNAVAILABLE, "%zu pieces are needed, %zu came: %s",
+				 required, ok, buf_cstr(&why));
+	return OK;
+}
+
+/* ---- the missing pieces ---- */
+
+struct rebuild {
+	struct repair_job *job;
+	struct repair_piece *from[PIECE_LIST_MAX];
+	const uint8_t *in[PIECE_LIST_MAX];
+	uint8_t *out[PIECE_LIST_MAX];
+	size_t strip;
+};
+
+static enum err rebuild_strip(struct call *call, struct rebuild *r, const struct rs_rebuilder *rs,
+			      uint64_t offset, size_t len)
+{
+	struct repair_job *job = r->job;
+
+	for (size_t j = 0; j < job->code.required; j++)
+		TRY_PLAIN(spool_read(call, r->from[j]->spool, offset,
+				     (uint8_t *)(uintptr_t)r->in[j], len));
+	rs_rebuilder_apply(rs, len, r->in, r->out);
+	for (size_t i = 0; i < job->made_count; i++)
+		TRY_PLAIN(spool_append(call, job->made[i].spool, BYTES(r->out[i], len)));
+	return os_call_check(call);
+}
+
+static enum err rebuild_all(struct call *call, struct rebuild *r, const struct rs_rebuilder *rs)
+{
+	struct repair_job *job = r->job;
+	size_t k = job->code.required, rows = k + job->made_count;
+	uint64_t size = (uint64_t)job->piece_size;
+
+	r->strip = MIN((size_t)STRIP_MAX, STRIPS_BYTES / rows / STRIP_UNIT * STRIP_UNIT);
+	r->strip = MAX(r->strip, (size_t)STRIP_UNIT);
+	AUTO_FREE uint8_t *memory = aligned_alloc(64, rows * r->strip);
+	if (!memory)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	for (size_t j = 0; j < k; j++)
+		r->in[j] = memory + j * r->strip;
+	for (size_t i = 0; i < job->made_count; i++)
+		r->out[i] = memory + (k + i) * r->strip;
+	for (uint64_t at = 0; at < size; at += r->strip)
+		TRY_PLAIN(rebuild_strip(call, r, rs, at, (size_t)MIN(size - at, r->strip)));
+	return OK;
+}
+
+enum err repair_rebuild(struct call *call, struct repair_job *job)
+{
+	AUTO(rs_auto) struct rs *code = NULL;
+	AUTO(rebuilder_auto) struct rs_rebuilder *rs = NULL;
+	struct rebuild r = { .job = job };
+	unsigned from[PIECE_LIST_MAX], to[PIECE_LIST_MAX];
+	size_t k = 0;
+
+	for (size_t i = 0; i < job->listed_count && k < job->code.required; i++) {
+		if (job->listed[i].state != REPAIR_OK)
+			continue;
+		from[k] = job->listed[i].number;
+		r.from[k++] = &job->listed[i];
+	}
+	for (size_t i = 0; i < job->made_count; i++) {
+		to[i] = job->made[i].number;
+		TRY_PLAIN(spool_new(call, job->sat->config.dir, job->spool_memory,
+				    (uint64_t)job->piece_size, NULL, &job->made[i].spool));
+	}
+	TRY(rs_new(job->code.required, job->code.total, &code), "erasure code");
+	TRY(rs_rebuilder_new(code, from, to, (unsigned)job->made_count, &rs), "erasure code");
+	TRY_PLAIN(rebuild_all(call, &r, rs));
+	/* What they were made from is not needed any more, and takes room. */
+	for (size_t i = 0; i < job->listed_count; i++) {
+		spool_free(job->listed[i].spool);
+		job->listed[i].spool = NULL;
+	}
+	return OK;
+}
