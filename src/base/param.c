@@ -165,6 +165,10 @@ static enum err set_value(struct call *call, struct arena *a, const struct param
 		TRY_PLAIN(check_range(call, p, u));
 		*(uint64_t *)f = u;
 		return OK;
+	case PARAM_REAL:
+		if (text_real(value, f))
+			return wrong(call, p, value, "a number such as 0.96");
+		return OK;
 	case PARAM_DURATION:
 		if (text_duration(value, &ns))
 			return wrong(call, p, value, "a duration such as 30s, 5m or 1h30m");
@@ -335,9 +339,9 @@ enum err param_read_args(struct call *call, struct arena *a, struct param_set se
 void param_add_help(struct buf *out, struct param_set set)
 {
 	static const char *const values[] = {
-		[PARAM_STR] = " TEXT",	[PARAM_BOOL] = "",	[PARAM_CHOICE] = "",
-		[PARAM_U64] = " N",	[PARAM_SIZE] = " SIZE", [PARAM_DURATION] = " DURATION",
-		[PARAM_LIST] = " TEXT",
+		[PARAM_STR] = " TEXT",	[PARAM_BOOL] = "",	  [PARAM_CHOICE] = "",
+		[PARAM_U64] = " N",	[PARAM_SIZE] = " SIZE",	  [PARAM_DURATION] = " DURATION",
+		[PARAM_LIST] = " TEXT", [PARAM_REAL] = " NUMBER",
 	};
 
 	for (size_t i = 0; i < set.count; i++) {
@@ -384,6 +388,9 @@ static void add_value(struct buf *out, const struct param *p, const void *option
 	case PARAM_SIZE:
 		buf_printf(out, "%llu", (unsigned long long)*(const uint64_t *)f);
 		break;
+	case PARAM_REAL:
+		buf_printf(out, "%.15g", *(const double *)f);
+		break;
 	case PARAM_DURATION: {
 		int64_t ns = *(const int64_t *)f;
 		if (ns % NS_PER_SEC == 0)
@@ -412,6 +419,7 @@ static bool is_default(const struct param *p, const void *options)
 		enum param_choice c;
 		uint64_t u;
 		int64_t i;
+		double d;
 		struct param_list l;
 	} fresh = { 0 };
 	struct param at_zero = *p;

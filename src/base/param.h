@@ -18,6 +18,7 @@ enum param_type {
 	PARAM_CHOICE,	/* enum param_choice: a bool that may also be left open */
 	PARAM_U64,	/* uint64_t */
 	PARAM_SIZE,	/* uint64_t bytes: "2GiB" */
+	PARAM_REAL,	/* double, not negative: "0.96" */
 	PARAM_DURATION, /* int64_t nanoseconds: "10s" */
 	PARAM_LIST,	/* struct param_list: a flag may repeat; in a file, comma separated */
 };

@@ -288,6 +288,33 @@ static enum err take_decimal(struct bytes *text, uint64_t *ret_whole, double *re
 	return OK;
 }
 
+enum err text_real(struct bytes text, double *ret)
+{
+	enum { DIGITS_MAX = 15 };
+	uint64_t digits = 0, divisor = 1;
+	size_t count = 0, point = SIZE_MAX;
+
+	/* Both numbers are exact in a double, so that their quotient is the nearest one. */
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t c = text.data[i];
+		if (c == '.' && point == SIZE_MAX && i > 0 && i + 1 < text.len) {
+			point = i;
+			continue;
+		}
+		if (c < '0' || c > '9')
+			return ERR_FORMAT;
+		if (++count > DIGITS_MAX)
+			return ERR_OUT_OF_RANGE;
+		digits = digits * 10 + (uint64_t)(c - '0');
+		if (point != SIZE_MAX)
+			divisor *= 10;
+	}
+	if (count == 0)
+		return ERR_FORMAT;
+	*ret = (double)digits / (double)divisor;
+	return OK;
+}
+
 static enum err scale(uint64_t whole, double fraction, uint64_t unit, uint64_t *ret)
 {
 	uint64_t add = (uint64_t)(fraction * (double)unit + 0.5);

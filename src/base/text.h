@@ -25,6 +25,8 @@ enum err text_unbase58(struct buf *b, struct bytes text) MUST_USE;
 
 /* Whole-string numbers: decimal without sign games; ERR_FORMAT otherwise, ERR_OUT_OF_RANGE. */
 enum err text_u64(struct bytes text, uint64_t max, uint64_t *ret) MUST_USE;
+/* "0.96", "1000": the double nearest to it; at most 15 digits. */
+enum err text_real(struct bytes text, double *ret) MUST_USE;
 /* "512", "64KiB", "1.5MB", "2GiB", "1TB": a size in bytes (decimal and binary units, case free). */
 enum err text_size(struct bytes text, uint64_t *ret) MUST_USE;
 /* "90s", "5m", "2h45m", "1.5h", "3d", "500ms": a duration in nanoseconds, not negative. */

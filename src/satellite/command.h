@@ -42,8 +42,9 @@ struct command_options {
 	/* pieces */
 	const char *bucket;
 	bool largest;
-	/* repair run */
-	bool all, wait;
+	/* repair run, audit */
+	bool all, wait, contained;
+	uint64_t segments;
 };
 
 struct command {
@@ -106,6 +107,12 @@ enum err command_report(struct command *c) MUST_USE;
 enum err command_check(struct command *c) MUST_USE;
 enum err command_restore(struct command *c) MUST_USE;
 enum err command_nodes(struct command *c) MUST_USE;
+enum err command_node_list(struct command *c) MUST_USE;
+enum err command_node_show(struct command *c) MUST_USE;
+enum err command_node_reinstate(struct command *c) MUST_USE;
+enum err command_node_disqualify(struct command *c) MUST_USE;
+enum err command_audit_run(struct command *c) MUST_USE;
+enum err command_audit_list(struct command *c) MUST_USE;
 enum err command_pieces(struct command *c) MUST_USE;
 enum err command_backup(struct command *c) MUST_USE;
 enum err command_repair_list(struct command *c) MUST_USE;

@@ -70,6 +70,15 @@ const struct param satellite_params[] = {
 	      "pieces of a segment go to distinct networks (/24, in IPv6 /64), not only to "
 	      "distinct\n"
 	      "nodes; with all nodes in one place turn it off, or uploads find one node only"),
+	ENTRY("distinct-operators", distinct_operators, PARAM_BOOL, "false",
+	      "and to distinct operators: nodes that name the same wallet (or email) count as one"),
+	ENTRY("new-node-fraction", new_node_fraction, PARAM_REAL, "0.01",
+	      "share of new pieces for nodes that are not vetted yet, while vetted ones suffice"),
+	ENTRY("upload-choices", upload_choices, PARAM_U64, "2",
+	      "each node for an upload is the one of so many drawn ones that kept its pieces best "
+	      "in "
+	      "the\n"
+	      "last hour; 1: by chance alone"),
 	ENTRY("allow-private-ips", allow_private_ips, PARAM_BOOL, "false",
 	      "nodes may have addresses of private networks and loopback"),
 	ENTRY("min-free-space", min_free_space, PARAM_SIZE, "5GB",
@@ -137,6 +146,58 @@ const struct param satellite_params[] = {
 	      "how long a segment waits that could not be repaired"),
 	ENTRY("repair-rate", repair_rate, PARAM_SIZE, "0",
 	      "bytes per second that repair may read, and write, of all nodes; 0: no limit"),
+	ENTRY("audit-workers", audit.workers, PARAM_U64, "2",
+	      "segments audited at a time; 0: no audits"),
+	ENTRY("audit-interval", audit.interval, PARAM_DURATION, "2h",
+	      "least time between drawings of segments to audit, three for each node"),
+	ENTRY("audit-timeout", audit.timeout, PARAM_DURATION, "15s",
+	      "how long a node may take for its answer in an audit"),
+	ENTRY("reverify-interval", audit.reverify_interval, PARAM_DURATION, "6h",
+	      "a node that gave none is asked for the whole piece, this often"),
+	ENTRY("initial-alpha", reputation.initial_alpha, PARAM_REAL, "1000",
+	      "a new node's audit score is alpha / (alpha + beta), and these are its beginning"),
+	ENTRY("initial-beta", reputation.initial_beta, PARAM_REAL, "0", "see initial-alpha"),
+	ENTRY("audit-lambda", reputation.lambda, PARAM_REAL, "0.999",
+	      "how much an audit leaves of what was before: near 1 it takes many to change a "
+	      "score"),
+	ENTRY("audit-weight", reputation.weight, PARAM_REAL, "1", "what one audit adds"),
+	ENTRY("audit-dq", reputation.dq_score, PARAM_REAL, "0.96",
+	      "a node whose audit score falls to this is suspended, and disqualified if it stays "
+	      "there"),
+	ENTRY("audit-grace", reputation.audit_grace, PARAM_DURATION, "168h",
+	      "how long such a node is suspended first, with the failed audits told to it; 0s: it "
+	      "is\n"
+	      "disqualified at once"),
+	ENTRY("slow-fails", reputation.slow_fails, PARAM_BOOL, "false",
+	      "a piece that timed out again and again counts as lost, not as an error that says "
+	      "nothing"),
+	ENTRY("unknown-audit-lambda", reputation.unknown_lambda, PARAM_REAL, "0.95",
+	      "as audit-lambda, of answers that say nothing about the piece"),
+	ENTRY("unknown-audit-dq", reputation.unknown_score, PARAM_REAL, "0.6",
+	      "a node whose score of such answers falls to this is suspended until it rises"),
+	ENTRY("suspension-dq", reputation.suspension_dq, PARAM_BOOL, "false",
+	      "nodes suspended for that longer than suspension-grace are disqualified"),
+	ENTRY("suspension-grace", reputation.suspension_grace, PARAM_DURATION, "168h",
+	      "see suspension-dq"),
+	ENTRY("vet-audits", reputation.vet_audits, PARAM_U64, "100",
+	      "a new node gets few pieces until it had so many audits"),
+	ENTRY("vet-age", reputation.vet_age, PARAM_DURATION, "504h",
+	      "and so long after its first one"),
+	ENTRY("offline-window", reputation.window, PARAM_DURATION, "12h",
+	      "the online score is the mean, over windows of this length, of audits that found the "
+	      "node"),
+	ENTRY("offline-tracking", reputation.tracking, PARAM_DURATION, "720h",
+	      "over how long it is taken; nobody is judged by less"),
+	ENTRY("offline-threshold", reputation.offline_score, PARAM_REAL, "0.6",
+	      "nodes with a lower online score are suspended until it rises"),
+	ENTRY("offline-suspension", reputation.offline_suspension, PARAM_BOOL, "true",
+	      "whether they are"),
+	ENTRY("offline-grace", reputation.offline_grace, PARAM_DURATION, "168h",
+	      "how long they have to mend it, before the offline-tracking that shows it"),
+	ENTRY("offline-dq", reputation.offline_dq, PARAM_BOOL, "false",
+	      "whether they are disqualified when it is still too low then"),
+	ENTRY("stray", reputation.stray, PARAM_DURATION, "720h",
+	      "nodes without contact for so long are disqualified; 0s: never"),
 };
 const size_t satellite_params_count = ARRAY_LEN(satellite_params);
 
@@ -162,6 +223,15 @@ static const struct {
 	{ "exit-duration", "60s" },
 	{ "repair-interval", "2s" },
 	{ "repair-retry", "2s" },
+	{ "audit-interval", "1m" },
+	{ "reverify-interval", "10m" },
+	{ "vet-audits", "0" },
+	{ "vet-age", "0s" },
+	{ "offline-window", "5m" },
+	{ "offline-tracking", "1h" },
+	{ "offline-grace", "1h" },
+	{ "suspension-grace", "1h" },
+	{ "audit-grace", "1h" },
 };
 
 enum err satellite_config_development(struct call *call, struct arena *a, struct param_set set,
@@ -223,6 +293,13 @@ enum err satellite_config_check(struct call *call, struct satellite_config *conf
 		return call_fail(call, ERR_CONFIG, "segment-size: want 1 B to 64 MiB");
 	if (config->max_inline_size > 4 * KIB)
 		return call_fail(call, ERR_CONFIG, "max-inline-size: want at most 4 KiB");
+	if (!(config->new_node_fraction <= 1) || config->upload_choices > 16)
+		return call_fail(call, ERR_CONFIG,
+				 "new-node-fraction is at most 1, upload-choices at most 16");
+	TRY_PLAIN(reputation_rules_check(call, &config->reputation));
+	if (config->audit.timeout == 0 || config->audit.reverify_interval == 0)
+		return call_fail(call, ERR_CONFIG,
+				 "audit-timeout and reverify-interval must be longer than nothing");
 	if (config->online_window == 0 || config->ping_timeout == 0)
 		return call_fail(call, ERR_CONFIG,
 				 "online-window and ping-timeout must be longer than nothing");

@@ -7,6 +7,7 @@
 #include "base/call.h"
 #include "base/param.h"
 #include "erasure/scheme.h"
+#include "satellite/reputation.h"
 
 /* Numbers of metainfo.md 3.4 and satellite.md that are no setting. */
 enum {
@@ -29,6 +30,13 @@ enum {
 #define LIMIT_PIECE_HASH_AGE_NS (INT64_C(24) * 3600 * 1000000000)
 #define ORDER_EXPIRATION_NS (INT64_C(24) * 3600 * 1000000000)
 #define ZOMBIE_DEADLINE_NS (INT64_C(24) * 3600 * 1000000000)
+
+struct audit_settings {
+	int64_t interval; /* between drawings; 0 = with every pass over the segments */
+	int64_t timeout;  /* of a share, at least */
+	int64_t reverify_interval;
+	uint64_t workers; /* segments audited at a time; 0 = no audits */
+};
 
 struct satellite_config {
 	const char *dir; /* a flag only */
@@ -62,6 +70,9 @@ struct satellite_config {
 	/* nodes */
 	uint64_t min_difficulty;
 	bool distinct_networks;
+	bool distinct_operators;
+	double new_node_fraction;
+	uint64_t upload_choices;
 	bool allow_private_ips;
 	uint64_t min_free_space;
 	int64_t online_window;
@@ -94,6 +105,8 @@ struct satellite_config {
 	uint64_t repair_workers;       /* 0 = none in this process */
 	int64_t repair_interval, repair_retry;
 	uint64_t repair_rate; /* bytes a second each way; 0 = no limit */
+	struct reputation_rules reputation;
+	struct audit_settings audit;
 
 	struct scheme redundancy; /* parsed from rs; no setting of its own */
 };

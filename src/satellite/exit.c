@@ -9,6 +9,7 @@
 #include "satellite/calendar.h"
 #include "satellite/overlay.h"
 #include "satellite/satellite.h"
+#include "satellite/standing.h"
 
 enum { MESSAGE_MAX = 512 };
 #define ONLINE_SCORE_MIN 0.8
@@ -70,6 +71,17 @@ struct read_arg {
 	struct exit_node node;
 };
 
+/* 1 for a node that was never audited. */
+static enum err read_online_score(struct call *call, struct db_tx *tx, struct read_arg *r)
+{
+	static const struct reputation_rules none;
+	struct reputation standing;
+
+	TRY_PLAIN(standing_load(call, tx, &none, r->id, &standing));
+	r->node.online_score = standing.online_score;
+	return OK;
+}
+
 static enum err read_node(struct call *call, struct db_tx *tx, void *arg)
 {
 	struct read_arg *r = arg;
@@ -91,10 +103,9 @@ static enum err read_node(struct call *call, struct db_tx *tx, void *arg)
 			.initiated_ns = db_int(rows, 4),
 			.finished_ns = db_int(rows, 5),
 			.success = db_int(rows, 6) == 1,
-			.online_score = 1,
 		};
 	db_rows_free(rows);
-	return e;
+	return e ? e : read_online_score(call, tx, r);
 }
 
 enum err exit_read(struct call *call, struct db *db, const struct node_id *id,

@@ -134,6 +134,17 @@ static const struct param repair_run_params[] = {
 	       "until all is repaired; what cannot be is printed with the reason, and the command "
 	       "fails"),
 };
+static const struct param audit_run_params[] = {
+	OPTION("segments", segments, 0, PARAM_U64, "1", "how many, drawn by chance"),
+	OPTION("all", all, 0, PARAM_BOOL, "false", "every segment once instead"),
+	OPTION("contained", contained, 0, PARAM_BOOL, "false",
+	       "ask contained nodes for the pieces they owe instead, due or not"),
+	OPTION("json", json, 0, PARAM_BOOL, "false", "print JSON"),
+};
+static const struct param audit_list_params[] = {
+	OPTION("node", node, 0, PARAM_STR, "", "only of the node with this ID"),
+	OPTION("json", json, 0, PARAM_BOOL, "false", "print JSON"),
+};
 
 #define PARAMS(table) table, ARRAY_LEN(table)
 
@@ -186,6 +197,21 @@ static const struct command_entry commands[] = {
 	  "note that a node was paid", PARAMS(payment_params), false, 0, command_payment_record },
 	{ "nodes", "--dir DIR [--json]", "print the nodes it knows", PARAMS(json_params), false, 0,
 	  command_nodes },
+	{ "node list", "--dir DIR [--json]", "print the nodes with their scores and states",
+	  PARAMS(json_params), false, 0, command_node_list },
+	{ "node show", "--dir DIR [--json] ID", "print all about a node, and why it is as it is",
+	  PARAMS(json_params), false, 1, command_node_show },
+	{ "node reinstate", "--dir DIR ID",
+	  "take a node back: states lifted, scores as a new one's", NULL, 0, false, 1,
+	  command_node_reinstate },
+	{ "node disqualify", "--dir DIR ID", "give a node up for good, and its pieces", NULL, 0,
+	  false, 1, command_node_disqualify },
+	{ "audit run", "--dir DIR [--segments N|--all|--contained] [--json]",
+	  "audit segments now and count what comes of it", PARAMS(audit_run_params), false, 0,
+	  command_audit_run },
+	{ "audit list", "--dir DIR [--node ID] [--json]",
+	  "print audits that did not succeed, and contained pieces", PARAMS(audit_list_params),
+	  false, 0, command_audit_list },
 	{ "pieces", "--dir DIR [--bucket NAME] [--largest] [--json]",
 	  "print where the pieces of an object lie, the newest or the largest",
 	  PARAMS(pieces_params), false, 0, command_pieces },

@@ -4,6 +4,7 @@
  * ordered are BLOB, so that both databases order them bytewise.
  */
 #include "base/cleanup.h"
+#include "satellite/audit_schema.h"
 #include "satellite/books_schema.h"
 #include "satellite/metainfo_schema.h"
 #include "satellite/satellite.h"
@@ -136,5 +137,6 @@ const struct db_migration satellite_migrations[] = {
 			    " | ((redundancy & 16777215) << 8) | 1 WHERE redundancy <> 0" },
 	{ "books", BOOKS_SCHEMA_1 },
 	{ "repair queue", REPAIR_SCHEMA },
+	{ "audit", AUDIT_SCHEMA_1 },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

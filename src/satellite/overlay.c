@@ -114,6 +114,7 @@ static bool set_texts(struct node_entry *e, const struct node_row *row)
 	ok &= set_text(&e->version, row->version);
 	ok &= set_text(&e->email, row->email);
 	ok &= set_text(&e->wallet, row->wallet);
+	e->operator_ = operator_of(e->wallet, e->email);
 	e->node.address = e->address ? e->address : "";
 	e->node.last_ip_port = e->last_ip_port ? e->last_ip_port : "";
 	e->node.last_net = e->last_net ? e->last_net : "";

@@ -45,13 +45,19 @@ struct node_place {
 	bool known;
 	struct node_dial dial;
 	bool online; /* contact within the online window, not disqualified, not exited */
+	bool gone;   /* disqualified or exited: its pieces are lost */
 };
 
 /* Chooses exactly `count` nodes for an upload (satellite.md 2, metainfo.md 7): distinct nodes, one
- * per network, none of `used` nor of their networks.  ERR_PRECONDITION "not enough nodes". */
+ * per network (and per operator, where that is set), none of `used` nor of their networks.
+ * ERR_PRECONDITION "not enough nodes". */
 enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct arena *a,
 				size_t count, const struct node_id *used, size_t used_count,
 				struct node_place **ret) MUST_USE;
+/* An upload ended: nodes that were chosen for it, and which of them have their piece, in the same
+ * order. */
+void satellite_count_upload(struct satellite *sat, const struct node_id *ids, size_t count,
+			    const struct node_id *good, size_t good_count);
 /* Looks nodes up, in order, for downloads; unknown ones come back so. */
 enum err satellite_lookup_nodes(struct call *call, struct satellite *sat, struct arena *a,
 				const struct node_id *ids, size_t count,

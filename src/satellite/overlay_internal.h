@@ -6,11 +6,21 @@
 #include "os/thread.h"
 #include "satellite/overlay.h"
 
+/* Uploads of the last hour and a bit: how often a node that was chosen kept the piece.  A ring of
+ * intervals, as Storj's success tracker has it (satellite.md 2). */
+enum { UPLOAD_INTERVALS = 8 };
+struct upload_counts {
+	uint32_t good[UPLOAD_INTERVALS], bad[UPLOAD_INTERVALS];
+	int64_t interval; /* the newest one */
+};
+
 struct node_entry {
 	struct overlay_node node; /* its strings are the entry's own */
 	char *address, *last_ip_port, *last_net, *version, *email, *wallet;
 	int64_t updated_ns; /* of its row */
+	uint64_t operator_; /* equal for nodes of one operator; 0 = not told */
 	size_t net;	    /* in the index, when it is in there */
+	struct upload_counts uploads;
 };
 
 /* Nodes that may get new pieces, network by network; vetted and new ones apart. */
@@ -45,6 +55,16 @@ struct overlay {
 
 	struct os_thread *refresher;
 };
+
+/* ---- selection.c ---- */
+
+/* Whose node it is, by wallet, else by email; 0 when it says neither. */
+uint64_t operator_of(const char *wallet, const char *email);
+/* Counts an upload that ended at that time. */
+void upload_counts_add(struct upload_counts *u, bool good, int64_t now_ns);
+/* Share of uploads that ended well; above 1 for a node that had none lately, which is worth a try.
+ */
+double upload_counts_share(const struct upload_counts *u, int64_t now_ns);
 
 /* With the lock held. */
 struct node_entry *overlay_find(const struct overlay *o, const struct node_id *id);

@@ -8,6 +8,7 @@
 #include "os/log.h"
 #include "os/random.h"
 #include "satellite/auth.h"
+#include "satellite/audit.h"
 #include "satellite/chore.h"
 #include "satellite/gc.h"
 #include "satellite/overlay.h"
@@ -176,6 +177,7 @@ static enum err add_chores(struct call *call, struct satellite *sat)
 
 	TRY_PLAIN(segment_loop_new(call, sat, &sat->loop));
 	TRY_PLAIN(repair_open(call, sat));
+	TRY_PLAIN(audit_add_chores(call, sat));
 	TRY_PLAIN(satellite_chores_add(call, sat->chores, &loop));
 	return add_books(call, sat, loop.first_ns);
 }
@@ -197,6 +199,7 @@ void satellite_stop_chores(struct satellite *sat)
 	satellite_chores_free(sat->chores);
 	repair_close(sat);
 	gc_free(sat->gc);
+	audit_close(sat);
 	segment_loop_free(sat->loop);
 	tally_free(sat->tally);
 	sat->chores = NULL;

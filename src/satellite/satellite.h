@@ -22,6 +22,7 @@ struct gc;	     /* gc.h */
 struct chores;	     /* chore.h */
 struct segment_loop; /* segment_loop.h */
 struct repair;	     /* repair.h */
+struct audit;	     /* audit.c */
 struct metainfo;     /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
 
 struct satellite {
@@ -41,6 +42,7 @@ struct satellite {
 	struct tally *tally;	   /* the same */
 	struct gc *gc;		   /* the same */
 	struct repair *repair;	   /* the same */
+	struct audit *audit;	   /* the same */
 	/* Secrets of this satellite, made at setup and kept in its database. */
 	struct secret_key id_key;    /* MAC of stream and segment IDs (metainfo.md 3.2) */
 	struct secret_key order_key; /* encrypted metadata in order limits (orders.md 7) */
@@ -72,7 +74,7 @@ extern const struct rpc_method payout_methods[]; /* heldamount, parts of nodesta
 extern const size_t payout_methods_count;
 extern const struct rpc_method exit_methods[]; /* gracefulexit */
 extern const size_t exit_methods_count;
-extern const struct rpc_method node_service_methods[]; /* the rest of nodestats */
+extern const struct rpc_method node_service_methods[]; /* GetStats, audits */
 extern const size_t node_service_methods_count;
 extern const struct rpc_method metainfo_methods[];
 extern const size_t metainfo_methods_count;

@@ -7,12 +7,83 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "crypto/hash.h"
 #include "os/clock.h"
 #include "os/random.h"
 #include "satellite/overlay_internal.h"
 
-/* Share of uploads that unvetted nodes get at most, while vetted ones suffice. */
-enum { NEW_NODE_ONE_IN = 100 };
+enum { MILLION = 1000000, OPERATOR_TEXT_MAX = 400 };
+#define UPLOAD_INTERVAL_NS (600 * NS_PER_SEC)
+
+uint64_t operator_of(const char *wallet, const char *email)
+{
+	const char *who = wallet && wallet[0] ? wallet : email;
+	uint8_t sum[HASH_BYTES];
+	char lower[OPERATOR_TEXT_MAX];
+	size_t n = 0;
+
+	if (!who || !who[0])
+		return 0;
+	/* Wallets and mail addresses are the same in either case. */
+	for (; who[n] && n < sizeof(lower); n++)
+		lower[n] = (char)(who[n] >= 'A' && who[n] <= 'Z' ? who[n] - 'A' + 'a' : who[n]);
+	hash_sha256(BYTES(lower, n), sum);
+	uint64_t v = get_le64(sum);
+	return v ? v : 1;
+}
+
+/* ---- how uploads went ---- */
+
+static void move_on(struct upload_counts *u, int64_t interval)
+{
+	if (interval - u->interval >= UPLOAD_INTERVALS) {
+		*u = (struct upload_counts){ .interval = interval };
+		return;
+	}
+	while (u->interval < interval) {
+		size_t at = (size_t)(++u->interval % UPLOAD_INTERVALS);
+		u->good[at] = u->bad[at] = 0;
+	}
+}
+
+void upload_counts_add(struct upload_counts *u, bool good, int64_t now_ns)
+{
+	move_on(u, now_ns / UPLOAD_INTERVAL_NS);
+	size_t at = (size_t)(u->interval % UPLOAD_INTERVALS);
+	if (good)
+		u->good[at]++;
+	else
+		u->bad[at]++;
+}
+
+double upload_counts_share(const struct upload_counts *u, int64_t now_ns)
+{
+	uint64_t good = 0, bad = 0;
+	int64_t now = now_ns / UPLOAD_INTERVAL_NS;
+
+	for (int64_t i = u->interval; i > u->interval - UPLOAD_INTERVALS && i >= 0; i--) {
+		if (now - i >= UPLOAD_INTERVALS)
+			break;
+		good += u->good[i % UPLOAD_INTERVALS];
+		bad += u->bad[i % UPLOAD_INTERVALS];
+	}
+	return good + bad ? (double)good / (double)(good + bad) : 2;
+}
+
+void satellite_count_upload(struct satellite *sat, const struct node_id *ids, size_t count,
+			    const struct node_id *good, size_t good_count)
+{
+	int64_t now_ns = os_clock_unix_ns();
+
+	OS_LOCKED(&sat->overlay->lock);
+	for (size_t i = 0, j = 0; i < count; i++) {
+		struct node_entry *e = overlay_find(sat->overlay, &ids[i]);
+		bool kept = j < good_count && node_id_equal(&ids[i], &good[j]);
+		j += kept;
+		if (e)
+			upload_counts_add(&e->uploads, kept, now_ns);
+	}
+}
 
 static bool selectable(const struct overlay *o, const struct node_entry *e, int64_t now_ns)
 {
@@ -103,6 +174,8 @@ struct picking {
 	size_t used_count;
 	const char **used_nets; /* of the nodes used before this selection */
 	size_t used_nets_count;
+	uint64_t *operators; /* of nodes used or picked, when they must be distinct */
+	size_t operators_count;
 	size_t *picked_nets; /* numbers, of this one */
 	struct node_place *places;
 	size_t count, want;
@@ -124,7 +197,16 @@ static bool node_is_free(const struct picking *p, const struct node_entry *e)
 	for (size_t i = 0; i < p->used_count; i++)
 		if (node_id_equal(&p->used[i], &e->node.id))
 			return false;
+	for (size_t i = 0; e->operator_ && i < p->operators_count; i++)
+		if (p->operators[i] == e->operator_)
+			return false;
 	return overlay_online(p->o, e, p->now_ns);
+}
+
+static void take_operator(struct picking *p, const struct node_entry *e)
+{
+	if (p->o->sat->config.distinct_operators && e->operator_)
+		p->operators[p->operators_count++] = e->operator_;
 }
 
 /* A random node of the network that may be used; NULL when there is none. */
@@ -153,40 +235,75 @@ static void fill_place(struct arena *a, const struct node_entry *e, bool online,
 				    .online = online && address };
 }
 
+/* One step of a shuffle: a random network of those from `at` on comes to `at`.  That the order
+ * stays stirred makes it no less random. */
+static void draw(struct index_group *g, size_t at)
+{
+	size_t j = at + (size_t)os_random_below(g->nets_count - at);
+	struct index_net net = g->nets[j];
+
+	g->nets[j] = g->nets[at];
+	g->nets[at] = net;
+}
+
+static const struct node_entry *candidate(const struct picking *p, const struct index_group *g,
+					  size_t at)
+{
+	return net_is_free(p, &g->nets[at]) ? node_of(p, g, &g->nets[at]) : NULL;
+}
+
+/* Of some drawn networks the one whose node keeps its pieces best comes to `at` (the power of two
+ * choices: bad nodes get little, and none gets all). */
+static const struct node_entry *best_of_some(const struct picking *p, struct index_group *g,
+					     size_t at)
+{
+	size_t choices = (size_t)MAX(p->o->sat->config.upload_choices, UINT64_C(1));
+	const struct node_entry *best = NULL;
+	double best_share = 0;
+
+	for (size_t i = at; i < g->nets_count && i - at < choices; i++) {
+		draw(g, i);
+		const struct node_entry *e = candidate(p, g, i);
+		double share = e ? upload_counts_share(&e->uploads, p->now_ns) : 0;
+		if (!e || (best && share <= best_share))
+			continue;
+		struct index_net net = g->nets[i];
+		g->nets[i] = g->nets[at];
+		g->nets[at] = net;
+		best = e;
+		best_share = share;
+	}
+	return best;
+}
+
 /* Picks up to `count` nodes from networks in random order. */
 static void pick(struct picking *p, struct index_group *g, size_t count)
 {
 	size_t end = MIN(p->want, p->count + count);
 
 	for (size_t i = 0; i < g->nets_count && p->count < end; i++) {
-		/* One step of a shuffle; that the order stays stirred makes it no less random. */
-		size_t j = i + (size_t)os_random_below(g->nets_count - i);
-		struct index_net net = g->nets[j];
-		g->nets[j] = g->nets[i];
-		g->nets[i] = net;
-		if (!net_is_free(p, &net))
-			continue;
-		const struct node_entry *e = node_of(p, g, &net);
+		const struct node_entry *e = best_of_some(p, g, i);
 		if (!e)
 			continue;
-		p->picked_nets[p->count] = net.number;
+		take_operator(p, e);
+		p->picked_nets[p->count] = g->nets[i].number;
 		fill_place(p->a, e, true, &p->places[p->count++]);
 	}
 }
 
-/* How many go to new nodes first: the smaller of 1 % and their share among all. */
+/* How many go to new nodes first: the smaller of new-node-fraction and their share among all. */
 static size_t new_nodes_wanted(const struct overlay *o, size_t want)
 {
 	size_t fresh = o->fresh.nodes_count, all = fresh + o->vetted.nodes_count;
 
 	if (all == 0)
 		return 0;
-	uint64_t share = MIN((uint64_t)want * 1000000 / NEW_NODE_ONE_IN,
-			     (uint64_t)want * fresh * 1000000 / all);
+	double part = MIN(o->sat->config.new_node_fraction, (double)fresh / (double)all);
+	uint64_t share = (uint64_t)((double)want * part * MILLION);
 	/* Less than one is one with that probability. */
-	if (share < 1000000)
-		return os_random_below(1000000) < share;
-	return (size_t)(share / 1000000);
+	if (share < MILLION)
+		return os_random_below(MILLION) < share;
+	return (size_t)(share / MILLION);
 }
 
 static bool pick_all(struct picking *p)
@@ -200,6 +317,8 @@ static bool pick_all(struct picking *p)
 		const struct node_entry *e = overlay_find(o, &p->used[i]);
 		if (e && e->last_net)
 			p->used_nets[p->used_nets_count++] = e->last_net;
+		if (e)
+			take_operator(p, e);
 	}
 	pick(p, &o->fresh, new_nodes_wanted(o, p->want));
 	pick(p, &o->vetted, p->want);
@@ -222,14 +341,16 @@ enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct
 	p.used_nets = arena_array(a, used_count + 1, sizeof(*p.used_nets));
 	p.picked_nets = arena_array(a, count + 1, sizeof(*p.picked_nets));
 	p.places = arena_array(a, count + 1, sizeof(*p.places));
-	if (!p.used_nets || !p.picked_nets || !p.places || !pick_all(&p))
+	p.operators = arena_array(a, used_count + count + 1, sizeof(*p.operators));
+	if (!p.used_nets || !p.picked_nets || !p.places || !p.operators || !pick_all(&p))
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	if (p.count < count)
 		return call_fail(
 			call, ERR_PRECONDITION,
-			"not enough nodes: want %zu in distinct networks, have %zu that are "
+			"not enough nodes: want %zu in distinct networks%s, have %zu that are "
 			"online with free space",
-			count, p.count);
+			count, sat->config.distinct_operators ? " and of distinct operators" : "",
+			p.count);
 	*ret = p.places;
 	return OK;
 }
@@ -247,11 +368,11 @@ enum err satellite_lookup_nodes(struct call *call, struct satellite *sat, struct
 	for (size_t i = 0; i < count; i++) {
 		const struct node_entry *e = overlay_find(o, &ids[i]);
 		places[i] = (struct node_place){ .id = ids[i], .address = "" };
-		if (e)
-			fill_place(a, e,
-				   overlay_online(o, e, now_ns) && !e->node.disqualified_ns &&
-					   !e->node.exit_finished_ns,
-				   &places[i]);
+		if (!e)
+			continue;
+		bool gone = e->node.disqualified_ns || e->node.exit_finished_ns;
+		fill_place(a, e, overlay_online(o, e, now_ns) && !gone, &places[i]);
+		places[i].gone = gone;
 	}
 	*ret = places;
 	return OK;

@@ -15,9 +15,15 @@ static const char *text(struct arena *a, const struct db_rows *rows, unsigned co
 	return s ? s : "";
 }
 
-static int64_t either(const struct db_rows *rows, unsigned a, unsigned b)
+/* For whichever reason. */
+static int64_t suspended(const struct db_rows *rows)
 {
-	return db_int(rows, a) ? db_int(rows, a) : db_int(rows, b);
+	static const unsigned columns[] = { 15, 16, 22 };
+
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+		if (db_int(rows, columns[i]))
+			return db_int(rows, columns[i]);
+	return 0;
 }
 
 static enum err read_row(struct call *call, struct arena *a, const struct db_rows *rows,
@@ -29,7 +35,7 @@ static enum err read_row(struct call *call, struct arena *a, const struct db_row
 			.last_net = text(a, rows, 3), .free_disk = db_int(rows, 7),
 			.created_ns = db_int(rows, 10), .last_success_ns = db_int(rows, 11),
 			.last_failure_ns = db_int(rows, 12), .vetted_ns = db_int(rows, 13),
-			.disqualified_ns = db_int(rows, 14), .suspended_ns = either(rows, 15, 16),
+			.disqualified_ns = db_int(rows, 14), .suspended_ns = suspended(rows),
 			.exit_initiated_ns = db_int(rows, 17), .version_ok = true,
 			.exit_finished_ns = db_int(rows, 21),
 			.dial = {
@@ -58,8 +64,8 @@ static enum err select_since(struct call *call, struct db_tx *tx, void *arg)
 			   " free_disk, debounce_limit, features, created_at, last_contact_success,"
 			   " last_contact_failure, vetted_at, disqualified_at,"
 			   " unknown_audit_suspended_at, offline_suspended_at, exit_initiated_at,"
-			   " updated_at, noise_suite, noise_key, exit_finished_at FROM nodes WHERE "
-			   "updated_at >= $1",
+			   " updated_at, noise_suite, noise_key, exit_finished_at,"
+			   " audit_suspended_at FROM nodes WHERE updated_at >= $1",
 			   &rows, DB_V_INT(s->since_ns)));
 	while ((e = db_rows_next(call, rows)) == OK) {
 		e = read_row(call, &a, rows, s);

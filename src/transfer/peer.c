@@ -4,6 +4,17 @@
 #include "base/cleanup.h"
 #include "os/clock.h"
 
+static enum err open_stream(struct call *call, struct peer *p, const char *method, int64_t stall_ns)
+{
+	int64_t deadline = peer_step(call, stall_ns);
+	enum err e = rpc_open(call, p->conn, method, &p->stream);
+
+	call->deadline_ns = deadline;
+	if (!e)
+		peer_moved(p);
+	return e;
+}
+
 enum err peer_open(struct call *call, struct fanout *f, const struct addressed_limit *limit,
 		   const char *method, int64_t stall_ns, struct peer *ret)
 {
@@ -16,14 +27,21 @@ enum err peer_open(struct call *call, struct fanout *f, const struct addressed_l
 	if (fanout_noise(f))
 		noise = noise_peer_from(limit->noise_proto, limit->noise_key);
 	TRY_PLAIN(rpc_pool_get(call, p.pool, &limit->ids.node, limit->address, &noise, &p.conn));
-	int64_t deadline = peer_step(call, stall_ns);
-	enum err e = rpc_open(call, p.conn, method, &p.stream);
-	call->deadline_ns = deadline;
+	enum err e = open_stream(call, &p, method, stall_ns);
 	if (e) {
 		rpc_pool_put(p.pool, p.conn);
 		return e;
 	}
-	peer_moved(&p);
+	*ret = p;
+	return OK;
+}
+
+enum err peer_open_on(struct call *call, struct rpc_conn *conn, const char *method,
+		      int64_t stall_ns, struct peer *ret)
+{
+	struct peer p = { .conn = conn };
+
+	TRY_PLAIN(open_stream(call, &p, method, stall_ns));
 	*ret = p;
 	return OK;
 }
@@ -41,7 +59,8 @@ void peer_close(struct peer *p)
 	/* With a live stream the pool closes it. */
 	if (!spoilt)
 		rpc_stream_end(p->stream);
-	rpc_pool_put(p->pool, p->conn);
+	if (p->pool)
+		rpc_pool_put(p->pool, p->conn);
 	*p = (struct peer){ 0 };
 }
 

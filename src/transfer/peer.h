@@ -17,6 +17,9 @@ struct peer {
 
 enum err peer_open(struct call *call, struct fanout *f, const struct addressed_limit *limit,
 		   const char *method, int64_t stall_ns, struct peer *ret) MUST_USE;
+/* The same over a connection that is the caller's and stays open. */
+enum err peer_open_on(struct call *call, struct rpc_conn *conn, const char *method,
+		      int64_t stall_ns, struct peer *ret) MUST_USE;
 /* A step succeeded. */
 void peer_moved(struct peer *p);
 /* Ends the stream and gives the connection back; an unfinished stream is cancelled.  A node that

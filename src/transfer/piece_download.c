@@ -85,36 +85,68 @@ static enum err send_order(struct call *call, struct piece_download *d)
 	return rpc_send(call, d->peer.stream, &message, 1);
 }
 
+static enum err download_new(struct call *call, const struct addressed_limit *limit,
+			     const struct ed25519_signer *signer, uint64_t offset, uint64_t size,
+			     int64_t stall_ns, struct piece_download **ret)
+{
+	if (!size || limit->limit->limit < 0 || size > (uint64_t)limit->limit->limit)
+		return call_fail(call, ERR_OUT_OF_RANGE,
+				 "the order limit allows %lld bytes, %llu are needed",
+				 (long long)limit->limit->limit, (unsigned long long)size);
+	struct piece_download *d = calloc(1, sizeof(*d));
+	if (!d)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	*d = (struct piece_download){ .limit = limit,
+				      .signer = signer,
+				      .stall_ns = stall_ns,
+				      .offset = offset,
+				      .size = size,
+				      .step = ORDER_STEP_FIRST,
+				      .hash = BUF_INIT(ORIGIN_MAX),
+				      .origin = BUF_INIT(ORIGIN_MAX) };
+	*ret = d;
+	return OK;
+}
+
+static enum err ask(struct call *call, struct piece_download *d)
+{
+	int64_t deadline = peer_step(call, d->stall_ns);
+	/* Whoever offers Noise takes all in one message, over TLS, too (noise.md 4). */
+	bool combined = d->limit->noise_proto != 0;
+	enum err e = send_request(call, d, combined);
+
+	if (!e && !combined)
+		e = send_order(call, d);
+	call->deadline_ns = deadline;
+	return e;
+}
+
+static const char download_method[] = "/piecestore.Piecestore/Download";
+
 enum err piece_download_open(struct call *call, struct fanout *f,
 			     const struct addressed_limit *limit,
 			     const struct ed25519_signer *signer, uint64_t offset, uint64_t size,
 			     int64_t stall_ns, struct piece_download **ret)
 {
-	struct piece_download *d AUTO(piece_download_auto) = calloc(1, sizeof(*d));
+	struct piece_download *d AUTO(piece_download_auto) = NULL;
 
-	if (!d)
-		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	d->hash = BUF_INIT(ORIGIN_MAX);
-	d->origin = BUF_INIT(ORIGIN_MAX);
-	if (!size || limit->limit->limit < 0 || size > (uint64_t)limit->limit->limit)
-		return call_fail(call, ERR_OUT_OF_RANGE,
-				 "the order limit allows %lld bytes, %llu are needed",
-				 (long long)limit->limit->limit, (unsigned long long)size);
-	d->limit = limit;
-	d->signer = signer;
-	d->stall_ns = stall_ns;
-	d->offset = offset;
-	d->size = size;
-	d->step = ORDER_STEP_FIRST;
-	TRY_PLAIN(peer_open(call, f, limit, "/piecestore.Piecestore/Download", stall_ns, &d->peer));
-	int64_t deadline = peer_step(call, stall_ns);
-	/* Whoever offers Noise takes all in one message, over TLS, too (noise.md 4). */
-	bool combined = limit->noise_proto != 0;
-	enum err e = send_request(call, d, combined);
-	if (!e && !combined)
-		e = send_order(call, d);
-	call->deadline_ns = deadline;
-	TRY_PLAIN(e);
+	TRY_PLAIN(download_new(call, limit, signer, offset, size, stall_ns, &d));
+	TRY_PLAIN(peer_open(call, f, limit, download_method, stall_ns, &d->peer));
+	TRY_PLAIN(ask(call, d));
+	*ret = take(&d);
+	return OK;
+}
+
+enum err piece_download_open_on(struct call *call, struct rpc_conn *conn,
+				const struct addressed_limit *limit,
+				const struct ed25519_signer *signer, uint64_t offset, uint64_t size,
+				int64_t stall_ns, struct piece_download **ret)
+{
+	struct piece_download *d AUTO(piece_download_auto) = NULL;
+
+	TRY_PLAIN(download_new(call, limit, signer, offset, size, stall_ns, &d));
+	TRY_PLAIN(peer_open_on(call, conn, download_method, stall_ns, &d->peer));
+	TRY_PLAIN(ask(call, d));
 	*ret = take(&d);
 	return OK;
 }

@@ -15,6 +15,12 @@ enum err piece_download_open(struct call *call, struct fanout *f,
 			     const struct addressed_limit *limit,
 			     const struct ed25519_signer *signer, uint64_t offset, uint64_t size,
 			     int64_t stall_ns, struct piece_download **ret) MUST_USE;
+/* The same over a connection to that node which is there already and stays the caller's: for who
+ * has to know whether it was the connection that failed. */
+enum err piece_download_open_on(struct call *call, struct rpc_conn *conn,
+				const struct addressed_limit *limit,
+				const struct ed25519_signer *signer, uint64_t offset, uint64_t size,
+				int64_t stall_ns, struct piece_download **ret) MUST_USE;
 /* The next bytes in order, never empty; a view that lives until the next call.  ERR_EOF after the
  * last one; any other end of the stream is a failure of its own. */
 enum err piece_download_read(struct call *call, struct piece_download *d,

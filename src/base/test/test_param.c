@@ -16,6 +16,7 @@ struct options {
 	uint64_t nodes;
 	uint64_t space;
 	int64_t every;
+	double share;
 	struct param_list hosts;
 };
 
@@ -32,6 +33,7 @@ static const struct param table[] = {
 	  .doc = "how many" },
 	PARAM(struct options, space, 0, PARAM_SIZE, "1GiB", "how much"),
 	PARAM(struct options, every, 0, PARAM_DURATION, "1h", "how often"),
+	PARAM(struct options, share, 0, PARAM_REAL, "0.96", "which part"),
 	PARAM(struct options, hosts, 0, PARAM_LIST, NULL, "whom"),
 };
 
@@ -48,6 +50,7 @@ static void reads_flags(void **state)
 	assert_int_equal(param_defaults(&call, &call.scratch, PARAM_SET(table), &o), OK);
 	assert_string_equal(o.dir, "here");
 	assert_int_equal(o.space, GIB);
+	assert_true(o.share == 0.96);
 	assert_int_equal(param_read_args(&call, &call.scratch, PARAM_SET(table), &o,
 					 ARRAY_LEN(argv), argv, &rest, &n),
 			 OK);

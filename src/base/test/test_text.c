@@ -64,6 +64,17 @@ static void numbers(void **state)
 			 ERR_OUT_OF_RANGE);
 	assert_int_equal(text_u64(bytes_str(" 1"), 10, &v), ERR_FORMAT);
 	assert_int_equal(text_u64(bytes_str("11"), 10, &v), ERR_OUT_OF_RANGE);
+	double d = 7;
+	assert_int_equal(text_real(bytes_str("0.999"), &d), OK);
+	assert_true(d == 0.999);
+	assert_int_equal(text_real(bytes_str("1000"), &d), OK);
+	assert_true(d == 1000);
+	static const char *const unreal[] = { "",      ".",   "1.",  ".5",  "-1",
+					      "1.2.3", "0x1", "1e3", "nan", " 1" };
+	for (size_t i = 0; i < sizeof(unreal) / sizeof(unreal[0]); i++)
+		assert_int_equal(text_real(bytes_str(unreal[i]), &d), ERR_FORMAT);
+	assert_int_equal(text_real(bytes_str("0.1234567890123456"), &d), ERR_OUT_OF_RANGE);
+	assert_true(d == 1000);
 	assert_int_equal(text_size(bytes_str("64MiB"), &v), OK);
 	assert_int_equal(v, 64 * MIB);
 	assert_int_equal(text_size(bytes_str("1.5 kb"), &v), OK);

@@ -16,7 +16,12 @@ static enum err wipe(struct call *call, struct db_tx *tx, void *arg)
 					      "peer_identities",
 					      "limits",
 					      "bucket_bandwidth_rollups",
-					      "api_key_tails" };
+					      "api_key_tails",
+					      "reputations",
+					      "node_events",
+					      "audit_results",
+					      "verification_audits",
+					      "reverification_audits" };
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
 		TRY_PLAIN(db_exec(call, tx,

@@ -610,6 +610,124 @@ static void new_nodes_wait(void **state)
 		identity_free(nodes[i].identity);
 }
 
+/* Nodes of one operator in many networks count as one, when that is set. */
+static void operators_are_distinct(void **state)
+{
+	struct fixture *f = *state;
+	struct test_node nodes[12] = { 0 };
+	struct node_place *places = NULL;
+
+	assert_int_equal(operator_of("", ""), 0);
+	assert_true(operator_of("0xAB", "a@x") == operator_of("0xab", "b@y"));
+	assert_true(operator_of("", "A@x") == operator_of(NULL, "a@x"));
+	assert_true(operator_of("", "a@x") != operator_of("", "b@x"));
+	for (unsigned i = 0; i < 12; i++) {
+		char net[40];
+		snprintf(net, sizeof(net), "net %u", i);
+		node_new(f, &nodes[i], i, net);
+		if (i < 6)
+			nodes[i].in.wallet = "0xfarm";
+		else if (i < 8)
+			nodes[i].in.email = "two@example.org";
+		checkin(f, &nodes[i].in);
+	}
+	assert_int_equal(
+		satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 12, NULL, 0, &places),
+		OK);
+	f->sat.config.distinct_operators = true;
+	/* The farm, the two, and four that do not say. */
+	assert_int_equal(
+		satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 7, NULL, 0, &places),
+		ERR_PRECONDITION);
+	assert_non_null(strstr(f->call.error, "distinct operators"));
+	for (unsigned round = 0; round < 200; round++) {
+		unsigned farm = 0, two = 0;
+		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 6,
+							NULL, 0, &places),
+				 OK);
+		for (unsigned i = 0; i < 6; i++)
+			for (unsigned n = 0; n < 8; n++)
+				if (node_id_equal(&nodes[n].in.id, &places[i].id))
+					(*(n < 6 ? &farm : &two))++;
+		assert_int_equal(farm, 1);
+		assert_int_equal(two, 1);
+	}
+	/* Also those of nodes that are used already. */
+	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 6,
+						&nodes[0].in.id, 1, &places),
+			 ERR_PRECONDITION);
+	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 5,
+						&nodes[0].in.id, 1, &places),
+			 OK);
+	f->sat.config.distinct_operators = false;
+	for (unsigned i = 0; i < 12; i++)
+		identity_free(nodes[i].identity);
+}
+
+/* One of ten that keeps nothing: among two drawn it always loses, and never is cut off. */
+static void good_nodes_get_more(void **state)
+{
+	struct fixture *f = *state;
+	struct test_node nodes[10] = { 0 };
+	struct node_place *places = NULL;
+	struct node_id ids[10];
+	unsigned hits = 0;
+
+	for (unsigned i = 0; i < 10; i++) {
+		char net[40];
+		snprintf(net, sizeof(net), "net %u", i);
+		node_new(f, &nodes[i], i, net);
+		checkin(f, &nodes[i].in);
+		ids[i] = nodes[i].in.id;
+	}
+	for (unsigned i = 0; i < 20; i++)
+		satellite_count_upload(&f->sat, ids, 10, ids + 1, 9);
+	for (unsigned round = 0; round < 4000; round++) {
+		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 3,
+							NULL, 0, &places),
+				 OK);
+		for (unsigned i = 0; i < 3; i++)
+			hits += node_id_equal(&ids[0], &places[i].id);
+	}
+	/* Never, as another is always drawn beside it; by chance it would be 1200. */
+	assert_int_equal(hits, 0);
+	assert_int_equal(
+		satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 10, NULL, 0, &places),
+		OK);
+	f->sat.config.upload_choices = 1;
+	for (unsigned round = 0; round < 4000; round++) {
+		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 3,
+							NULL, 0, &places),
+				 OK);
+		for (unsigned i = 0; i < 3; i++)
+			hits += node_id_equal(&ids[0], &places[i].id);
+	}
+	assert_in_range(hits, 1050, 1350);
+	f->sat.config.upload_choices = 2;
+	for (unsigned i = 0; i < 10; i++)
+		identity_free(nodes[i].identity);
+}
+
+static void uploads_are_forgotten(void **state)
+{
+	struct upload_counts u = { 0 };
+	const int64_t interval = 600 * NS_PER_SEC, now = 1000000 * interval;
+
+	assert_true(upload_counts_share(&u, now) > 1);
+	upload_counts_add(&u, true, now);
+	upload_counts_add(&u, false, now + interval);
+	assert_true(upload_counts_share(&u, now + interval) == 0.5);
+	/* The first interval is over after eight, without anybody counting. */
+	assert_true(upload_counts_share(&u, now + 7 * interval) == 0.5);
+	assert_true(upload_counts_share(&u, now + 8 * interval) == 0);
+	assert_true(upload_counts_share(&u, now + 9 * interval) > 1);
+	/* And the ring begins anew. */
+	upload_counts_add(&u, true, now + 9 * interval);
+	assert_true(upload_counts_share(&u, now + 9 * interval) == 1);
+	upload_counts_add(&u, false, now + 30 * interval);
+	assert_true(upload_counts_share(&u, now + 30 * interval) == 0);
+}
+
 static enum err count_rows(struct call *call, struct db_tx *tx, void *arg)
 {
 	struct db_rows *rows = NULL;
@@ -895,6 +1013,9 @@ int main(int argc, char **argv)
 		WITH(revocation),
 		WITH(project_rate),
 		WITH(selection),
+		WITH(operators_are_distinct),
+		WITH(good_nodes_get_more),
+		cmocka_unit_test(uploads_are_forgotten),
 		WITH(every_node_gets_its_share),
 		WITH(new_nodes_wait),
 		WITH(rows_are_written_seldom),

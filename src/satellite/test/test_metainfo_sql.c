@@ -5,6 +5,7 @@
  */
 #include "base/text.h"
 #include "os/lock.h"
+#include "satellite/audit.h"
 #include "satellite/repair.h"
 #include "satellite/bandwidth.h"
 #include "satellite/test/metainfo_requests.h"
@@ -278,6 +279,31 @@ static void with_limits(struct world *w)
 	use_key(w, &w->key);
 }
 
+/* What one audit asks, with pieces that failed. */
+static void audits(struct world *w)
+{
+	struct audit_ref ref;
+	struct reverify_job job = { .node = *identity_node_id(w->nodes[0]), .number = 1 };
+	struct audit_record record = { .node = job.node,
+				       .outcome = AUDIT_FAILURE,
+				       .detail = "gone" };
+	const uint32_t number = 1;
+	int64_t now = os_clock_unix_ns();
+
+	must(w, store_audit_random(&w->call, w->sat.db, &ref));
+	must(w, store_audit_push(&w->call, w->sat.db, &ref, 1, now));
+	must(w, store_audit_take(&w->call, w->sat.db, &job.ref));
+	must(w, store_reverify_put(&w->call, w->sat.db, &job, 1, now));
+	must(w, store_reverify_take(&w->call, w->sat.db, now, now, &job));
+	must(w, store_reverify_drop(&w->call, w->sat.db, &job));
+	w->sat.config.reputation.audit_grace = 0;
+	w->sat.config.reputation.initial_alpha = 0.01;
+	must(w, standing_record(&w->call, &w->sat, &record, 1, now));
+	assert_int_equal(store_audit_remove(&w->call, w->sat.db, &ref, BYTES("\1", 1), &number, 1),
+			 ERR_ABORTED);
+	call_clear_error(&w->call);
+}
+
 static void test_every_statement_uses_an_index(void **state)
 {
 	struct world *w = *state;
@@ -307,6 +333,7 @@ static void test_every_statement_uses_an_index(void **state)
 	all_the_rest(w);
 	with_limits(w);
 	with_repair(w);
+	audits(w);
 	db_trace(w->sat.db, NULL, NULL);
 	satellite_stop_chores(&w->sat);
 	assert_true(t.distinct > 25 && t.distinct < STATEMENTS_MAX);
