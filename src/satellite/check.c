@@ -61,10 +61,11 @@ static const struct {
 	  "NULL OR inline_data IS NOT NULL))" },
 	/* Of hours whose grants are all known (bandwidth.h); summed up by the day, the day's. */
 	{ "nodes were paid for no more than was granted",
-	  "SELECT n.node_id FROM (SELECT MIN(node_id) AS node_id, interval_start, action, "
-	  "SUM(settled) AS paid FROM storagenode_bandwidth_rollups GROUP BY interval_start, "
-	  "action) "
-	  "n LEFT JOIN (SELECT interval_start, action, SUM(allocated) AS granted FROM "
+	  "SELECT r.node_id FROM storagenode_bandwidth_rollups r JOIN (SELECT interval_start, "
+	  "action, SUM(settled) AS paid FROM storagenode_bandwidth_rollups GROUP BY "
+	  "interval_start, action) n ON n.interval_start = r.interval_start AND n.action = "
+	  "r.action "
+	  "LEFT JOIN (SELECT interval_start, action, SUM(allocated) AS granted FROM "
 	  "bucket_bandwidth_rollups GROUP BY interval_start, action) b ON b.interval_start = "
 	  "n.interval_start AND b.action = n.action WHERE n.paid > COALESCE(b.granted, 0) AND "
 	  "n.interval_start + 3600000000000 <= COALESCE((SELECT MIN(flushed_at) FROM "

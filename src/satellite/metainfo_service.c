@@ -92,7 +92,10 @@ enum err metainfo_open(struct call *call, struct satellite *sat)
 		metainfo_close(sat);
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	}
-	enum err e = os_cancel_init(call, &m->stop, NULL);
+	/* From now on it grants; until it says so again, what it grants may be lost with it. */
+	enum err e = bandwidth_mark(call, m->bandwidth, sat->db, false);
+	if (!e)
+		e = os_cancel_init(call, &m->stop, NULL);
 	m->has_stop = !e;
 	if (!e)
 		e = os_thread_start(call, "expired", chore, sat, &m->chore);
