@@ -102,7 +102,8 @@ enum err store_object_from(struct call *call, struct db_tx *tx, int64_t bucket,
 /* Some rows of a bucket, for emptying it. */
 enum err store_object_some(struct call *call, struct db_tx *tx, int64_t bucket, int64_t limit,
 			   struct object **ret, size_t *ret_count) MUST_USE;
-/* Rows whose time has come: expired, or pending beyond its deadline. */
+/* Rows whose time has come: expired, or pending beyond its deadline and without a new segment for
+ * a day (satellite.md 7). */
 enum err store_object_due(struct call *call, struct db_tx *tx, int64_t now_ns, int64_t limit,
 			  struct object **ret, size_t *ret_count) MUST_USE;
 /* Pending uploads of one key by stream UUID, after `cursor` (may be NULL). */

@@ -372,8 +372,11 @@ enum err store_object_due(struct call *call, struct db_tx *tx, int64_t now_ns, i
 		return OK;
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " OBJECT_COLUMNS " FROM objects o WHERE "
-			   "o.zombie_at IS NOT NULL AND o.zombie_at <= $1 LIMIT $2",
-			   &rows, DB_V_INT(now_ns), DB_V_INT(limit)));
+			   "o.zombie_at IS NOT NULL AND o.zombie_at <= $1 AND NOT EXISTS (SELECT 1 "
+			   "FROM segments s WHERE s.stream_id = o.stream_id AND s.created_at > $3) "
+			   "LIMIT $2",
+			   &rows, DB_V_INT(now_ns), DB_V_INT(limit),
+			   DB_V_INT(now_ns - ZOMBIE_DEADLINE_NS)));
 	return read_many(call, rows, (size_t)limit, ret, ret_count);
 }
 

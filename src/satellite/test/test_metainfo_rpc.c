@@ -744,6 +744,17 @@ static void test_other_project(void **state)
 
 /* ---- expiry ---- */
 
+struct db_call_arg {
+	const char *sql;
+};
+
+static enum err run_statement(struct call *call, struct db_tx *tx, void *arg)
+{
+	const struct db_call_arg *a = arg;
+
+	return db_exec(call, tx, a->sql, NULL, 0, NULL);
+}
+
 static void test_expiry(void **state)
 {
 	struct world *w = *state;
@@ -759,6 +770,16 @@ static void test_expiry(void **state)
 	must(w, ask_batch(w, FORM_ZSTD, items, 3, NULL));
 	must(w, put_object(w, FORM_ZSTD, "bucket", "stays", "x", NULL));
 	must(w, ask(w, "BeginObject", begin_request(w, "bucket", "given up"), NULL));
+	/* One that is slow: its last segment came a moment ago (here: will have come a day from
+	 * now). */
+	Metainfo__BatchRequestItem *slow[] = { batch_item(w, I_BEGIN,
+							  begin_request(w, "bucket", "slow")),
+					       batch_item(w, I_INLINE, inline_request(w, "x")) };
+	must(w, ask_batch(w, FORM_ZSTD, slow, 2, NULL));
+	struct db_call_arg later = { "UPDATE segments SET created_at = created_at + "
+				     "86400000000000 WHERE stream_id IN (SELECT stream_id FROM "
+				     "objects WHERE age > 0)" };
+	must(w, db_write(&w->call, w->sat.db, run_statement, &later));
 	must(w, metainfo_delete_expired(&w->call, &w->sat, now, &deleted));
 	assert_int_equal(deleted, 0);
 	must(w, metainfo_delete_expired(&w->call, &w->sat, now + 601 * NS_PER_SEC, &deleted));
@@ -766,6 +787,9 @@ static void test_expiry(void **state)
 	refused(w, get_object(w, "bucket", "soon", NULL), 5, "object not found: ");
 	must(w, metainfo_delete_expired(&w->call, &w->sat,
 					now + ZOMBIE_DEADLINE_NS + 60 * NS_PER_SEC, &deleted));
+	assert_int_equal(deleted, 1);
+	must(w, metainfo_delete_expired(&w->call, &w->sat,
+					now + 2 * ZOMBIE_DEADLINE_NS + 60 * NS_PER_SEC, &deleted));
 	assert_int_equal(deleted, 1);
 	must(w, get_object(w, "bucket", "stays", NULL));
 }
