@@ -2,6 +2,7 @@
 #include "db/db.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 
 #include "db/db_internal.h"
 #include "os/process.h"
@@ -29,8 +30,20 @@ enum err db_open(struct call *call, const char *url, struct db **ret)
 
 void db_close(struct db *db)
 {
-	if (db)
-		db->driver->close(db);
+	if (!db)
+		return;
+	unsigned shares = db->shares;
+	while (shares) {
+		if (atomic_compare_exchange_weak(&db->shares, &shares, shares - 1))
+			return;
+	}
+	db->driver->close(db);
+}
+
+struct db *db_share(struct db *db)
+{
+	db->shares++;
+	return db;
 }
 
 bool db_is_sqlite(const struct db *db)

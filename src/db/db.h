@@ -25,8 +25,10 @@ struct db_rows;
 
 /* url: "sqlite:<path>" or "postgres://..."; a bare path is SQLite. */
 enum err db_open(struct call *call, const char *url, struct db **ret) MUST_USE;
-/* No work may be under way. */
+/* No work may be under way.  With several holders, the last one closes. */
 void db_close(struct db *db);
+/* The same once more, for somebody who will close it, too. */
+struct db *db_share(struct db *db);
 bool db_is_sqlite(const struct db *db);
 
 typedef enum err db_work(struct call *call, struct db_tx *tx, void *arg);

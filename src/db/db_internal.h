@@ -36,6 +36,7 @@ struct db_driver {
 /* Drivers put these first in their own structs. */
 struct db {
 	const struct db_driver *driver;
+	_Atomic unsigned shares; /* holders besides the first */
 	db_trace_fn *trace; /* NULL: none */
 	void *trace_arg;
 };

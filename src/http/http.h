@@ -12,6 +12,7 @@
 enum {
 	HTTP_HEAD_MAX = 16 << 10, /* bytes of a request's line and headers */
 	HTTP_PATH_MAX = 4 << 10,
+	HTTP_ALLOW_MAX = 64,
 };
 
 struct http_server;
@@ -27,11 +28,11 @@ struct http_request {
 const char *http_header(const struct http_request *req, const char *name);
 
 struct http_response {
-	unsigned status;   /* 200 unless changed */
-	const char *type;  /* Content-Type, static; NULL: none */
-	const char *allow; /* Allow, static; NULL: none */
-	bool authenticate; /* says "WWW-Authenticate: Bearer" */
-	struct buf body;   /* wiped when it was sent; its max is set by the server */
+	unsigned status;	    /* 200 unless changed */
+	const char *type;	    /* Content-Type, static; NULL: none */
+	char allow[HTTP_ALLOW_MAX]; /* Allow; empty: none */
+	bool authenticate;	    /* says "WWW-Authenticate: Bearer" */
+	struct buf body;	    /* wiped when it was sent; its max is set by the server */
 };
 
 /* Runs in a worker, with the deadline of the request; fills the response, whatever happens. */

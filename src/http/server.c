@@ -12,6 +12,7 @@
 #include "http/http.h"
 #include "os/cancel.h"
 #include "os/clock.h"
+#include "os/event.h"
 #include "os/pool.h"
 #include "os/socket.h"
 #include "os/thread.h"
@@ -43,8 +44,9 @@ struct http_server {
 	int epoll;
 	struct os_pool *pool;
 	struct os_thread *thread;
-	struct os_cancel stop; /* of the thread, and of all handlers */
-	bool has_stop;
+	struct os_event answered; /* something was resumed: libmicrohttpd wakes nobody */
+	struct os_cancel stop;	  /* of the thread, and of all handlers */
+	bool has_stop, has_answered;
 	struct http_conn *conns;
 };
 
@@ -107,7 +109,7 @@ static enum MHD_Result send_response(struct exchange *x)
 
 	if (ok && r->type)
 		ok = MHD_add_response_header(m, "Content-Type", r->type) == MHD_YES;
-	if (ok && r->allow)
+	if (ok && r->allow[0])
 		ok = MHD_add_response_header(m, "Allow", r->allow) == MHD_YES;
 	if (ok && r->authenticate)
 		ok = MHD_add_response_header(m, "WWW-Authenticate", "Bearer") == MHD_YES;
@@ -144,7 +146,8 @@ static void work(void *arg)
 		x->resp.status = MHD_HTTP_INTERNAL_SERVER_ERROR;
 	}
 	x->done = true;
-	MHD_resume_connection(x->mhd);
+	MHD_resume_connection(x->mhd); /* x is not ours any more */
+	os_event_set(&s->answered);
 }
 
 static enum MHD_Result hand_over(struct exchange *x)
@@ -159,6 +162,7 @@ static enum MHD_Result hand_over(struct exchange *x)
 	refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE, "too many requests at a time, try again");
 	x->done = true;
 	MHD_resume_connection(x->mhd);
+	os_event_set(&x->conn->server->answered);
 	return MHD_YES;
 }
 
@@ -240,14 +244,14 @@ static void serve(struct call *call, struct http_server *s)
 
 	while (!os_cancel_is_set(&s->stop) && (e == OK || e == ERR_DEADLINE)) {
 		MHD_UNSIGNED_LONG_LONG ms = TICK_MS;
-		unsigned ready = 0;
 		bool waits = MHD_get_timeout(s->mhd, &ms) == MHD_YES;
 		if (s->conns)
 			ms = waits ? MIN(ms, (MHD_UNSIGNED_LONG_LONG)TICK_MS) : TICK_MS;
 		call->deadline_ns = CALL_NO_DEADLINE;
 		if (s->conns || waits)
 			os_call_limit(call, (int64_t)ms * MS_PER_NS_UNIT);
-		e = os_fd_wait(call, s->epoll, OS_WANT_READ, &ready);
+		e = os_event_wait_or_fd(call, &s->answered, s->epoll);
+		os_event_clear(&s->answered);
 		call_clear_error(call);
 		close_late(s);
 		MHD_run(s->mhd);
@@ -277,6 +281,8 @@ static void server_free(struct http_server *s)
 		MHD_stop_daemon(s->mhd);
 	}
 	os_listener_close(s->listener);
+	if (s->has_answered)
+		os_event_fini(&s->answered);
 	if (s->has_stop)
 		os_cancel_fini(&s->stop);
 	free(s);
@@ -312,6 +318,8 @@ enum err http_server_start(struct call *call, const struct http_config *config,
 	s->config = *config;
 	TRY_PLAIN(os_cancel_init(call, &s->stop, NULL));
 	s->has_stop = true;
+	TRY_PLAIN(os_event_init(call, &s->answered));
+	s->has_answered = true;
 	TRY_PLAIN(os_listen(call, config->address, &s->listener));
 	TRY_PLAIN(os_pool_new(call, "http", config->workers_max, config->workers_max, &s->pool));
 	TRY_PLAIN(start_daemon(call, s));

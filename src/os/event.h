@@ -14,5 +14,7 @@ void os_event_fini(struct os_event *e);
 /* Neither waits; both may be called under a lock. */
 void os_event_set(struct os_event *e);
 void os_event_clear(struct os_event *e);
+/* Waits until the flag is set or the descriptor of a foreign library is readable. */
+enum err os_event_wait_or_fd(struct call *call, const struct os_event *e, int fd) MUST_USE;
 
 #endif

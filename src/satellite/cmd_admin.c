@@ -9,26 +9,6 @@ DEFINE_AUTO_PTR(struct db, db_auto, db_close)
 
 /* ---- project set ---- */
 
-/* Settings of a project: option, column, whether it is a size.  "default" is the satellite's own
- * setting (NULL), for limits "none" is no limit (0). */
-#define PROJECT_SETTINGS(X)                                                                        \
-	X("max-buckets", max_buckets, false)                                                       \
-	X("max-storage", max_storage, true)                                                        \
-	X("max-bandwidth", max_bandwidth, true)                                                    \
-	X("max-segments", max_segments, false)                                                     \
-	X("rate", rate, false)                                                                     \
-	X("rate-burst", rate_burst, false)                                                         \
-	X("rate-head", rate_head, false)                                                           \
-	X("rate-head-burst", rate_head_burst, false)                                               \
-	X("rate-get", rate_get, false)                                                             \
-	X("rate-get-burst", rate_get_burst, false)                                                 \
-	X("rate-put", rate_put, false)                                                             \
-	X("rate-put-burst", rate_put_burst, false)                                                 \
-	X("rate-list", rate_list, false)                                                           \
-	X("rate-list-burst", rate_list_burst, false)                                               \
-	X("rate-delete", rate_delete, false)                                                       \
-	X("rate-delete-burst", rate_delete_burst, false)
-
 struct setting {
 	const char *option, *sql, *text;
 	bool size;
@@ -116,7 +96,7 @@ enum err command_project_set(struct command *c)
 	if (!any)
 		return call_fail(c->call, ERR_CONFIG,
 				 "say what to change (see acre-satellite project set --help)");
-	buf_add_str(&c->out, "Changed.  A satellite that runs takes it up within 30 seconds.\n");
+	command_say(c, "Changed.  A satellite that runs takes it up within 30 seconds.\n");
 	return OK;
 }
 
@@ -210,8 +190,8 @@ enum err command_apikey_delete(struct command *c)
 	if (!a.changed)
 		return call_fail(c->call, ERR_NOT_FOUND, "the project has no key \"%s\"",
 				 c->o.name);
-	buf_add_str(&c->out, "Deleted, and with it every key made from it.  A satellite that runs "
-			     "refuses them within 30 seconds.\n");
+	command_say(c, "Deleted, and with it every key made from it.  A satellite that runs "
+		       "refuses them within 30 seconds.\n");
 	return OK;
 }
 
@@ -257,7 +237,7 @@ enum err command_apikey_set(struct command *c)
 	if (!a.changed)
 		return call_fail(c->call, ERR_NOT_FOUND, "the project has no key \"%s\"",
 				 c->o.name);
-	buf_add_str(&c->out, "Changed.  A satellite that runs takes it up within 30 seconds.\n");
+	command_say(c, "Changed.  A satellite that runs takes it up within 30 seconds.\n");
 	return OK;
 }
 
@@ -343,15 +323,14 @@ static enum err change_tails(struct command *c, bool revoke)
 enum err command_apikey_revoke(struct command *c)
 {
 	TRY_PLAIN(change_tails(c, true));
-	buf_add_str(&c->out, "Revoked, and with it every key made from it.  A satellite that runs "
-			     "refuses them within 30 seconds.\n");
+	command_say(c, "Revoked, and with it every key made from it.  A satellite that runs "
+		       "refuses them within 30 seconds.\n");
 	return OK;
 }
 
 enum err command_apikey_register(struct command *c)
 {
 	TRY_PLAIN(change_tails(c, false));
-	buf_add_str(&c->out,
-		    "Registered: an auditable key may be used as it is restricted here.\n");
+	command_say(c, "Registered: an auditable key may be used as it is restricted here.\n");
 	return OK;
 }

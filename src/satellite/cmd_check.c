@@ -11,7 +11,7 @@
 DEFINE_AUTO_PTR(struct db, db_auto, db_close)
 DEFINE_AUTO_PTR(struct os_file, file_auto, os_file_close)
 
-static void add_report(struct command *c, const struct check_report *r)
+void command_add_report(struct command *c, const struct check_report *r)
 {
 	struct buf *out = &c->out;
 
@@ -51,7 +51,7 @@ static enum err check_database(struct command *c, struct db *db)
 	struct check_report r;
 
 	TRY_PLAIN(satellite_check(c->call, db, &r));
-	add_report(c, &r);
+	command_add_report(c, &r);
 	if (!r.broken)
 		return OK;
 	TRY_PLAIN(command_flush(c));

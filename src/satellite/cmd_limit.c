@@ -91,7 +91,7 @@ enum err command_limit_set(struct command *c)
 	else
 		TRY_PLAIN(limit_set_for_bucket(c->call, db, &p.id, bytes_str(c->o.bucket), &max,
 					       &prices));
-	buf_add_str(&c->out, "Set.  A satellite that runs takes it up within 30 seconds.\n");
+	command_say(c, "Set.  A satellite that runs takes it up within 30 seconds.\n");
 	return OK;
 }
 

@@ -6,7 +6,15 @@
 
 DEFINE_AUTO_PTR(struct db, db_auto, db_close)
 
-enum { PROJECT_ID_TEXT_MAX = 37 };
+enum { PROJECT_ID_TEXT_MAX = 37, KEY_TEXT_MAX = 1024 };
+
+/* What was made, and how it is called. */
+static void add_made(struct command *c, const char *what, const char *value)
+{
+	buf_printf(&c->out, "{\"%s\":\"%s\",\"name\":", what, value);
+	text_add_json(&c->out, bytes_str(c->o.name));
+	buf_add_str(&c->out, "}\n");
+}
 
 enum err command_project_create(struct command *c)
 {
@@ -19,7 +27,10 @@ enum err command_project_create(struct command *c)
 	TRY_PLAIN(command_database(c, &db));
 	TRY_PLAIN(project_create(c->call, db, bytes_str(c->o.name), &p));
 	project_id_text(&p.id, id);
-	buf_printf(&c->out, "%s\n", id);
+	if (c->o.json)
+		add_made(c, "id", id);
+	else
+		buf_printf(&c->out, "%s\n", id);
 	return OK;
 }
 
@@ -82,16 +93,19 @@ enum err command_project_list(struct command *c)
 enum err command_apikey_create(struct command *c)
 {
 	AUTO(db_auto) struct db *db = NULL;
+	AUTO_SECRET_BUF struct buf text = BUF_INIT(KEY_TEXT_MAX);
 	struct project p;
 	struct macaroon m;
-
 	unsigned version = KEY_VERSION_OBJECT_LOCK | (c->o.auditable ? KEY_VERSION_AUDITABLE : 0u);
 
 	TRY_PLAIN(command_database(c, &db));
 	TRY_PLAIN(command_project(c, db, &p));
 	TRY_PLAIN(api_key_create_version(c->call, db, &c->call->scratch, &p.id,
 					 bytes_str(c->o.name), version, &m));
-	TRY_PLAIN(macaroon_add_text(&c->out, &m));
-	buf_add_byte(&c->out, '\n');
-	return OK;
+	TRY_PLAIN(macaroon_add_text(&text, &m));
+	if (c->o.json)
+		add_made(c, "api_key", buf_cstr(&text));
+	else
+		buf_printf(&c->out, "%s\n", buf_cstr(&text));
+	return buf_status(&text);
 }

@@ -1,19 +1,25 @@
-/* acre-satellite run: serves until SIGTERM or SIGINT. */
+/* acre-satellite run: serves until SIGTERM or SIGINT; SIGHUP reads the settings again. */
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "base/text.h"
 #include "os/clock.h"
+#include "os/event.h"
 #include "os/file.h"
 #include "os/log.h"
+#include "os/process.h"
+#include "os/socket.h"
+#include "satellite/admin.h"
 #include "satellite/command.h"
 #include "satellite/overlay.h"
+#include "satellite/reload.h"
 
 #define STOP_NS_MAX (3 * NS_PER_SEC)
 /* A database that is that far ahead of the clock means a wrong clock. */
 #define CLOCK_NS_MAX (INT64_C(600) * NS_PER_SEC)
 
-enum { ADDRESS_FILE_MAX = 1024 };
+enum { ADDRESS_FILE_MAX = 1024, NOTES_MAX = 16 << 10 };
 
 enum err satellite_url(struct call *call, struct arena *a, const struct satellite_config *config,
 		       const struct node_id *id, const char **ret)
@@ -63,22 +69,29 @@ enum err command_lock_dir(struct command *c, struct os_file **ret)
 DEFINE_AUTO_PTR(struct os_file, file_auto, os_file_close)
 DEFINE_AUTO_PTR(struct satellite, satellite_auto, satellite_close)
 
-static enum err write_address(struct command *c, const char *address)
+/* Files that say where it listens, while it does. */
+#define ADDRESS_NAME "address"
+#define ADMIN_ADDRESS_NAME "admin-address"
+
+static enum err write_address(struct command *c, const char *name, const char *address)
 {
 	AUTO_BUF struct buf line = BUF_INIT(ADDRESS_FILE_MAX);
 
 	buf_printf(&line, "%s\n", address);
-	return os_file_write_all(c->call, os_path_join(c->call, c->o.dir, "address"),
-				 buf_bytes(&line), false);
+	return os_file_write_all(c->call, os_path_join(c->call, c->o.dir, name), buf_bytes(&line),
+				 false);
 }
 
-static void remove_address(struct command *c)
+static void remove_addresses(struct command *c)
 {
-	AUTO_CALL struct call own = CALL_INIT;
+	static const char *const names[] = { ADDRESS_NAME, ADMIN_ADDRESS_NAME };
 
-	call_init(&own);
-	if (os_unlink(&own, os_path_join(&own, c->o.dir, "address")))
-		log_debug("no address file", F_STR("error", own.error));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		AUTO_CALL struct call own = CALL_INIT;
+		call_init(&own);
+		if (os_unlink(&own, os_path_join(&own, c->o.dir, names[i])))
+			log_debug("no address file", F_STR("error", own.error));
+	}
 }
 
 static void log_start(struct command *c, struct satellite *sat, const char *address)
@@ -103,17 +116,105 @@ static void log_start(struct command *c, struct satellite *sat, const char *addr
 			 "set the clock, or orders and uploads will be refused");
 }
 
-static void wait_for_end(struct command *c)
+/* ---- reading settings again ---- */
+
+struct running {
+	struct command *c;
+	struct satellite *sat;
+	struct rpc_server *server;
+	struct admin *admin; /* NULL: none */
+	struct os_event reload;
+};
+
+static void add_names(struct buf *out, const char *const *names, size_t count)
 {
-	while (os_sleep(c->call, 3600 * NS_PER_SEC) == OK)
-		;
-	call_clear_error(c->call);
+	for (size_t i = 0; i < count; i++) {
+		buf_add_str(out, i ? "," : "");
+		text_add_json(out, bytes_str(names[i]));
+	}
+}
+
+/* The file, under the flags that it was started with. */
+static enum err reload(struct call *call, void *arg, struct buf *ret)
+{
+	struct running *r = arg;
+	struct command fresh = *r->c; /* the flags again; all that is read lives in this call */
+	struct reload_report report;
+
+	fresh.call = call;
+	TRY_PLAIN(command_config(&fresh));
+	TRY_PLAIN(satellite_reload(call, r->sat, &fresh.o.config, &report));
+	if (r->admin)
+		TRY_PLAIN(admin_reload_token(call, r->admin));
+	buf_add_str(ret, "{\"changed\":[");
+	add_names(ret, report.changed, report.changed_count);
+	buf_add_str(ret, "],\"restart\":[");
+	add_names(ret, report.restart, report.restart_count);
+	buf_add_str(ret, "]}\n");
+	return buf_status(ret);
+}
+
+static void reload_by_signal(struct running *r)
+{
+	AUTO_CALL struct call own = CALL_INIT;
+	AUTO_BUF struct buf notes = BUF_INIT(NOTES_MAX);
+
+	call_init(&own);
+	enum err e = reload(&own, r, &notes);
+	if (e) {
+		log_error("settings are not read again, nothing changed",
+			  F_STR("why", call_error(&own, e)));
+		return;
+	}
+	notes.len--; /* the line's end */
+	log_info("settings are read again", F_STR("what", buf_cstr(&notes)));
+}
+
+static void wait_for_end(struct running *r)
+{
+	struct call *call = r->c->call;
+	unsigned ready;
+
+	os_signal_reload(&r->reload);
+	while (os_fd_wait(call, r->reload.fd, OS_WANT_READ, &ready) == OK) {
+		os_event_clear(&r->reload);
+		reload_by_signal(r);
+	}
+	call_clear_error(call);
+	os_signal_reload(NULL);
+}
+
+/* ---- serving ---- */
+
+static enum err start_admin(struct running *r)
+{
+	struct call *call = r->c->call;
+	const struct admin_config config = { r->sat, reload, r };
+
+	if (!r->sat->config.admin_address[0])
+		return OK;
+	TRY_PLAIN(admin_start(call, &config, &r->admin));
+	return write_address(r->c, ADMIN_ADDRESS_NAME, admin_address(r->admin));
+}
+
+static enum err serve_running(struct running *r)
+{
+	const char *address = rpc_server_address(r->server);
+
+	TRY_PLAIN(satellite_start_chores(r->c->call, r->sat));
+	TRY_PLAIN(start_admin(r));
+	/* Last: who sees it may ask for anything. */
+	TRY_PLAIN(write_address(r->c, ADDRESS_NAME, address));
+	log_start(r->c, r->sat, address);
+	wait_for_end(r);
+	log_info("satellite stops");
+	return OK;
 }
 
 static enum err serve(struct command *c, struct satellite *sat)
 {
 	AUTO_FREE struct rpc_method *methods = NULL;
-	struct rpc_server *server = NULL;
+	struct running r = { .c = c, .sat = sat };
 	struct rpc_server_config config = {
 		.tls = sat->tls,
 		.address = sat->config.address,
@@ -124,17 +225,15 @@ static enum err serve(struct command *c, struct satellite *sat)
 
 	TRY_PLAIN(satellite_methods(c->call, &methods, &config.methods_count));
 	config.methods = methods;
-	TRY_PLAIN(rpc_server_start(c->call, &config, &server));
-	enum err e = write_address(c, rpc_server_address(server));
-	if (!e)
-		e = satellite_start_chores(c->call, sat);
+	TRY_PLAIN(os_event_init(c->call, &r.reload));
+	enum err e = rpc_server_start(c->call, &config, &r.server);
 	if (!e) {
-		log_start(c, sat, rpc_server_address(server));
-		wait_for_end(c);
-		log_info("satellite stops");
+		e = serve_running(&r);
+		remove_addresses(c);
+		admin_stop(r.admin);
+		rpc_server_stop(r.server, STOP_NS_MAX);
 	}
-	remove_address(c);
-	rpc_server_stop(server, STOP_NS_MAX);
+	os_event_fini(&r.reload);
 	return e;
 }
 
@@ -149,7 +248,7 @@ enum err command_run(struct command *c)
 	if (log_parse_level(c->o.config.log_level, &level) == OK)
 		log_set_level(level);
 	/* A leftover of a killed process would be taken for a sign of life. */
-	remove_address(c);
+	remove_addresses(c);
 	TRY_PLAIN(satellite_open(c->call, &c->o.config, &sat));
 	return serve(c, sat);
 }

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "satellite/admin.h"
 #include "satellite/command.h"
 
 enum { CONFIG_FILE_MAX = 64 << 10 };
@@ -136,6 +137,7 @@ static enum err finish(struct command *c)
 	char id[NODE_ID_TEXT_MAX];
 
 	/* Opening makes the database and its secrets, and shows that all of it works. */
+	TRY_PLAIN(admin_token_make(c->call, c->o.dir));
 	TRY_PLAIN(satellite_open(c->call, &c->o.config, &sat));
 	node_id_text(&sat->id, id);
 	satellite_close(sat);

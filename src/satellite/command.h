@@ -9,13 +9,31 @@
 
 enum { COMMAND_OUTPUT_MAX = 16 << 20, COMMAND_PARAMS_MAX = 80 };
 
-/* What "project set" changes; texts, as "default" and "none" are values, too. */
+/* Numbers of a project: option, column, whether it is a size. */
+#define PROJECT_SETTINGS(X)                                                                        \
+	X("max-buckets", max_buckets, false)                                                       \
+	X("max-storage", max_storage, true)                                                        \
+	X("max-bandwidth", max_bandwidth, true)                                                    \
+	X("max-segments", max_segments, false)                                                     \
+	X("rate", rate, false)                                                                     \
+	X("rate-burst", rate_burst, false)                                                         \
+	X("rate-head", rate_head, false)                                                           \
+	X("rate-head-burst", rate_head_burst, false)                                               \
+	X("rate-get", rate_get, false)                                                             \
+	X("rate-get-burst", rate_get_burst, false)                                                 \
+	X("rate-put", rate_put, false)                                                             \
+	X("rate-put-burst", rate_put_burst, false)                                                 \
+	X("rate-list", rate_list, false)                                                           \
+	X("rate-list-burst", rate_list_burst, false)                                               \
+	X("rate-delete", rate_delete, false)                                                       \
+	X("rate-delete-burst", rate_delete_burst, false)
+
+/* What "project set" changes.  Texts: "default" is the satellite's own setting (NULL in the
+ * database), for limits "none" is no limit (0). */
 struct project_settings {
-	const char *max_buckets, *max_storage, *max_bandwidth, *max_segments;
-	const char *rate, *rate_burst;
-	const char *rate_head, *rate_head_burst, *rate_get, *rate_get_burst;
-	const char *rate_put, *rate_put_burst, *rate_list, *rate_list_burst;
-	const char *rate_delete, *rate_delete_burst;
+#define X(option, column, size) const char *column;
+	PROJECT_SETTINGS(X)
+#undef X
 	enum param_choice versioning, disabled;
 };
 
@@ -49,6 +67,9 @@ struct command_options {
 
 struct command {
 	struct call *call; /* its scratch holds the options */
+	/* Of a satellite that runs and does what a command would (admin.h): its settings are in o,
+	 * complete; NULL for a program of its own. */
+	struct db *db;
 	struct command_options o;
 	struct param_set set; /* of this command */
 	const char **args;
@@ -70,7 +91,7 @@ struct command_entry {
 
 /* Reads <dir>/config under the flags given; afterwards c->o.config is complete. */
 enum err command_config(struct command *c) MUST_USE;
-/* The database of the satellite in --dir, migrated. */
+/* The database of the satellite in --dir, migrated; to be closed. */
 enum err command_database(struct command *c, struct db **ret) MUST_USE;
 /* The project of --project. */
 enum err command_project(struct command *c, struct db *db, struct project *ret) MUST_USE;
@@ -79,6 +100,11 @@ enum err command_lock_dir(struct command *c, struct os_file **ret) MUST_USE;
 /* Dollars with up to six digits behind the point, in millionths; "none" leaves *ret. */
 enum err command_money(struct command *c, const char *flag, const char *text,
 		       int64_t *ret) MUST_USE;
+/* Words for people, left out of JSON. */
+void command_say(struct command *c, const char *text);
+/* What check found. */
+struct check_report;
+void command_add_report(struct command *c, const struct check_report *r);
 /* A line to standard error, for people. */
 void command_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Writes what is in c->out now. */

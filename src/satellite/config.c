@@ -28,6 +28,14 @@ const struct param satellite_params[] = {
 	      "a network on one machine, for trying: the settings below that are meant for the "
 	      "open\n"
 	      "internet default to off (distinct networks, public addresses, difficulty, rates)"),
+	ENTRY("admin-address", admin_address, PARAM_STR, "",
+	      "where the local HTTP API and /metrics listen, such as :7778 (of loopback; without "
+	      "TLS,\n"
+	      "so think before you give another address); empty: nowhere"),
+	ENTRY("slow-statement", slow_statement, PARAM_DURATION, "1s",
+	      "statements to the database that take longer are logged, without what they are "
+	      "about;\n"
+	      "0s: none"),
 	ENTRY("rs", rs, PARAM_STR, "29/35/80/110",
 	      "erasure code k/m/o/n[-e]: k pieces give a segment back, it is repaired when only m "
 	      "are\n"
@@ -285,6 +293,10 @@ enum err satellite_config_check(struct call *call, struct satellite_config *conf
 	if (!strrchr(config->address, ':'))
 		return call_fail(call, ERR_CONFIG, "address: \"%s\" has no port (want host:port)",
 				 config->address);
+	if (config->admin_address[0] && !strrchr(config->admin_address, ':'))
+		return call_fail(call, ERR_CONFIG,
+				 "admin-address: \"%s\" has no port (want host:port)",
+				 config->admin_address);
 	if (config->external_address[0] && !strrchr(config->external_address, ':'))
 		return call_fail(call, ERR_CONFIG,
 				 "external-address: \"%s\" has no port (want host:port)",

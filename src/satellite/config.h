@@ -45,6 +45,8 @@ struct satellite_config {
 	const char *database; /* "sqlite:<dir>/satellite.db" by default */
 	const char *log_level;
 	const char *rs;
+	const char *admin_address; /* empty: no API */
+	int64_t slow_statement;	   /* 0 = not logged */
 	bool development;
 
 	/* metainfo */

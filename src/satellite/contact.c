@@ -59,13 +59,13 @@ static enum err resolve(struct call *call, const struct satellite *sat, const ch
 		call->status = 0;
 		return ERR_INVALID;
 	}
-	if (!sat->config.allow_private_ips && !contact_ip_is_global(ip, len))
+	if (!satellite_live(sat)->allow_private_ips && !contact_ip_is_global(ip, len))
 		return call_fail(
 			call, ERR_INVALID,
 			"IP address not allowed: %.200s is not reachable from the internet "
 			"(the satellite's operator may set allow-private-ips)",
 			address);
-	if (sat->config.distinct_networks)
+	if (satellite_live(sat)->distinct_networks)
 		network_text(ip, len, net);
 	else
 		snprintf(net, LAST_NET_MAX, "%s", ip_port);
@@ -82,7 +82,7 @@ static enum err ping(struct call *call, struct satellite *sat, const struct node
 
 	node_id_text(id, id_text);
 	call_init_child(&child, call);
-	os_call_limit(&child, sat->config.ping_timeout);
+	os_call_limit(&child, satellite_live(sat)->ping_timeout);
 	enum err e = rpc_dial(&child, sat->tls, ip_port, id, &conn);
 	if (e) {
 		call_copy_error(call, &child);

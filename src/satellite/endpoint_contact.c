@@ -54,12 +54,12 @@ static enum err check_difficulty(struct call *call, struct satellite *sat, const
 {
 	unsigned has = node_id_difficulty(id);
 
-	if (has < sat->config.min_difficulty && !overlay_is_known(sat, id))
+	if (has < satellite_live(sat)->min_difficulty && !overlay_is_known(sat, id))
 		return call_fail(
 			call, ERR_INTERNAL,
 			"node id difficulty is %u when %llu is the minimum (make an identity "
 			"with at least that difficulty)",
-			has, (unsigned long long)sat->config.min_difficulty);
+			has, (unsigned long long)satellite_live(sat)->min_difficulty);
 	return OK;
 }
 
@@ -144,8 +144,8 @@ static enum err check_in(struct call *call, void *service, struct rpc_stream *st
 			      &req));
 	TRY_PLAIN(peer(call, stream, ERR_UNKNOWN, &in.id));
 	if (!rate_limiter_take(sat->checkin_rates, node_id_bytes(&in.id),
-			       sat->config.checkin_interval, sat->config.checkin_burst,
-			       os_clock_mono_ns()))
+			       satellite_live(sat)->checkin_interval,
+			       satellite_live(sat)->checkin_burst, os_clock_mono_ns()))
 		return call_fail(call, ERR_EXHAUSTED, "node rate limited by id");
 	TRY_PLAIN(check_address(call, req->address));
 	fill_checkin(&call->scratch, req, &in);
@@ -160,7 +160,7 @@ static enum err check_in(struct call *call, void *service, struct rpc_stream *st
 	node_id_text(&in.id, id_text);
 	if (e) {
 		rate_limiter_give_back(sat->checkin_rates, node_id_bytes(&in.id),
-				       sat->config.checkin_interval);
+				       satellite_live(sat)->checkin_interval);
 		log_warn("check-in not stored", F_STR("node", id_text),
 			 F_STR("error", call_error(call, e)));
 		return call_fail(call, err_retryable(e) ? ERR_UNAVAILABLE : ERR_INTERNAL,

@@ -252,7 +252,7 @@ enum err metainfo_stream(struct call *call, struct mcall *mc, enum rate_kind kin
 
 struct charge metainfo_charge(const struct mcall *mc)
 {
-	const struct satellite_config *c = &mc->sat->config;
+	const struct satellite_config *c = satellite_live(mc->sat);
 
 	return (struct charge){
 		.limits = &mc->auth.limits,
@@ -368,7 +368,7 @@ enum err read_checksum(struct call *call, const struct mcall *mc, bool begin,
 {
 	if (!f.algorithm && !f.composite && !f.value.len)
 		return OK;
-	if (!mc->sat->config.checksums)
+	if (!satellite_live(mc->sat)->checksums)
 		return call_fail_status(call, ERR_UNIMPLEMENTED, STATUS_CHECKSUMS_UNSUPPORTED,
 					"Checksums are not supported by this satellite");
 	if (f.algorithm < 0 || f.algorithm > METAINFO__OBJECT_CHECKSUM_ALGORITHM__SHA256)
@@ -395,7 +395,7 @@ enum err read_checksum(struct call *call, const struct mcall *mc, bool begin,
 enum err check_segment_checksum(struct call *call, const struct mcall *mc,
 				ProtobufCBinaryData value)
 {
-	if (value.len && !mc->sat->config.checksums)
+	if (value.len && !satellite_live(mc->sat)->checksums)
 		return call_fail_status(call, ERR_UNIMPLEMENTED, STATUS_CHECKSUMS_UNSUPPORTED,
 					"Checksums are not supported by this satellite");
 	if (value.len > LIMIT_METADATA_BYTES)

@@ -11,7 +11,7 @@ enum { DELETE_ALL_BATCH = 100, LIST_BUCKETS_PAGE = 256 };
 static enum err answer_bucket(struct call *call, struct mcall *mc, const struct bucket *b,
 			      Metainfo__Bucket **ret)
 {
-	const struct scheme *r = &mc->sat->config.redundancy;
+	const struct scheme *r = &satellite_live(mc->sat)->redundancy;
 	Metainfo__Bucket *m = message_new(mc->a, &metainfo__bucket__descriptor);
 
 	if (!m)

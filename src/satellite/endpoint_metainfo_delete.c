@@ -237,7 +237,7 @@ static enum err check_many(struct call *call, const struct mcall *mc,
 		if (!m->encrypted_object_key.len)
 			return call_fail_status(call, ERR_INVALID, STATUS_KEY_MISSING,
 						"An object key was not provided");
-		if (m->encrypted_object_key.len > mc->sat->config.max_key_length)
+		if (m->encrypted_object_key.len > satellite_live(mc->sat)->max_key_length)
 			return call_fail_status(call, ERR_INVALID, STATUS_KEY_TOO_LONG,
 						"A provided object key is too long");
 		struct bytes v = proto_bytes(m->object_version);

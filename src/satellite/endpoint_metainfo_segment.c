@@ -58,7 +58,7 @@ static enum err begin_ticket(struct call *call, struct mcall *mc,
 			     const Metainfo__BeginSegmentRequest *req, const struct stream *s,
 			     struct segment_ticket *t, struct ed25519_private *ret_private)
 {
-	const struct scheme *r = &mc->sat->config.redundancy;
+	const struct scheme *r = &satellite_live(mc->sat)->redundancy;
 
 	*t = (struct segment_ticket){
 		.stream = *s,

@@ -104,8 +104,9 @@ enum err check_bucket_named(struct call *call, struct bytes name)
 
 static enum err check_enabled(struct call *call, const struct mcall *mc)
 {
-	return mc->sat->config.bucket_tagging ? OK
-					      : call_fail(call, ERR_UNIMPLEMENTED, "Unimplemented");
+	return satellite_live(mc->sat)->bucket_tagging
+		       ? OK
+		       : call_fail(call, ERR_UNIMPLEMENTED, "Unimplemented");
 }
 
 struct tags_query {

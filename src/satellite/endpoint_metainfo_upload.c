@@ -62,7 +62,7 @@ static enum err finish_begin(struct call *call, struct mcall *mc, const struct b
 	resp->bucket = proto_view(b->stream.bucket);
 	resp->encrypted_object_key = proto_view(b->stream.key);
 	resp->stream_id = proto_view(id);
-	resp->redundancy_scheme = redundancy_message(mc->a, &mc->sat->config.redundancy);
+	resp->redundancy_scheme = redundancy_message(mc->a, &satellite_live(mc->sat)->redundancy);
 	return OK;
 }
 
@@ -170,7 +170,7 @@ static enum err read_expiry(struct call *call, struct mcall *mc,
 
 enum err check_object_key(struct call *call, const struct mcall *mc, struct bytes key)
 {
-	uint64_t max = mc->sat->config.max_key_length;
+	uint64_t max = satellite_live(mc->sat)->max_key_length;
 
 	if (!key.len)
 		return call_fail(call, ERR_INVALID, "ObjectKey missing");
@@ -302,7 +302,7 @@ METAINFO_METHOD(make_inline_segment, MakeInlineSegment)
 	if (data.len > LIMIT_INLINE_CIPHER_BYTES)
 		return call_fail(call, ERR_INVALID,
 				 "inline segment size cannot be larger than %llu B",
-				 (unsigned long long)mc->sat->config.max_inline_size);
+				 (unsigned long long)satellite_live(mc->sat)->max_inline_size);
 	TRY_PLAIN(check_segment_key(call, req->encrypted_key, req->encrypted_key_nonce,
 				    req->encrypted_e_tag));
 	if (req->plain_size < 0 || req->plain_size > (int64_t)mc->sat->config.max_segment_size)

@@ -233,7 +233,7 @@ static enum err find_key(struct call *call, struct db_tx *tx, void *arg)
 		f->info.rate = (struct rate){ 0 };
 		read_rate(rows, 2, true, &f->info.rate);
 		f->info.has_limit = db_int(rows, 4) != 0;
-		e = read_project(call, &f->sat->config, rows, 5, &f->info.project);
+		e = read_project(call, satellite_live(f->sat), rows, 5, &f->info.project);
 	}
 	db_rows_free(rows);
 	return e;

@@ -243,6 +243,12 @@ void command_note(const char *fmt, ...)
 	os_stderr_line(buf_bytes(&line));
 }
 
+void command_say(struct command *c, const char *text)
+{
+	if (!c->o.json)
+		buf_add_str(&c->out, text);
+}
+
 enum err command_flush(struct command *c)
 {
 	if (c->out.failed)
@@ -301,6 +307,10 @@ enum err command_database(struct command *c, struct db **ret)
 {
 	struct db *db = NULL;
 
+	if (c->db) {
+		*ret = db_share(c->db);
+		return OK;
+	}
 	TRY_PLAIN(command_config(c));
 	TRY_PLAIN(db_open(c->call, c->o.config.database, &db));
 	enum err e = db_migrate(c->call, db, satellite_migrations, satellite_migrations_count);

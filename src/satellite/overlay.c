@@ -46,7 +46,7 @@ struct node_entry *overlay_find(const struct overlay *o, const struct node_id *i
 
 bool overlay_online(const struct overlay *o, const struct node_entry *e, int64_t now_ns)
 {
-	return now_ns - e->node.last_success_ns < o->sat->config.online_window;
+	return now_ns - e->node.last_success_ns < satellite_live(o->sat)->online_window;
 }
 
 bool overlay_heard(const struct overlay *o, const struct node_entry *e, int64_t now_ns)
@@ -126,7 +126,7 @@ static bool moves(const struct overlay *o, const struct node_entry *e, const str
 		  int64_t now_ns)
 {
 	const struct overlay_node *was = &e->node, *is = &row->node;
-	int64_t least = (int64_t)o->sat->config.min_free_space;
+	int64_t least = (int64_t)satellite_live(o->sat)->min_free_space;
 
 	return !e->last_net || strcmp(was->last_net, is->last_net) != 0 ||
 	       (was->free_disk < least) != (is->free_disk < least) ||

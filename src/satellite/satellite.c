@@ -13,6 +13,7 @@
 #include "satellite/gc.h"
 #include "satellite/overlay.h"
 #include "satellite/ratelimit.h"
+#include "satellite/reload.h"
 #include "satellite/repair.h"
 #include "satellite/segment_loop.h"
 #include "satellite/tally.h"
@@ -120,6 +121,7 @@ void satellite_close(struct satellite *sat)
 	db_close(sat->db);
 	net_tls_free(sat->tls);
 	identity_free(sat->identity);
+	satellite_reload_free(sat);
 	secret_wipe(sat, sizeof(*sat));
 	free(sat);
 }
@@ -130,7 +132,8 @@ static enum err run_loop(struct call *call, struct chore *chore, void *arg)
 {
 	struct satellite *sat = arg;
 
-	return segment_loop_run(call, sat->loop, (unsigned)sat->config.segment_loop_share, chore);
+	return segment_loop_run(call, sat->loop, (unsigned)satellite_live(sat)->segment_loop_share,
+				chore);
 }
 
 /* The books: what is kept and where garbage lies. */

@@ -6,11 +6,14 @@
 #ifndef ACRE_SATELLITE_SATELLITE_H
 #define ACRE_SATELLITE_SATELLITE_H
 
+#include <stdatomic.h>
+
 #include "base/call.h"
 #include "crypto/secret.h"
 #include "db/db.h"
 #include "identity/identity.h"
 #include "net/net.h"
+#include "os/lock.h"
 #include "rpc/rpc.h"
 #include "satellite/config.h"
 
@@ -21,12 +24,17 @@ struct tally;	     /* tally.h */
 struct gc;	     /* gc.h */
 struct chores;	     /* chore.h */
 struct segment_loop; /* segment_loop.h */
+struct config_version; /* reload.c */
 struct repair;	     /* repair.h */
 struct audit;	     /* audit.c */
 struct metainfo;     /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
 
 struct satellite {
-	struct satellite_config config; /* read only once it serves */
+	struct satellite_config config; /* as it was opened; never changes */
+	/* What holds now (reload.h); NULL: config. */
+	const struct satellite_config *_Atomic live;
+	struct config_version *versions;
+	struct os_mutex reload_lock;
 	struct identity *identity;
 	struct node_id id;
 	struct net_tls *tls;
@@ -48,6 +56,15 @@ struct satellite {
 	struct secret_key order_key; /* encrypted metadata in order limits (orders.md 7) */
 	uint8_t order_key_id[8];
 };
+
+/* The settings that hold now. */
+static inline const struct satellite_config *satellite_live(const struct satellite *sat)
+{
+	const struct satellite_config *live = atomic_load_explicit(&sat->live,
+								   memory_order_acquire);
+
+	return live ? live : &sat->config;
+}
 
 /* Opens identity, database (migrated), overlay and caches; no socket yet.  config is copied, its
  * strings are borrowed. */

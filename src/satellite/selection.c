@@ -91,7 +91,8 @@ static bool selectable(const struct overlay *o, const struct node_entry *e, int6
 
 	return overlay_online(o, e, now_ns) && n->version_ok && !n->disqualified_ns &&
 	       !n->suspended_ns && !n->exit_initiated_ns && e->last_ip_port &&
-	       n->free_disk >= (int64_t)MIN(o->sat->config.min_free_space, (uint64_t)INT64_MAX);
+	       n->free_disk >=
+		       (int64_t)MIN(satellite_live(o->sat)->min_free_space, (uint64_t)INT64_MAX);
 }
 
 static void group_free(struct index_group *g)

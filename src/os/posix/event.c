@@ -1,8 +1,11 @@
 /* Events are event descriptors, which hold a count: anything but zero is readable. */
 #include "os/event.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "os/posix/wait.h"
 
 enum err os_event_init(struct call *call, struct os_event *e)
 {
@@ -35,4 +38,11 @@ void os_event_clear(struct os_event *e)
 	if (read(e->fd, &count, sizeof(count)) < 0) {
 		/* It was not set. */
 	}
+}
+
+enum err os_event_wait_or_fd(struct call *call, const struct os_event *e, int fd)
+{
+	enum err r = posix_wait_two(call, fd, POLLIN, e->fd, NULL);
+
+	return r ? call_fail(call, r, "%s", err_text(r)) : OK;
 }

@@ -22,13 +22,18 @@ static bool deadline_timeout(int64_t deadline_ns, struct timespec *t)
 
 enum err posix_wait(struct call *call, int fd, short events, short *ret_events)
 {
-	struct pollfd fds[1 + OS_CANCEL_DEPTH_MAX];
-	nfds_t n = 0;
+	return posix_wait_two(call, fd, events, -1, ret_events);
+}
+
+enum err posix_wait_two(struct call *call, int fd, short events, int other, short *ret_events)
+{
+	/* poll leaves out what is negative. */
+	struct pollfd fds[2 + OS_CANCEL_DEPTH_MAX] = { { .fd = fd, .events = events },
+						       { .fd = other, .events = POLLIN } };
+	nfds_t n = 2;
 
 	os_assert_no_lock(__func__);
-	if (fd >= 0)
-		fds[n++] = (struct pollfd){ .fd = fd, .events = events };
-	for (struct os_cancel *c = call->cancel; c && n < 1 + OS_CANCEL_DEPTH_MAX; c = c->parent)
+	for (struct os_cancel *c = call->cancel; c && n < 2 + OS_CANCEL_DEPTH_MAX; c = c->parent)
 		fds[n++] = (struct pollfd){ .fd = c->handle, .events = POLLIN };
 	for (;;) {
 		struct timespec t;
@@ -38,7 +43,7 @@ enum err posix_wait(struct call *call, int fd, short events, short *ret_events)
 		int r = ppoll(fds, n, timed ? &t : NULL, NULL);
 		if (r < 0 && errno != EINTR)
 			return ERR_INTERNAL;
-		if (r > 0 && fd >= 0 && fds[0].revents) {
+		if (r > 0 && (fds[0].revents || fds[1].revents)) {
 			if (ret_events)
 				*ret_events = fds[0].revents;
 			return OK;

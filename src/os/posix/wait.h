@@ -7,5 +7,7 @@
 /* Waits for events (poll.h) on fd (none if negative), the call's deadline or cancellation.
  * OK with *ret_events, ERR_DEADLINE or ERR_CANCELED; sets no error text. */
 enum err posix_wait(struct call *call, int fd, short events, short *ret_events);
+/* The same, and for another one to become readable: *ret_events may be 0 then. */
+enum err posix_wait_two(struct call *call, int fd, short events, int other, short *ret_events);
 
 #endif
