@@ -11,12 +11,21 @@ void call_init(struct call *call)
 
 void call_init_child(struct call *call, const struct call *parent)
 {
-	*call = (struct call){ .deadline_ns = parent->deadline_ns, .cancel = parent->cancel };
+	*call = (struct call){ .deadline_ns = parent->deadline_ns,
+			       .cancel = parent->cancel,
+			       .request = parent->request };
 }
 
 void call_fini(struct call *call)
 {
 	arena_free(&call->scratch);
+}
+
+void call_request_text(const struct call *call, char out[CALL_REQUEST_TEXT])
+{
+	out[0] = 0;
+	if (call->request)
+		snprintf(out, CALL_REQUEST_TEXT, "%016llx", (unsigned long long)call->request);
 }
 
 void call_clear_error(struct call *call)

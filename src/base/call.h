@@ -23,6 +23,7 @@ struct call {
 	int64_t deadline_ns;	  /* monotonic clock of os/clock.h; CALL_NO_DEADLINE = none */
 	struct os_cancel *cancel; /* borrowed; NULL = cannot be cancelled */
 	struct arena scratch;	  /* freed by call_fini */
+	uint64_t request;	  /* which one it serves, for the log and for who asked; 0: none */
 	uint64_t status; /* DRPC status a peer gave or shall be given; 0 = follows from err */
 	char error[CALL_ERROR_MAX]; /* text of the newest failure, cut when too long; "" = none */
 };
@@ -38,6 +39,9 @@ void call_init(struct call *call);
 /* A call that ends no later than the parent and is cancelled with it; otherwise independent. */
 void call_init_child(struct call *call, const struct call *parent);
 void call_fini(struct call *call);
+/* The request's number in 16 digits, empty without one. */
+enum { CALL_REQUEST_TEXT = 17 };
+void call_request_text(const struct call *call, char out[CALL_REQUEST_TEXT]);
 /* Forgets error and status, for a call that goes on after a failure it could live with. */
 void call_clear_error(struct call *call);
 /* Takes error text and status over, e.g. from a child. */

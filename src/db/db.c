@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "db/db_internal.h"
+#include "os/clock.h"
 #include "os/process.h"
 
 static bool has_prefix(const char *text, const char *prefix)
@@ -51,19 +52,76 @@ bool db_is_sqlite(const struct db *db)
 	return db->driver->is_sqlite;
 }
 
+/* ---- what is observed ---- */
+
+void db_observe(struct db *db, const struct db_observer *observer)
+{
+	db->observer = *observer;
+}
+
+unsigned db_waiting(const struct db *db)
+{
+	return db->waiting;
+}
+
+static int64_t begin_wait(struct db *db)
+{
+	if (!db->observer.transaction)
+		return 0;
+	db->waiting++;
+	return os_clock_mono_ns();
+}
+
+static void end_wait(struct db *db, bool writes, int64_t begun_ns)
+{
+	if (!db->observer.transaction)
+		return;
+	db->waiting--;
+	db->observer.transaction(db->observer.arg, writes, os_clock_mono_ns() - begun_ns);
+}
+
+static int64_t begin_statement(const struct db_tx *tx)
+{
+	return tx->db->observer.statement ? os_clock_mono_ns() : 0;
+}
+
+static void end_statement(const struct call *call, const struct db_tx *tx, const char *sql,
+			  int64_t begun_ns)
+{
+	const struct db_observer *o = &tx->db->observer;
+
+	if (o->statement)
+		o->statement(o->arg, call, sql, os_clock_mono_ns() - begun_ns);
+}
+
+/* ---- transactions ---- */
+
 enum err db_write(struct call *call, struct db *db, db_work *work, void *arg)
 {
-	return db->driver->write(call, db, work, arg);
+	int64_t begun = begin_wait(db);
+	enum err e = db->driver->write(call, db, work, arg);
+
+	end_wait(db, true, begun);
+	return e;
+}
+
+static enum err read_some(struct call *call, struct db *db, bool one, db_work *work, void *arg)
+{
+	int64_t begun = begin_wait(db);
+	enum err e = db->driver->read(call, db, one, work, arg);
+
+	end_wait(db, false, begun);
+	return e;
 }
 
 enum err db_read(struct call *call, struct db *db, db_work *work, void *arg)
 {
-	return db->driver->read(call, db, false, work, arg);
+	return read_some(call, db, false, work, arg);
 }
 
 enum err db_read_one(struct call *call, struct db *db, db_work *work, void *arg)
 {
-	return db->driver->read(call, db, true, work, arg);
+	return read_some(call, db, true, work, arg);
 }
 
 void db_trace(struct db *db, db_trace_fn *fn, void *arg)
@@ -95,14 +153,26 @@ enum err db_exec(struct call *call, struct db_tx *tx, const char *sql,
 		tx->failed = true;
 		return call_fail(call, ERR_INTERNAL, "a change in a reading transaction");
 	}
-	return tx->db->driver->exec(call, tx, sql, values, count, ret_changed);
+	int64_t begun = begin_statement(tx);
+	enum err e = tx->db->driver->exec(call, tx, sql, values, count, ret_changed);
+	end_statement(call, tx, sql, begun);
+	return e;
 }
 
 enum err db_query(struct call *call, struct db_tx *tx, const char *sql,
 		  const struct db_value *values, size_t count, struct db_rows **ret)
 {
 	TRY_PLAIN(check(call, tx, sql, count));
-	return tx->db->driver->query(call, tx, sql, values, count, ret);
+	int64_t begun = begin_statement(tx);
+	enum err e = tx->db->driver->query(call, tx, sql, values, count, ret);
+	if (e) {
+		end_statement(call, tx, sql, begun);
+		return e;
+	}
+	(*ret)->call = call;
+	(*ret)->sql = sql;
+	(*ret)->begun_ns = begun;
+	return OK;
 }
 
 enum err db_rows_next(struct call *call, struct db_rows *rows)
@@ -112,8 +182,10 @@ enum err db_rows_next(struct call *call, struct db_rows *rows)
 
 void db_rows_free(struct db_rows *rows)
 {
-	if (rows)
-		rows->tx->db->driver->rows_free(rows);
+	if (!rows)
+		return;
+	end_statement(rows->call, rows->tx, rows->sql, rows->begun_ns);
+	rows->tx->db->driver->rows_free(rows);
 }
 
 bool db_is_null(const struct db_rows *rows, unsigned column)

@@ -47,6 +47,19 @@ enum err db_read_one(struct call *call, struct db *db, db_work *work, void *arg)
 typedef void db_trace_fn(void *arg, const char *sql);
 void db_trace(struct db *db, db_trace_fn *fn, void *arg);
 
+/* Told how long things took, in whatever thread that was; does not wait. */
+struct db_observer {
+	/* All that a caller waited for db_read or db_write. */
+	void (*transaction)(void *arg, bool writes, int64_t ns);
+	/* From its start until it was done, or its rows were freed.  sql has no values in it. */
+	void (*statement)(void *arg, const struct call *call, const char *sql, int64_t ns);
+	void *arg;
+};
+/* Copied.  To be set before there is any work. */
+void db_observe(struct db *db, const struct db_observer *observer);
+/* Callers in db_read and db_write now; counted with an observer only. */
+unsigned db_waiting(const struct db *db);
+
 struct db_value {
 	enum { DB_NULL, DB_INT, DB_TEXT, DB_BLOB } kind;
 	int64_t i;

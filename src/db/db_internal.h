@@ -37,8 +37,10 @@ struct db_driver {
 struct db {
 	const struct db_driver *driver;
 	_Atomic unsigned shares; /* holders besides the first */
-	db_trace_fn *trace; /* NULL: none */
+	db_trace_fn *trace;	 /* NULL: none */
 	void *trace_arg;
+	struct db_observer observer; /* without functions: none */
+	_Atomic unsigned waiting;
 };
 struct db_tx {
 	struct db *db;
@@ -50,6 +52,10 @@ struct db_tx {
 };
 struct db_rows {
 	struct db_tx *tx;
+	/* For the observer: the rows' call is the transaction's. */
+	const struct call *call;
+	const char *sql;
+	int64_t begun_ns;
 };
 
 enum err sqlite_open(struct call *call, const char *path, bool own_vfs, struct db **ret) MUST_USE;

@@ -51,6 +51,14 @@ unsigned os_terminal_width(void);
 /* Asks on the terminal without echo; ERR_INVALID without a terminal.  The answer is appended. */
 enum err os_ask_secret(struct call *call, const char *prompt, struct buf *ret) MUST_USE;
 
+/* What this process uses; false where the system does not say. */
+struct os_usage {
+	uint64_t resident_bytes;
+	int64_t cpu_ns; /* user and system */
+	unsigned threads;
+};
+bool os_process_usage(struct os_usage *ret);
+
 /* True in the simulated world. */
 bool os_simulated(void);
 

@@ -129,7 +129,10 @@ struct rpc_server_config {
 	size_t methods_count;
 	void *service;			      /* handed to handlers */
 	unsigned connections_max, active_max; /* as rpc_host_config, for a host of its own */
-	int64_t handshake_ns_max;	      /* magic + TLS or Noise; 0 = 15 s */
+	/* Told of each call that has ended, in its worker; NULL: nobody.  It does not wait.  method
+	 * is NULL for a name that nobody knows. */
+	void (*observe)(void *service, const struct rpc_method *method, enum err e, int64_t ns);
+	int64_t handshake_ns_max; /* magic + TLS or Noise; 0 = 15 s */
 };
 enum err rpc_server_start(struct call *call, const struct rpc_server_config *config,
 			  struct rpc_server **ret) MUST_USE;
@@ -137,6 +140,8 @@ enum err rpc_server_start(struct call *call, const struct rpc_server_config *con
 bool rpc_server_fast_open(const struct rpc_server *s);
 /* "ip:port" really bound. */
 const char *rpc_server_address(const struct rpc_server *s);
+/* Open connections of all servers of its host. */
+unsigned rpc_server_connections(const struct rpc_server *s);
 /* Takes no new calls, lets running ones end for at most grace_ns, then cancels them; frees. */
 void rpc_server_stop(struct rpc_server *s, int64_t grace_ns);
 

@@ -7,6 +7,7 @@
  * A connection belongs to exactly one of: the poller (parked) or a worker.  Whoever moves it from
  * parked to busy under the lock owns it.
  */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "os/lock.h"
 #include "os/log.h"
 #include "os/pool.h"
+#include "os/random.h"
 #include "os/thread.h"
 #include "rpc/internal.h"
 
@@ -89,6 +91,7 @@ struct rpc_server {
 	struct os_cancel cancel; /* of all calls */
 	bool has_cancel;
 	_Atomic bool stopping;
+	_Atomic uint64_t next_request; /* numbers of calls, from a random one on */
 	/* Under the host's lock: */
 	struct rpc_server *next;
 	unsigned count;	      /* connections */
@@ -251,6 +254,8 @@ static bool serve_call(struct server_conn *sc)
 	enum err e;
 
 	call_init(&call);
+	call.request = atomic_fetch_add_explicit(&server->next_request, 1, memory_order_relaxed);
+	int64_t begun = server->config.observe ? os_clock_mono_ns() : 0;
 	take_invoke(c, name);
 	const struct rpc_method *m = find_method(server, bytes_str(name));
 	/* Who comes by Noise is nobody in particular (noise.md 8). */
@@ -263,6 +268,8 @@ static bool serve_call(struct server_conn *sc)
 		os_cancel_fini(&sc->cancel);
 	}
 	enum err sent = answer(c, e, &call);
+	if (server->config.observe)
+		server->config.observe(server->config.service, m, e, os_clock_mono_ns() - begun);
 	stream_finish(c);
 	return sent == OK && !c->broken;
 }
@@ -690,6 +697,9 @@ enum err rpc_server_start(struct call *call, const struct rpc_server_config *con
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a server");
 	s->config = *config;
 	s->tag.is_listener = true;
+	uint64_t first = 0;
+	os_random(&first, sizeof(first));
+	s->next_request = first;
 	if (!s->config.handshake_ns_max)
 		s->config.handshake_ns_max = DEFAULT_HANDSHAKE_SECONDS * NS_PER_SEC;
 	TRY_PLAIN(sort_methods(call, s));
@@ -712,6 +722,12 @@ enum err rpc_server_start(struct call *call, const struct rpc_server_config *con
 bool rpc_server_fast_open(const struct rpc_server *s)
 {
 	return os_listener_fast_open(s->listener);
+}
+
+unsigned rpc_server_connections(const struct rpc_server *s)
+{
+	OS_LOCKED(&s->host->lock);
+	return s->host->count;
 }
 
 const char *rpc_server_address(const struct rpc_server *s)

@@ -10,7 +10,8 @@
 struct admin;
 
 struct admin_config {
-	struct satellite *sat; /* borrowed */
+	struct satellite *sat;		 /* borrowed */
+	const struct rpc_server *server; /* for its figures; borrowed */
 	/* Reads settings again; what it did, as JSON, to ret. */
 	enum err (*reload)(struct call *call, void *arg, struct buf *ret);
 	void *reload_arg;

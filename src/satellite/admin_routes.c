@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "satellite/admin_internal.h"
 #include "satellite/check.h"
+#include "satellite/metrics.h"
 
 #define AT(field) offsetof(struct command_options, field)
 
@@ -55,6 +56,12 @@ static enum err run_api(struct admin_call *ac)
 	return OK;
 }
 
+static enum err run_metrics(struct admin_call *ac)
+{
+	metrics_add(ac->sat, ac->config->server, &ac->c.out);
+	return OK;
+}
+
 /* The commands take the key as an argument without a flag.  What is no key at all is not one of
  * this satellite's either. */
 static enum err with_key(struct admin_call *ac, enum err (*command)(struct command *c))
@@ -96,6 +103,7 @@ static enum err run_reload(struct admin_call *ac)
 const struct admin_route admin_routes[] = {
 	{ "GET", "/health", .run = run_health, .open = true },
 	{ "GET", "/openapi.yaml", .run = run_api, .open = true, .type = "application/yaml" },
+	{ "GET", "/metrics", .run = run_metrics, .type = "text/plain; version=0.0.4" },
 	{ "GET", "/v1/projects", .command = command_project_list },
 	{ "POST", "/v1/projects", FIELDS(project_fields), .status = 201,
 	  .command = command_project_create },

@@ -20,9 +20,8 @@ static enum err unauthorized(struct call *call)
 /* What is wrong with our own database is logged here and not told. */
 static enum err own_trouble(struct call *call, enum err e)
 {
-	log_warn("cannot check an API key", F_STR("error", call_error(call, e)));
-	return call_fail(call, err_retryable(e) ? ERR_UNAVAILABLE : ERR_INTERNAL,
-			 "the satellite cannot check API keys now");
+	return satellite_trouble(call, e, "checking an API key",
+				 "the satellite cannot check API keys now");
 }
 
 /* A token of the bucket named so; one that can never have any closes the door (metainfo.md 3.4). */

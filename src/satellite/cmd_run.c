@@ -12,6 +12,7 @@
 #include "os/socket.h"
 #include "satellite/admin.h"
 #include "satellite/command.h"
+#include "satellite/metrics.h"
 #include "satellite/overlay.h"
 #include "satellite/reload.h"
 
@@ -189,7 +190,7 @@ static void wait_for_end(struct running *r)
 static enum err start_admin(struct running *r)
 {
 	struct call *call = r->c->call;
-	const struct admin_config config = { r->sat, reload, r };
+	const struct admin_config config = { r->sat, r->server, reload, r };
 
 	if (!r->sat->config.admin_address[0])
 		return OK;
@@ -219,12 +220,14 @@ static enum err serve(struct command *c, struct satellite *sat)
 		.tls = sat->tls,
 		.address = sat->config.address,
 		.service = sat,
+		.observe = metrics_observe,
 		.connections_max = (unsigned)MIN(sat->config.connections_max, (uint64_t)UINT32_MAX),
 		.active_max = (unsigned)MIN(sat->config.active_max, (uint64_t)UINT32_MAX),
 	};
 
 	TRY_PLAIN(satellite_methods(c->call, &methods, &config.methods_count));
 	config.methods = methods;
+	TRY_PLAIN(metrics_set_methods(c->call, sat->metrics, methods, config.methods_count));
 	TRY_PLAIN(os_event_init(c->call, &r.reload));
 	enum err e = rpc_server_start(c->call, &config, &r.server);
 	if (!e) {

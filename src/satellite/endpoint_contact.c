@@ -161,10 +161,9 @@ static enum err check_in(struct call *call, void *service, struct rpc_stream *st
 	if (e) {
 		rate_limiter_give_back(sat->checkin_rates, node_id_bytes(&in.id),
 				       satellite_live(sat)->checkin_interval);
-		log_warn("check-in not stored", F_STR("node", id_text),
-			 F_STR("error", call_error(call, e)));
-		return call_fail(call, err_retryable(e) ? ERR_UNAVAILABLE : ERR_INTERNAL,
-				 "the satellite could not store the check-in; try again later");
+		return satellite_trouble(
+			call, e, "storing a check-in",
+			"the satellite could not store the check-in; try again later");
 	}
 	if (!in.up)
 		log_info("node not reachable", F_STR("node", id_text), F_STR("address", in.address),

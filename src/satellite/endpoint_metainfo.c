@@ -129,11 +129,9 @@ static enum err hide_internal(struct call *call, const char *method, enum err e)
 
 	if (e == OK || call->status || (!internal && err_status(e) != err_status(ERR_UNAVAILABLE)))
 		return e;
-	log_error("metainfo request failed", F_STR("method", method),
-		  F_STR("error", call_error(call, e)));
-	if (internal)
-		return call_fail(call, ERR_INTERNAL, "internal error");
-	return call_fail(call, ERR_UNAVAILABLE, "the satellite's database is busy, try again");
+	return satellite_trouble(call, e, method,
+				 internal ? "internal error"
+					  : "the satellite's database is busy, try again");
 }
 
 static enum err serve_in(struct call *call, struct mcall *mc, const struct metainfo_method *m,

@@ -3,6 +3,7 @@
 #include "proto/zstd.h"
 #include "satellite/batch.h"
 #include "satellite/endpoint_metainfo.h"
+#include "satellite/metrics.h"
 
 enum {
 	BATCH_DECODED_MAX = PROTO_MESSAGE_MAX, /* as much as may come without compression */
@@ -63,7 +64,9 @@ static enum err run_item(struct call *call, struct mcall *mc, Metainfo__BatchReq
 	const ProtobufCBinaryData *id = batch_stream_id(item);
 	mc->begins_upload = batch_begins_upload(req, i);
 	mc->stream_just_made = id && !id->len && mc->last_stream;
-	TRY_PLAIN(m->run(call, mc, request_of(item), response));
+	enum err e = m->run(call, mc, request_of(item), response);
+	metrics_batch_item(mc->sat->metrics, (size_t)(m - metainfo_table), e);
+	TRY_PLAIN(e);
 	remember(mc, item, response);
 	return answer_item(call, mc, (unsigned)item->request_case, response, resp);
 }

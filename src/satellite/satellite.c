@@ -11,6 +11,7 @@
 #include "satellite/audit.h"
 #include "satellite/chore.h"
 #include "satellite/gc.h"
+#include "satellite/metrics.h"
 #include "satellite/overlay.h"
 #include "satellite/ratelimit.h"
 #include "satellite/reload.h"
@@ -70,6 +71,7 @@ static enum err open_identity(struct call *call, struct satellite *sat)
 static enum err open_database(struct call *call, struct satellite *sat)
 {
 	TRY(db_open(call, sat->config.database, &sat->db), "open the database");
+	TRY_PLAIN(metrics_open(call, sat));
 	TRY_PLAIN(db_migrate(call, sat->db, satellite_migrations, satellite_migrations_count));
 	enum err e = db_write(call, sat->db, load_secrets, sat);
 	if (e == ERR_EXISTS) /* another process made them a moment earlier */
@@ -119,11 +121,23 @@ void satellite_close(struct satellite *sat)
 	rate_limiter_free(sat->checkin_rates);
 	rate_limiter_free(sat->project_rates);
 	db_close(sat->db);
+	metrics_free(sat->metrics);
 	net_tls_free(sat->tls);
 	identity_free(sat->identity);
 	satellite_reload_free(sat);
 	secret_wipe(sat, sizeof(*sat));
 	free(sat);
+}
+
+enum err satellite_trouble(struct call *call, enum err e, const char *doing, const char *text)
+{
+	char request[CALL_REQUEST_TEXT];
+
+	call_request_text(call, request);
+	log_error("request failed", F_STR("request", request), F_STR("doing", doing),
+		  F_STR("error", call_error(call, e)));
+	return call_fail(call, err_retryable(e) ? ERR_UNAVAILABLE : ERR_INTERNAL,
+			 request[0] ? "%s (request %s)" : "%s", text, request);
 }
 
 /* ---- chores ---- */
@@ -181,6 +195,7 @@ static enum err add_chores(struct call *call, struct satellite *sat)
 	TRY_PLAIN(segment_loop_new(call, sat, &sat->loop));
 	TRY_PLAIN(repair_open(call, sat));
 	TRY_PLAIN(audit_add_chores(call, sat));
+	TRY_PLAIN(metrics_watch_segments(call, sat, sat->loop));
 	TRY_PLAIN(satellite_chores_add(call, sat->chores, &loop));
 	return add_books(call, sat, loop.first_ns);
 }

@@ -20,14 +20,15 @@
 struct overlay;	  /* overlay.h: the nodes, in memory */
 struct key_cache; /* auth.h: API keys, projects, revocations */
 struct rate_limiter;
-struct tally;	     /* tally.h */
-struct gc;	     /* gc.h */
-struct chores;	     /* chore.h */
-struct segment_loop; /* segment_loop.h */
+struct tally;	       /* tally.h */
+struct gc;	       /* gc.h */
+struct chores;	       /* chore.h */
+struct segment_loop;   /* segment_loop.h */
 struct config_version; /* reload.c */
-struct repair;	     /* repair.h */
-struct audit;	     /* audit.c */
-struct metainfo;     /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
+struct repair;	       /* repair.h */
+struct audit;	       /* audit.c */
+struct metrics;	     /* metrics.h */
+struct metainfo;       /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
 
 struct satellite {
 	struct satellite_config config; /* as it was opened; never changes */
@@ -45,6 +46,7 @@ struct satellite {
 	struct rate_limiter *checkin_rates; /* per node */
 	struct rate_limiter *project_rates; /* per project and kind of request */
 	struct metainfo *metainfo;
+	struct metrics *metrics;
 	struct chores *chores;	   /* NULL until satellite_make_chores */
 	struct segment_loop *loop; /* the same */
 	struct tally *tally;	   /* the same */
@@ -77,6 +79,11 @@ void satellite_close(struct satellite *sat);
 enum err satellite_make_chores(struct call *call, struct satellite *sat) MUST_USE;
 enum err satellite_start_chores(struct call *call, struct satellite *sat) MUST_USE;
 void satellite_stop_chores(struct satellite *sat);
+/* What our own database or a bug has to say is for our log, not for the peer: logs it as trouble
+ * in `doing`, and fails with the text for the peer, Unavailable or Internal.  Both have the
+ * request's number. */
+enum err satellite_trouble(struct call *call, enum err e, const char *doing,
+			   const char *text) MUST_USE;
 /* The part of it that metainfo needs: sat->metainfo, once the database is open and migrated; a
  * chore thread that removes what expired.  Called by satellite_open and satellite_close. */
 enum err metainfo_open(struct call *call, struct satellite *sat) MUST_USE;

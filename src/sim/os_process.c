@@ -89,6 +89,11 @@ enum err os_ask_secret(struct call *call, const char *prompt, struct buf *ret)
 	return none(call);
 }
 
+bool os_process_usage(struct os_usage *ret)
+{
+	return false;
+}
+
 bool os_simulated(void)
 {
 	return true;

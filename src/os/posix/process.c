@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -16,13 +17,14 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "os/clock.h"
 #include "os/event.h"
 #include "os/lock.h"
 
 enum { MALLOC_KEEP_BYTES = 1 << 20 };
 
 /* 110 pieces of some segments at a time, two descriptors each, and some to spare. */
-enum { OPEN_FILES_MAX = 65536 };
+enum { OPEN_FILES_MAX = 65536, STATUS_BYTES_MAX = 4096 };
 
 const char *os_getenv(const char *name)
 {
@@ -316,4 +318,28 @@ enum err os_ask_secret(struct call *call, const char *prompt, struct buf *ret)
 bool os_simulated(void)
 {
 	return false;
+}
+
+bool os_process_usage(struct os_usage *ret)
+{
+	struct rusage usage;
+	char text[STATUS_BYTES_MAX];
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0 || getrusage(RUSAGE_SELF, &usage))
+		return false;
+	text[n] = 0;
+	const char *rss = strstr(text, "VmRSS:"), *threads = strstr(text, "Threads:");
+	if (!rss || !threads)
+		return false;
+	*ret = (struct os_usage){
+		.resident_bytes = strtoull(rss + strlen("VmRSS:"), NULL, 10) << 10,
+		.cpu_ns = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * NS_PER_SEC +
+			  (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000,
+		.threads = (unsigned)strtoul(threads + strlen("Threads:"), NULL, 10),
+	};
+	return true;
 }
