@@ -20,7 +20,7 @@ static enum err unauthorized(struct call *call)
 /* What is wrong with our own database is logged here and not told. */
 static enum err own_trouble(struct call *call, enum err e)
 {
-	return satellite_trouble(call, e, "checking an API key",
+	return satellite_trouble(call, e, "cannot check an API key", "metainfo",
 				 "the satellite cannot check API keys now");
 }
 

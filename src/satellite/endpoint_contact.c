@@ -162,7 +162,7 @@ static enum err check_in(struct call *call, void *service, struct rpc_stream *st
 		rate_limiter_give_back(sat->checkin_rates, node_id_bytes(&in.id),
 				       satellite_live(sat)->checkin_interval);
 		return satellite_trouble(
-			call, e, "storing a check-in",
+			call, e, "check-in not stored", id_text,
 			"the satellite could not store the check-in; try again later");
 	}
 	if (!in.up)

@@ -129,7 +129,7 @@ static enum err hide_internal(struct call *call, const char *method, enum err e)
 
 	if (e == OK || call->status || (!internal && err_status(e) != err_status(ERR_UNAVAILABLE)))
 		return e;
-	return satellite_trouble(call, e, method,
+	return satellite_trouble(call, e, "metainfo request failed", method,
 				 internal ? "internal error"
 					  : "the satellite's database is busy, try again");
 }

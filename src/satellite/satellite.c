@@ -129,12 +129,13 @@ void satellite_close(struct satellite *sat)
 	free(sat);
 }
 
-enum err satellite_trouble(struct call *call, enum err e, const char *doing, const char *text)
+enum err satellite_trouble(struct call *call, enum err e, const char *message, const char *of,
+			   const char *text)
 {
 	char request[CALL_REQUEST_TEXT];
 
 	call_request_text(call, request);
-	log_error("request failed", F_STR("request", request), F_STR("doing", doing),
+	log_error(message, F_STR("of", of), F_STR("request", request),
 		  F_STR("error", call_error(call, e)));
 	return call_fail(call, err_retryable(e) ? ERR_UNAVAILABLE : ERR_INTERNAL,
 			 request[0] ? "%s (request %s)" : "%s", text, request);

@@ -79,10 +79,10 @@ void satellite_close(struct satellite *sat);
 enum err satellite_make_chores(struct call *call, struct satellite *sat) MUST_USE;
 enum err satellite_start_chores(struct call *call, struct satellite *sat) MUST_USE;
 void satellite_stop_chores(struct satellite *sat);
-/* What our own database or a bug has to say is for our log, not for the peer: logs it as trouble
- * in `doing`, and fails with the text for the peer, Unavailable or Internal.  Both have the
- * request's number. */
-enum err satellite_trouble(struct call *call, enum err e, const char *doing,
+/* What our own database or a bug has to say is for our log, not for the peer: logs it under
+ * `message`, with whose or which it is about, and fails with the text for the peer, Unavailable or
+ * Internal.  Both have the request's number. */
+enum err satellite_trouble(struct call *call, enum err e, const char *message, const char *of,
 			   const char *text) MUST_USE;
 /* The part of it that metainfo needs: sat->metainfo, once the database is open and migrated; a
  * chore thread that removes what expired.  Called by satellite_open and satellite_close. */
