@@ -1,4 +1,6 @@
 /* acre-node-console: the figures of a running node over HTTP, for Prometheus. */
+#include <stdio.h>
+
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "http/http.h"
@@ -36,7 +38,7 @@ static void metrics(struct call *call, const char *dir, struct http_response *re
 static void handle(struct call *call, void *arg, const struct http_request *req,
 		   struct http_response *resp)
 {
-	resp->allow = "GET";
+	snprintf(resp->allow, sizeof(resp->allow), "GET");
 	if (strcmp(req->method, "GET") != 0)
 		say(resp, 405, "GET only\n");
 	else if (strcmp(req->path, "/metrics") == 0)

@@ -117,7 +117,7 @@ static enum err find_state(struct command *c, struct db *db, const char *name,
 static enum err wait_pass(struct command *c, struct db *db, const char *name, int64_t request)
 {
 	int64_t until_ns = os_clock_mono_ns() + BEGIN_NS_MAX;
-	struct chore_state s;
+	struct chore_state s = { 0 };
 
 	for (;;) {
 		TRY_PLAIN(find_state(c, db, name, &s));

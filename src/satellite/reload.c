@@ -63,6 +63,8 @@ static size_t setting_size(enum param_type type)
 		return sizeof(uint64_t);
 	case PARAM_DURATION:
 		return sizeof(int64_t);
+	case PARAM_REAL:
+		return sizeof(double);
 	case PARAM_STR:
 	case PARAM_LIST:
 		break;

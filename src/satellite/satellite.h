@@ -27,7 +27,7 @@ struct segment_loop;   /* segment_loop.h */
 struct config_version; /* reload.c */
 struct repair;	       /* repair.h */
 struct audit;	       /* audit.c */
-struct metrics;	     /* metrics.h */
+struct metrics;	       /* metrics.h */
 struct metainfo;       /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
 
 struct satellite {
