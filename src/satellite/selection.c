@@ -258,15 +258,18 @@ static const struct node_entry *candidate(const struct picking *p, const struct 
 static const struct node_entry *best_of_some(const struct picking *p, struct index_group *g,
 					     size_t at)
 {
-	size_t choices = (size_t)MAX(p->o->sat->config.upload_choices, UINT64_C(1));
+	uint64_t choices = MAX(p->o->sat->config.upload_choices, UINT64_C(1));
 	const struct node_entry *best = NULL;
 	double best_share = 0;
 
-	for (size_t i = at; i < g->nets_count && i - at < choices; i++) {
+	for (size_t i = at; i < g->nets_count && choices; i++) {
 		draw(g, i);
 		const struct node_entry *e = candidate(p, g, i);
-		double share = e ? upload_counts_share(&e->uploads, p->now_ns) : 0;
-		if (!e || (best && share <= best_share))
+		if (!e)
+			continue;
+		choices--;
+		double share = upload_counts_share(&e->uploads, p->now_ns);
+		if (best && share <= best_share)
 			continue;
 		struct index_net net = g->nets[i];
 		g->nets[i] = g->nets[at];
