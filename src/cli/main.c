@@ -169,6 +169,8 @@ static enum err dispatch(struct cli *cli, int argc, char *argv[])
 	    strcmp(argv[1], "identity") == 0) {
 		add_overview(&cli->out, argv[1]);
 		TRY_PLAIN(cli_flush(cli));
+		if (argc == 3 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0))
+			return OK;
 		return call_fail(&cli->call, ERR_CONFIG,
 				 "\"acre %s\" needs one of the commands above", argv[1]);
 	}

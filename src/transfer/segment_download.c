@@ -279,7 +279,7 @@ static enum err fail_segment(struct call *call, struct segment_download *d, cons
 		if ((p->state != PIECE_FAILED && p->state != PIECE_LIAR) || shown == REASONS_MAX)
 			continue;
 		node_id_text(&p->limit.ids.node, id);
-		buf_printf(&text, "%snode %.12s at %.64s: %.64s", shown ? "; " : "", id,
+		buf_printf(&text, "%snode %.12s at %.64s: %.90s", shown ? "; " : "", id,
 			   p->limit.address,
 			   p->state == PIECE_LIAR ? "sent wrong data" : p->reason);
 		shown++;

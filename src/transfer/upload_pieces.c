@@ -236,7 +236,7 @@ static void add_reasons(const struct upload *up, struct buf *out)
 			continue;
 		char id[NODE_ID_TEXT_MAX];
 		node_id_text(&p->limit.ids.node, id);
-		buf_printf(out, "%snode %.12s at %.64s: %.64s", shown ? "; " : "", id,
+		buf_printf(out, "%snode %.12s at %.64s: %.90s", shown ? "; " : "", id,
 			   p->limit.address, p->reason);
 		shown++;
 	}

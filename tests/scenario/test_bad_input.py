@@ -21,6 +21,9 @@ def test_wrong_usage(tmp_path):
                        (["access"], "needs one of"), (["stat", "sj:///x"], "names no bucket")]:
         result = net.acre(*args, check=False, env={"ACRE_ACCESS": "x" * 120})
         assert result.code in (1, 2) and says in result.errors + result.text, (args, result.errors)
+    for args in (["--help"], ["dev", "--help"], ["access", "-h"], ["cp", "--help"]):
+        result = net.acre(*args, check=False)
+        assert result.code == 0 and not result.errors and "usage:" in result.text, (args, result.errors)
 
 
 def test_a_grant_cut_short(network):
