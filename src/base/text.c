@@ -111,10 +111,10 @@ static void base64(struct buf *b, struct bytes v, const char *last_two)
 			x |= v.data[i + 2];
 		for (size_t j = 0; j < 4; j++) {
 			uint32_t d = x >> (18 - 6 * j) & 63;
-			char c = '=';
+			const char *c = "=";
 			if (j <= n)
-				c = d < 62 ? alphabet[d] : last_two[d - 62];
-			buf_add_byte(b, (uint8_t)c);
+				c = d < 62 ? &alphabet[d] : &last_two[d - 62];
+			buf_add_byte(b, (uint8_t)*c);
 		}
 	}
 }

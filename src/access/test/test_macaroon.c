@@ -11,6 +11,8 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 
+static json_t *root; /* the vectors */
+
 static struct secret_key key_of(struct bytes v)
 {
 	struct secret_key key;
@@ -22,9 +24,7 @@ static struct secret_key key_of(struct bytes v)
 
 static void keys_round_trip(void **state)
 {
-	json_t *root = vectors_load("macaroon");
-	struct call call AUTO_CALL;
-	call_init(&call);
+	struct call call AUTO_CALL = CALL_INIT;
 	struct arena *a = &call.scratch;
 	struct secret_key secret = key_of(vector_hex(a, root, "secret_hex"));
 	struct secret_key other = secret;
@@ -66,15 +66,12 @@ static void keys_round_trip(void **state)
 				BYTES_OF(got[j]),
 				vector_unhex(a, json_string_value(json_array_get(tails, j))));
 	}
-	json_decref(root);
 }
 
 /* Each key of the file is the one before with one more caveat. */
 static void restricting_makes_the_same_keys(void **state)
 {
-	json_t *root = vectors_load("macaroon");
-	struct call call AUTO_CALL;
-	call_init(&call);
+	struct call call AUTO_CALL = CALL_INIT;
 	struct arena *a = &call.scratch;
 	const json_t *list = vector_get(root, "keys");
 	struct macaroon m;
@@ -92,16 +89,14 @@ static void restricting_makes_the_same_keys(void **state)
 				 OK);
 		assert_bytes_equal(BYTES_OF(m.tail), vector_hex(a, v, "tail_hex"));
 	}
-	json_decref(root);
 }
 
 static void new_keys(void **state)
 {
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct secret_key secret = { { 1, 2, 3 } };
 	struct macaroon m, n;
 
-	call_init(&call);
 	assert_int_equal(macaroon_new(&call, &call.scratch, &secret, &m), OK);
 	assert_int_equal(macaroon_new(&call, &call.scratch, &secret, &n), OK);
 	assert_true(macaroon_valid(&m, &secret));
@@ -114,19 +109,16 @@ static void new_keys(void **state)
 
 static void same_leniency(void **state)
 {
-	json_t *root = vectors_load("macaroon");
 	const json_t *list = vector_get(root, "malformed");
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *v = json_array_get(list, i);
-		struct call call AUTO_CALL;
+		struct call call AUTO_CALL = CALL_INIT;
 		struct macaroon m;
-		call_init(&call);
 		enum err e = macaroon_parse(&call, &call.scratch,
 					    vector_hex(&call.scratch, v, "raw_hex"), &m);
 		assert_int_equal(e, vector_bool(v, "parses") ? OK : ERR_FORMAT);
 	}
-	json_decref(root);
 }
 
 #define TAIL32                                                                                     \
@@ -269,9 +261,8 @@ static void sections(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct call call AUTO_CALL;
+		struct call call AUTO_CALL = CALL_INIT;
 		struct macaroon m;
-		call_init(&call);
 		enum err e = macaroon_parse(&call, &call.scratch,
 					    vector_unhex(&call.scratch, cases[i].hex), &m);
 		if (e != (cases[i].ok ? OK : ERR_FORMAT))
@@ -281,17 +272,14 @@ static void sections(void **state)
 
 static void text_errors_help(void **state)
 {
-	json_t *root = vectors_load("macaroon");
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct macaroon m;
 	const char *text = vector_text(json_array_get(vector_get(root, "keys"), 1), "serialized");
 
-	call_init(&call);
 	assert_int_equal(
 		macaroon_parse_text(&call, &call.scratch, BYTES(text, strlen(text) - 3), &m),
 		ERR_FORMAT);
 	assert_non_null(strstr(call.error, "cut short or mistyped"));
-	json_decref(root);
 }
 
 static bool flag(const json_t *v, const char *name)
@@ -345,9 +333,7 @@ static void assert_caveat(struct arena *a, const struct caveat *c, const json_t 
 
 static void caveats_round_trip(void **state)
 {
-	json_t *root = vectors_load("macaroon");
-	struct call call AUTO_CALL;
-	call_init(&call);
+	struct call call AUTO_CALL = CALL_INIT;
 	struct arena *a = &call.scratch;
 	const json_t *list = vector_get(root, "caveats");
 
@@ -361,14 +347,11 @@ static void caveats_round_trip(void **state)
 		caveat_encode(&out, &c);
 		assert_bytes_equal(buf_bytes(&out), wire);
 	}
-	json_decref(root);
 }
 
 static void caveat_decoder_leniency(void **state)
 {
-	json_t *root = vectors_load("macaroon");
-	struct call call AUTO_CALL;
-	call_init(&call);
+	struct call call AUTO_CALL = CALL_INIT;
 	struct arena *a = &call.scratch;
 	const json_t *list = vector_get(root, "caveat_decode");
 
@@ -385,15 +368,13 @@ static void caveat_decoder_leniency(void **state)
 		else
 			assert_caveat(a, &c, vector_get(v, "caveat"));
 	}
-	json_decref(root);
 }
 
 static void caveat_times_of_all_signs(void **state)
 {
 	const int64_t times[] = { 0, 1, -1, -NS_PER_SEC, NS_PER_SEC - 1, INT64_MAX, INT64_MIN };
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 
-	call_init(&call);
 	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
 		struct caveat c = { .has_not_after = true,
 				    .not_after_ns = times[i],
@@ -419,12 +400,11 @@ static void caveat_times_of_all_signs(void **state)
 /* Limits in field 1000: without the field the key has long run out, with it that time is none. */
 static void caveat_with_limits(void **state)
 {
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct caveat c = { .has_limits = true, .limits = CAVEAT_LIMITS_NONE }, back;
 	struct action read = { ACTION_READ, bytes_str("b"), bytes_str("p"),
 			       1800000000 * NS_PER_SEC };
 
-	call_init(&call);
 	for (int i = 0; i < 3; i++) {
 		struct buf out AUTO_BUF = BUF_INIT(1000);
 		c.limits.egress = i == 0 ? 0 : i == 1 ? INT64_MAX : CAVEAT_UNLIMITED;
@@ -462,9 +442,7 @@ static void caveat_with_limits(void **state)
 
 static void evaluation_as_the_reference(void **state)
 {
-	json_t *root = vectors_load("macaroon");
-	struct call call AUTO_CALL;
-	call_init(&call);
+	struct call call AUTO_CALL = CALL_INIT;
 	struct arena *a = &call.scratch;
 	const json_t *caveats = vector_get(root, "caveats");
 	const json_t *list = vector_get(root, "evaluate");
@@ -486,17 +464,14 @@ static void evaluation_as_the_reference(void **state)
 		assert_int_equal(permission_check(&call, &m, 7, &action),
 				 vector_bool(v, "allowed") ? OK : ERR_PERMISSION);
 	}
-	json_decref(root);
 }
 
 static void key_versions(void **state)
 {
-	json_t *root = vectors_load("macaroon");
 	const json_t *list = vector_get(root, "key_version_gate");
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct macaroon m = { 0 };
 
-	call_init(&call);
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *v = json_array_get(list, i);
 		struct action action = { .op = (enum action_op)vector_int(v, "op"),
@@ -506,7 +481,6 @@ static void key_versions(void **state)
 					      &action);
 		assert_int_equal(e, vector_bool(v, "allowed") ? OK : ERR_PERMISSION);
 	}
-	json_decref(root);
 }
 
 static struct bytes encoded(struct arena *a, const struct caveat *c)
@@ -519,19 +493,17 @@ static struct bytes encoded(struct arena *a, const struct caveat *c)
 
 static void an_undecodable_caveat_fails_the_key(void **state)
 {
-	struct call call AUTO_CALL;
+	struct call call AUTO_CALL = CALL_INIT;
 	struct bytes bad = BYTES("\x08", 1);
 	struct macaroon m = { .caveats = &bad, .caveats_count = 1 };
 	struct action action = { .op = ACTION_PROJECT_INFO };
 
-	call_init(&call);
 	assert_int_equal(permission_check(&call, &m, 7, &action), ERR_PERMISSION);
 }
 
 static void buckets_and_ttl(void **state)
 {
-	struct call call AUTO_CALL;
-	call_init(&call);
+	struct call call AUTO_CALL = CALL_INIT;
 	struct arena *a = &call.scratch;
 	struct allowed_path first[] = { { bytes_str("c"), BYTES_NONE },
 					{ bytes_str("a"), BYTES_NONE },
@@ -574,6 +546,18 @@ static void buckets_and_ttl(void **state)
 	assert_int_equal(ttl, 0);
 }
 
+static int load(void **state)
+{
+	root = vectors_load("macaroon");
+	return 0;
+}
+
+static int unload(void **state)
+{
+	json_decref(root);
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -593,5 +577,5 @@ int main(void)
 		cmocka_unit_test(buckets_and_ttl),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, load, unload);
 }

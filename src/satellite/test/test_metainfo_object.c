@@ -44,7 +44,6 @@ static void test_BeginObject(void **state)
 	struct world *w = *state;
 	Metainfo__BeginObjectRequest *b;
 
-	must(w, create_bucket(w, "bucket"));
 	b = begin_request(w, "", "k");
 	refused(w, ask(w, "BeginObject", b, NULL), 3, "no bucket specified");
 	b = begin_request(w, "missing", "k");
@@ -77,7 +76,6 @@ static void test_BeginObject_MaxObjectTTL(void **state)
 	struct caveat ttl = { .has_ttl = true, .ttl_ns = HOUR };
 	struct caveat negative = { .has_ttl = true, .ttl_ns = -HOUR };
 
-	must(w, create_bucket(w, "bucket"));
 	struct macaroon m = restricted(w, &ttl);
 	use_key(w, &m);
 	Metainfo__BeginObjectRequest *b = begin_request(w, "bucket", "k");
@@ -103,7 +101,6 @@ static void test_CommitObject(void **state)
 	Metainfo__BeginObjectRequest *b;
 	Metainfo__BeginObjectResponse *begun = NULL;
 
-	must(w, create_bucket(w, "bucket"));
 	/* What BeginObject brought stays if the commit brings nothing ... */
 	b = begin_request(w, "bucket", "kept");
 	b->encrypted_metadata = VIEW("\x0a\x05"
@@ -164,7 +161,6 @@ static void test_CommitObject_old_clients(void **state)
 	Metainfo__BeginObjectResponse *begun = NULL;
 	Metainfo__CommitObjectRequest c = METAINFO__COMMIT_OBJECT_REQUEST__INIT;
 
-	must(w, create_bucket(w, "bucket"));
 	buf_add_field_bytes(&last, 1, proto_bytes(key48()));
 	buf_add_field_bytes(&last, 2, proto_bytes(nonce()));
 	buf_add_field_bytes(&meta, 1, bytes_str("info"));
@@ -187,7 +183,6 @@ static void test_ConditionalWrites(void **state)
 	char *tag[] = { (char *)(uintptr_t) "abc" };
 	Metainfo__CommitObjectRequest *c = commit_request(w);
 
-	must(w, create_bucket(w, "bucket"));
 	c->if_none_match = tag;
 	c->n_if_none_match = 1;
 	refused(w, commit_as(w, begin(w, "k")->stream_id, c, NULL), 12, "not implemented");
@@ -217,7 +212,6 @@ static void test_MakeInlineSegment(void **state)
 {
 	struct world *w = *state;
 
-	must(w, create_bucket(w, "bucket"));
 	Metainfo__BeginObjectResponse *begun = begin(w, "k");
 	Metainfo__MakeInlineSegmentRequest *s = inline_request(w, "data");
 	s->stream_id = begun->stream_id;
@@ -247,7 +241,6 @@ static void test_BeginSegment(void **state)
 	Metainfo__BeginSegmentRequest *s = MESSAGE(w, BeginSegmentRequest, begin_segment_request);
 	Metainfo__BeginSegmentResponse *got = NULL;
 
-	must(w, create_bucket(w, "bucket"));
 	Metainfo__BeginObjectResponse *begun = begin(w, "k");
 	s->stream_id = begun->stream_id;
 	s->position = answer_position(&w->call.scratch, 0);
@@ -272,7 +265,6 @@ static void test_RetryBeginSegmentPieces_Validation(void **state)
 		METAINFO__RETRY_BEGIN_SEGMENT_PIECES_REQUEST__INIT;
 	int32_t numbers[] = { 1, 2 };
 
-	must(w, create_bucket(w, "bucket"));
 	struct remote remote = begin_remote(w, "k");
 	refused(w, ask(w, "RetryBeginSegmentPieces", &r, NULL), 3, "segment ID missing");
 	r.segment_id = remote.segment->segment_id;
@@ -301,7 +293,6 @@ static void test_CommitSegment_RejectRetryDuplicate(void **state)
 	Metainfo__RetryBeginSegmentPiecesResponse *again = NULL;
 	int32_t numbers[] = { 0, 1 };
 
-	must(w, create_bucket(w, "bucket"));
 	struct remote remote = begin_remote(w, "k");
 	r.segment_id = remote.segment->segment_id;
 	r.retry_piece_numbers = numbers;
@@ -323,7 +314,6 @@ static void test_CommitSegment_Validation(void **state)
 	struct world *w = *state;
 	Metainfo__CommitSegmentResponse *got = NULL;
 
-	must(w, create_bucket(w, "bucket"));
 	struct remote r = begin_remote(w, "k");
 	Metainfo__AddressedOrderLimit **limits = r.segment->addressed_limits;
 	ProtobufCBinaryData id = r.segment->segment_id;
@@ -378,7 +368,6 @@ static void test_ListSegments(void **state)
 	struct caveat no = { .disallow_reads = true };
 	int seen = 0;
 
-	must(w, create_bucket(w, "bucket"));
 	Metainfo__BeginObjectResponse *begun = begin(w, "k");
 	for (int i = 0; i < 5; i++) {
 		Metainfo__MakeInlineSegmentRequest *s = inline_request(w, "data");
@@ -432,7 +421,6 @@ static void test_GetObject(void **state)
 	struct caveat only_list = { .disallow_reads = true },
 		      nothing = { .disallow_reads = true, .disallow_lists = true };
 
-	must(w, create_bucket(w, "bucket"));
 	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "data", NULL));
 	must(w, get_object(w, "bucket", "k", &o));
 	must(w, get_version(w, "k", o->object_version, &o));
@@ -460,7 +448,6 @@ static void test_DownloadObject(void **state)
 	Metainfo__BatchResponse *first = NULL;
 	struct caveat only_list = { .disallow_reads = true };
 
-	must(w, create_bucket(w, "bucket"));
 	/* Of three segments of four bytes, two and one part. */
 	w->sat.config.min_part_size = 0;
 	Metainfo__BeginObjectResponse *begun = begin(w, "parts");
@@ -526,7 +513,6 @@ static void test_DownloadSegment(void **state)
 	Metainfo__DownloadSegmentResponse *got = NULL;
 	Metainfo__Object *o = NULL;
 
-	must(w, create_bucket(w, "bucket"));
 	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "data", NULL));
 	must(w, get_object(w, "bucket", "k", &o));
 	req.stream_id = o->stream_id;
@@ -554,7 +540,6 @@ static void test_GetObjectIPs(void **state)
 	Metainfo__GetObjectIPsResponse *got = NULL;
 	struct caveat only_list = { .disallow_reads = true };
 
-	must(w, create_bucket(w, "bucket"));
 	struct remote r = begin_remote(w, "k");
 	must(w, ask(w, "CommitSegment",
 		    commit_remote(w, r.segment->segment_id, r.segment->addressed_limits, 5, 20000),
@@ -602,7 +587,6 @@ static void test_ListObjects_Delimiter(void **state)
 	struct world *w = *state;
 	Metainfo__ListObjectsRequest req = METAINFO__LIST_OBJECTS_REQUEST__INIT;
 
-	must(w, create_bucket(w, "bucket"));
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		must(w, put_object(w, FORM_ZSTD, "bucket", keys[i], "x", NULL));
 	req.delimiter = VIEW("##");
@@ -631,7 +615,6 @@ static void test_ListObjects_ArbitraryPrefix(void **state)
 	struct world *w = *state;
 	Metainfo__ListObjectsRequest req = METAINFO__LIST_OBJECTS_REQUEST__INIT;
 
-	must(w, create_bucket(w, "bucket"));
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		must(w, put_object(w, FORM_ZSTD, "bucket", keys[i], "x", NULL));
 	req.encrypted_prefix = VIEW("a");
@@ -649,7 +632,6 @@ static void test_ListObjects_Cursor(void **state)
 	static const char *const keys[] = { "a", "b/1", "b/2", "c" };
 	struct world *w = *state;
 
-	must(w, create_bucket(w, "bucket"));
 	for (int pending = 0; pending < 2; pending++) {
 		Metainfo__ListObjectsRequest req = METAINFO__LIST_OBJECTS_REQUEST__INIT;
 		for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
@@ -682,7 +664,6 @@ static void test_ListObjectsMetadata(void **state)
 	Metainfo__ListObjectsResponse *page = NULL;
 	Metainfo__CommitObjectRequest *c = commit_request(w);
 
-	must(w, create_bucket(w, "bucket"));
 	must(w, put_object(w, FORM_ZSTD, "bucket", "custom", "x", NULL));
 	c->encrypted_etag = VIEW("etag");
 	must(w, commit_as(w, begin(w, "etag")->stream_id, c, NULL));
@@ -717,7 +698,6 @@ static void test_UpdateObjectMetadata(void **state)
 	Metainfo__Object *o = NULL;
 	Metainfo__CommitObjectRequest *c = commit_request(w);
 
-	must(w, create_bucket(w, "bucket"));
 	c->encrypted_etag = VIEW("etag");
 	must(w, commit_as(w, begin(w, "k")->stream_id, c, &o));
 	u.bucket = VIEW("bucket");
@@ -837,7 +817,6 @@ static void test_DeleteObjects_Unversioned(void **state)
 	struct world *w = *state;
 	Metainfo__DeleteObjectsResponse *resp = NULL;
 
-	must(w, create_bucket(w, "bucket"));
 	Metainfo__Object *a = put_and_get(w, "a");
 	put_and_get(w, "b");
 	struct many m = many_new("bucket");
@@ -871,7 +850,6 @@ static void test_DeleteObjects_Versioned(void **state)
 	struct world *w = *state;
 	Metainfo__DeleteObjectsResponse *resp = NULL;
 
-	must(w, create_bucket(w, "bucket"));
 	set_versioning(w, "bucket", true);
 	Metainfo__Object *a = put_and_get(w, "a");
 	struct many m = many_new("bucket");
@@ -899,7 +877,6 @@ static void test_DeleteObjects_Suspended(void **state)
 	struct world *w = *state;
 	Metainfo__DeleteObjectsResponse *resp = NULL;
 
-	must(w, create_bucket(w, "bucket"));
 	put_and_get(w, "a");
 	set_versioning(w, "bucket", true);
 	put_and_get(w, "b");
@@ -935,7 +912,6 @@ static void test_DeleteObjects_Unauthorized(void **state)
 		      other = { .paths = &elsewhere, .paths_count = 1 },
 		      no_delete = { .disallow_deletes = true };
 
-	must(w, create_bucket(w, "bucket"));
 	put_and_get(w, "mine/a");
 	put_and_get(w, "theirs");
 	struct many m = many_new("bucket");
@@ -970,7 +946,6 @@ static void test_NegativeVersion(void **state)
 	struct world *w = *state;
 	Metainfo__BeginDeleteObjectResponse *gone = NULL;
 
-	must(w, create_bucket(w, "bucket"));
 	set_versioning(w, "bucket", true);
 	begin(w, "k");
 	must(w, delete_object(w, "bucket", "k", &gone));
@@ -990,7 +965,6 @@ static void test_RevokeAPIKey(void **state)
 	AUTO_BUF struct buf child = BUF_INIT(MACAROON_BYTES_MAX),
 			    own = BUF_INIT(MACAROON_BYTES_MAX);
 
-	must(w, create_bucket(w, "bucket"));
 	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
 	struct macaroon m = restricted(w, &c);
 	macaroon_add_binary(&child, &m);
@@ -1067,7 +1041,6 @@ static void test_TrimUserAgent(void **state)
 	assert_true(bytes_equal(user_agent_trim(&w->call.scratch, bytes_str(oversize)),
 				bytes_str("Zenko/v3")));
 	/* A bucket belongs to the first tool that had something to say. */
-	must(w, create_bucket(w, "bucket"));
 	w->header.user_agent = VIEW("rclone/1.60 uplink/v1.2.3");
 	begin(w, "a");
 	w->header.user_agent = VIEW("other/1");
@@ -1083,7 +1056,6 @@ static void test_Object_Limit(void **state)
 	struct world *w = *state;
 	int64_t hour = HOUR;
 
-	must(w, create_bucket(w, "bucket"));
 	w->sat.metainfo->upload_rate = object_rate_new(hour, 2);
 	w->sat.metainfo->download_rate = object_rate_new(hour, 2);
 	for (int i = 0; i < 2; i++)
@@ -1097,9 +1069,19 @@ static void test_Object_Limit(void **state)
 	must(w, download_object(w, "bucket", "other", NULL));
 }
 
+/* All of them play in one bucket. */
+static int setup(void **state)
+{
+	int r = world_setup(state);
+
+	if (!r)
+		must(*state, create_bucket(*state, "bucket"));
+	return r;
+}
+
 int main(int argc, char **argv)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_BeginObject),
 		TEST(test_BeginObject_MaxObjectTTL),
