@@ -232,11 +232,12 @@ static enum err cmd_ls(struct cli *cli)
 	AUTO(cli_project_auto) UplinkProject *project = NULL;
 	struct location l = { 0 };
 
-	if (cli->args_count)
-		TRY_PLAIN(location_parse_remote(cli, cli->args[0], false, &l));
-	TRY_PLAIN(cli_project(cli, &project));
-	if (!cli->args_count)
+	if (!cli->args_count) {
+		TRY_PLAIN(cli_project(cli, &project));
 		return list_buckets(cli, project);
+	}
+	TRY_PLAIN(location_parse_remote(cli, cli->args[0], false, &l));
+	TRY_PLAIN(cli_project(cli, &project));
 	return cli->o.pending ? list_pending(cli, project, &l) : list_objects(cli, project, &l);
 }
 

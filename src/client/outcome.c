@@ -43,7 +43,7 @@ static enum err exhausted(struct call *call, enum err e)
 	return e;
 }
 
-enum err outcome_no_object(struct call *call, struct bytes bucket, struct bytes key)
+enum err(outcome_no_object)(struct call *call, struct bytes bucket, struct bytes key)
 {
 	return outcome_fail(call, ERR_NOT_FOUND, UPLINK_ERROR_OBJECT_NOT_FOUND,
 			    "object not found: \"%.*s\" in bucket \"%.*s\" (nor would one be that "
@@ -52,7 +52,7 @@ enum err outcome_no_object(struct call *call, struct bytes bucket, struct bytes 
 			    (const char *)bucket.data);
 }
 
-enum err outcome_of_satellite(struct call *call, enum err e, struct bytes bucket, struct bytes key)
+enum err(outcome_of_satellite)(struct call *call, enum err e, struct bytes bucket, struct bytes key)
 {
 	char text[CALL_ERROR_MAX];
 

@@ -26,6 +26,19 @@ enum err outcome_of_satellite(struct call *call, enum err e, struct bytes bucket
 /* UPLINK_ERROR_OBJECT_NOT_FOUND, and what may be the matter. */
 enum err outcome_no_object(struct call *call, struct bytes bucket, struct bytes key);
 
+#ifdef __clang_analyzer__
+/* As in base/call.h: a failure stays one, OK stays OK. */
+static inline enum err outcome_of_(enum err before, enum err after)
+{
+	if ((before == OK) != (after == OK))
+		__builtin_unreachable();
+	return after;
+}
+#define outcome_of_satellite(call, e, ...)                                                         \
+	outcome_of_(e, (outcome_of_satellite)(call, e, __VA_ARGS__))
+#define outcome_no_object(...) call_failure_((outcome_no_object)(__VA_ARGS__))
+#endif
+
 /* UPLINK_ERROR_* of the failure. */
 int32_t outcome_code(const struct call *call, enum err e);
 /* NULL for OK; else to be freed with uplink_free_error.  Never NULL on failure: without memory a

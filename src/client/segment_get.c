@@ -79,7 +79,8 @@ static enum err open_inline(struct call *call, struct segment_get *g,
 		return call_fail(call, ERR_DATA_LOSS,
 				 "an inline segment is shorter than announced");
 	TRY_PLAIN(room_for_plain(call, g, plain.len));
-	memcpy(g->plain, plain.data + p->offset, (size_t)p->length);
+	if (p->length)
+		memcpy(g->plain, plain.data + p->offset, (size_t)p->length);
 	g->plain_len = (size_t)p->length;
 	return OK;
 }

@@ -559,6 +559,7 @@ static enum err commit_rest(struct call *call, struct upload *u)
 	struct arena a AUTO(arena_free) = { 0 };
 	Metainfo__BatchRequestItem *items[3];
 	Metainfo__BatchResponseItem **answers;
+	const bool is_part = u->is_part;
 	size_t n = 0;
 
 	if (!u->stream_id.len)
@@ -568,21 +569,22 @@ static enum err commit_rest(struct call *call, struct upload *u)
 	} else {
 		TRY_PLAIN(etag_on_last_commit(call, u));
 	}
-	if (!u->is_part)
+	if (!is_part)
 		TRY_PLAIN(commit_item(call, u, &a, &items[n++]));
 	enum err e = upload_flush(call, u, true, items, n, &a, &answers);
 	if (e && outcome_unknown(call, e))
 		return call_wrap(call, e,
 				 "whether the upload is committed is not known, look before "
 				 "you repeat it");
-	if (u->is_part && e == ERR_NOT_FOUND)
+	if (is_part && e == ERR_NOT_FOUND)
 		return call_fail(call, e,
 				 "upload ID invalid: there is no such pending upload of "
 				 "\"%.*s\"",
 				 (int)u->key.len, (const char *)u->key.data);
 	e = outcome_of_satellite(call, e, u->bucket, u->key);
-	TRY_PLAIN(upload_resume_failed(call, u, e));
-	if (u->is_part)
+	if (e)
+		return upload_resume_failed(call, u, e);
+	if (is_part)
 		u->created_ns = os_clock_unix_ns();
 	else
 		keep_committed(u, answers[n - 1]->object_commit->object);

@@ -50,26 +50,26 @@ static struct sqlite_rows *rows_of(const struct db_rows *rows)
 	return (struct sqlite_rows *)(uintptr_t)rows;
 }
 
-static enum err constraint_error(struct call *call, int extended, const char *text)
+static enum err constraint(int extended)
 {
 	switch (extended) {
 	case SQLITE_CONSTRAINT_UNIQUE:
 	case SQLITE_CONSTRAINT_PRIMARYKEY:
 	case SQLITE_CONSTRAINT_ROWID:
-		return call_fail(call, ERR_EXISTS, "%s", text);
+		return ERR_EXISTS;
 	default:
-		return call_fail(call, ERR_PRECONDITION, "%s", text);
+		return ERR_PRECONDITION;
 	}
 }
 
-enum err sqlite_error(struct call *call, sqlite3 *handle, int code)
+enum err(sqlite_error)(struct call *call, sqlite3 *handle, int code)
 {
 	const char *text = handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
 	enum err e;
 
 	switch (code & 0xff) {
 	case SQLITE_CONSTRAINT:
-		return constraint_error(call, code, text);
+		return call_fail(call, constraint(code), "%s", text);
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 		return call_fail(call, ERR_BUSY,

@@ -27,6 +27,9 @@ enum err sqlite_conn_run(struct call *call, struct sqlite_conn *c, const char *s
 bool sqlite_conn_lost_tx(const struct sqlite_conn *c);
 /* What a result code means, with its text in the call. */
 enum err sqlite_error(struct call *call, sqlite3 *handle, int code);
+#ifdef __clang_analyzer__ /* as in base/call.h */
+#define sqlite_error(...) call_failure_((sqlite_error)(__VA_ARGS__))
+#endif
 
 enum err sqlite_exec(struct call *call, struct db_tx *tx, const char *sql,
 		     const struct db_value *values, size_t count, int64_t *ret_changed);

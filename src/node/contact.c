@@ -53,11 +53,10 @@ static void judge_clock(struct node *n, struct check_in *c, int64_t off_ns)
 	os_mutex_unlock(&n->lock);
 	if (!all)
 		return;
-	call_fail(
-		&call, ERR_PRECONDITION,
-		"this machine's clock is %lld minutes %s of every satellite's, so no transfer can "
-		"work: set it right (timedatectl set-ntp true) and start again",
-		(long long)((off + 30) / 60), way);
+	call_fail(&call, ERR_PRECONDITION,
+		  "this machine's clock is %lld minutes %s%s every satellite's, so no transfer can "
+		  "work: set it right (timedatectl set-ntp true) and start again",
+		  (long long)((off + 30) / 60), way, off_ns > 0 ? " of" : "");
 	node_fail(n, &call, ERR_PRECONDITION);
 }
 
