@@ -211,7 +211,8 @@ enum err metrics_watch_segments(struct call *call, struct satellite *sat, struct
 	const struct segment_observer observer = { "metrics", sat->metrics, loop_begin,
 						   loop_segments, loop_end };
 
-	return segment_loop_add(call, loop, &observer);
+	/* Tests put a satellite together without figures. */
+	return sat->metrics ? segment_loop_add(call, loop, &observer) : OK;
 }
 
 /* ---- Prometheus' text format, version 0.0.4 ---- */
