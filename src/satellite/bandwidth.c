@@ -113,7 +113,9 @@ void bandwidth_add(struct bandwidth *b, const struct project_id *project, struct
 		.bucket_len = (uint8_t)MIN(bucket.len, (size_t)LIMIT_BUCKET_NAME_MAX),
 	};
 
-	memcpy(e.bucket, bucket.data, e.bucket_len);
+	/* Audits and repairs are of no bucket. */
+	if (e.bucket_len)
+		memcpy(e.bucket, bucket.data, e.bucket_len);
 	OS_LOCKED(&b->lock);
 	add(b, &e);
 }
