@@ -71,8 +71,6 @@ static enum err take_answer(struct call *call, struct node *n, struct leave *l,
 
 	switch (m->message_case) {
 	case GRACEFULEXIT__SATELLITE_MESSAGE__MESSAGE_NOT_READY:
-		if (l->state == LEAVE_EXITING)
-			return OK;
 		l->state = LEAVE_EXITING;
 		return OK;
 	case GRACEFULEXIT__SATELLITE_MESSAGE__MESSAGE_EXIT_COMPLETED:
@@ -171,6 +169,14 @@ static enum err forget(struct call *call, struct node *n, struct leave *l)
 	return OK;
 }
 
+/* Again after a kill in between: nothing new comes any more. */
+static enum err finish_exit(struct call *call, struct node *n, struct leave *l)
+{
+	TRY_PLAIN(free_data(call, n, &l->satellite));
+	snprintf(l->text, sizeof(l->text), "its data is freed");
+	return leave_write(call, n->dir, l);
+}
+
 /* A step of one of them.  The new state is on disk before anything follows from it. */
 static enum err step(struct call *call, struct node *n, const struct leave *before)
 {
@@ -186,8 +192,7 @@ static enum err step(struct call *call, struct node *n, const struct leave *befo
 		TRY_PLAIN(forget(call, n, &l));
 		break;
 	case LEAVE_COMPLETED:
-		/* Once more after a kill in between; nothing new comes any more. */
-		return l.text[0] ? OK : free_data(call, n, &l.satellite);
+		return l.text[0] ? OK : finish_exit(call, n, &l);
 	case LEAVE_FAILED:
 	case LEAVE_REFUSED:
 	case LEAVE_FORGOTTEN:
@@ -200,11 +205,7 @@ static enum err step(struct call *call, struct node *n, const struct leave *befo
 	node_id_text(&l.satellite, id);
 	log_info("leaving a satellite", F_STR("satellite", id),
 		 F_STR("state", leave_state_name(l.state)), F_STR("text", l.text));
-	if (l.state != LEAVE_COMPLETED)
-		return OK;
-	TRY_PLAIN(free_data(call, n, &l.satellite));
-	snprintf(l.text, sizeof(l.text), "its data is freed");
-	return leave_write(call, n->dir, &l);
+	return l.state == LEAVE_COMPLETED ? finish_exit(call, n, &l) : OK;
 }
 
 static int64_t look(struct call *call, void *arg)
