@@ -48,6 +48,7 @@ struct http_server {
 	struct os_cancel stop;	  /* of the thread, and of all handlers */
 	bool has_stop, has_answered;
 	struct http_conn *conns;
+	unsigned conns_count;
 };
 
 const char *http_header(const struct http_request *req, const char *name)
@@ -77,7 +78,9 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
 		if (c->next)
 			c->next->prev = c;
 		s->conns = c;
+		s->conns_count++;
 	} else if (c) {
+		s->conns_count--;
 		*(c->prev ? &c->prev->next : &s->conns) = c->next;
 		if (c->next)
 			c->next->prev = c->prev;
@@ -238,6 +241,18 @@ static size_t leave_escaped(void *arg, struct MHD_Connection *mhd, char *text)
 
 /* ---- the thread ---- */
 
+/* At its limit of connections libmicrohttpd listens no more, and begins again only in a run after
+ * the one in which some ended. */
+static void run(struct http_server *s)
+{
+	unsigned before;
+
+	do {
+		before = s->conns_count;
+		MHD_run(s->mhd);
+	} while (s->conns_count < before);
+}
+
 static void serve(struct call *call, struct http_server *s)
 {
 	enum err e = OK;
@@ -254,7 +269,7 @@ static void serve(struct call *call, struct http_server *s)
 		os_event_clear(&s->answered);
 		call_clear_error(call);
 		close_late(s);
-		MHD_run(s->mhd);
+		run(s);
 	}
 }
 

@@ -116,6 +116,7 @@ static void answers(void **state)
 static void slow_peers_are_closed(void **state)
 {
 	AUTO_CALL struct call call = CALL_INIT;
+	struct os_sock *silent[CONNECTIONS];
 
 	call_init(&call);
 	os_call_limit(&call, 60 * NS_PER_SEC);
@@ -124,6 +125,12 @@ static void slow_peers_are_closed(void **state)
 	ask(&call, s, "GET / HTTP/1.1\r\nHost: a\r\nX-", "");
 	ask(&call, s, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", "");
 	ask(&call, s, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / - ");
+	/* All places taken by who says nothing: the next is let in when their time is up. */
+	for (size_t i = 0; i < ARRAY_LEN(silent); i++)
+		silent[i] = dial_send(&call, s, "");
+	ask(&call, s, "GET / HTTP/1.1\r\n" CLOSE "\r\n", "GET / - ");
+	for (size_t i = 0; i < ARRAY_LEN(silent); i++)
+		os_sock_close(silent[i]);
 	http_server_stop(s);
 }
 
