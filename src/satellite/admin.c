@@ -175,12 +175,10 @@ static enum err run_route(struct call *call, struct admin *a, const struct admin
 
 	if (!ac)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	*ac = (struct admin_call){
-		.admin = a, .sat = a->config.sat, .config = &a->config, .resp = resp
-	};
+	*ac = (struct admin_call){ .sat = a->config.sat, .config = &a->config };
 	ac->c.call = call;
 	ac->c.db = a->config.sat->db;
-	ac->c.o.config = a->config.sat->config;
+	ac->c.o.config = *satellite_live(a->config.sat);
 	ac->c.o.dir = a->config.sat->config.dir;
 	ac->c.o.json = true;
 	ac->c.out = resp->body; /* moved there and back */

@@ -23,10 +23,8 @@ struct admin_field {
 
 struct admin_call {
 	struct command c;
-	struct admin *admin;
 	struct satellite *sat;
 	const struct admin_config *config;
-	struct http_response *resp;
 };
 
 struct admin_route {

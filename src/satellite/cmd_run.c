@@ -246,6 +246,7 @@ enum err command_run(struct command *c)
 	AUTO(satellite_auto) struct satellite *sat = NULL;
 	enum log_level level;
 
+	os_signal_reload(NULL); /* nobody listens yet */
 	TRY_PLAIN(command_config(c));
 	TRY_PLAIN(command_lock_dir(c, &lock));
 	if (log_parse_level(c->o.config.log_level, &level) == OK)

@@ -540,6 +540,52 @@ static void single_statements(void **state)
 	db_close(db);
 }
 
+struct observed {
+	unsigned reads, writes, statements;
+	uint64_t request;
+};
+
+static void on_transaction(void *arg, bool writes, int64_t ns)
+{
+	struct observed *o = arg;
+
+	assert_true(ns >= 0);
+	*(writes ? &o->writes : &o->reads) += 1;
+}
+
+static void on_statement(void *arg, const struct call *call, const char *sql, int64_t ns)
+{
+	struct observed *o = arg;
+
+	assert_true(ns >= 0 && sql[0]);
+	o->statements++;
+	o->request = call->request;
+}
+
+static void observed_and_shared(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct observed o = { 0 };
+	const struct db_observer observer = { on_transaction, on_statement, &o };
+	struct single_arg a = { .statements = 2 };
+
+	call_init(&call);
+	call.request = 77;
+	struct db *db = open_new(&call);
+	db_observe(db, &observer);
+	struct db *other = db_share(db);
+	assert_int_equal(db_read(&call, db, read_some, &a), OK);
+	assert_int_equal(o.statements, 2);
+	assert_int_equal(o.request, 77);
+	/* The first of two holders closes nothing. */
+	db_close(db);
+	assert_int_equal(db_write(&call, other, read_some, &a), OK);
+	assert_int_equal(o.reads, 1);
+	assert_int_equal(o.writes, 1);
+	assert_int_equal(db_waiting(other), 0);
+	db_close(other);
+}
+
 struct nulls_arg {
 	unsigned mask;
 	int64_t i;
@@ -831,14 +877,23 @@ static void remove_dir(void)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(migrations),	     cmocka_unit_test(values),
-		cmocka_unit_test(failures),	     cmocka_unit_test(foreign_keys),
-		cmocka_unit_test(concurrency),	     cmocka_unit_test(snapshots),
-		cmocka_unit_test(statements),	     cmocka_unit_test(deadlines),
-		cmocka_unit_test(single_statements), cmocka_unit_test(nulls_in_any_order),
-		cmocka_unit_test(backups),	     cmocka_unit_test(two_processes),
-		cmocka_unit_test(bad_urls),	     cmocka_unit_test(not_a_database),
-		cmocka_unit_test(lost_connections),  cmocka_unit_test(dialect),
+		cmocka_unit_test(migrations),
+		cmocka_unit_test(values),
+		cmocka_unit_test(failures),
+		cmocka_unit_test(foreign_keys),
+		cmocka_unit_test(concurrency),
+		cmocka_unit_test(snapshots),
+		cmocka_unit_test(statements),
+		cmocka_unit_test(deadlines),
+		cmocka_unit_test(single_statements),
+		cmocka_unit_test(observed_and_shared),
+		cmocka_unit_test(nulls_in_any_order),
+		cmocka_unit_test(backups),
+		cmocka_unit_test(two_processes),
+		cmocka_unit_test(bad_urls),
+		cmocka_unit_test(not_a_database),
+		cmocka_unit_test(lost_connections),
+		cmocka_unit_test(dialect),
 		cmocka_unit_test(many_conflicts),
 	};
 	AUTO_CALL struct call call = CALL_INIT;
