@@ -228,9 +228,13 @@ static void piece_main(void *arg)
 
 static enum err launch(struct call *call, struct segment_download *d, struct piece *p)
 {
-	p->window = malloc((size_t)d->slots * d->slice);
-	if (!p->window)
+	uint8_t *window = malloc((size_t)d->slots * d->slice);
+
+	if (!window)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	os_mutex_lock(&d->lock);
+	p->window = window; /* other pieces look whether it has a batch */
+	os_mutex_unlock(&d->lock);
 	TRY_PLAIN(os_cancel_init(call, &p->cancel, d->cancel));
 	p->cancel_made = true;
 	return fanout_start(call, d->fanout, piece_main, p);
