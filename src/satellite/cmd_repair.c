@@ -16,6 +16,8 @@ enum { LIST_MAX = 1000, POLL_MS = 200 };
 #define BEGIN_NS_MAX (30 * NS_PER_SEC)
 /* All that waits has failed, and goes on to. */
 #define STUCK_NS (6 * NS_PER_SEC)
+/* Nodes that died just before the command are waited for if they count as dead so soon. */
+#define SILENCE_NS_MAX (30 * NS_PER_SEC)
 
 /* ---- list ---- */
 
@@ -167,6 +169,14 @@ static enum err wait_queue(struct command *c, struct db *db, struct repair_count
 	}
 }
 
+/* What is silent since a moment ago is known to be dead after the silence window. */
+static enum err wait_silence(struct command *c)
+{
+	int64_t window = c->o.config.silence_window;
+
+	return window > SILENCE_NS_MAX ? OK : os_sleep(c->call, window + NS_PER_SEC / 2);
+}
+
 enum err command_repair_run(struct command *c)
 {
 	AUTO(db_auto) struct db *db = NULL;
@@ -175,6 +185,8 @@ enum err command_repair_run(struct command *c)
 	int64_t request = 0;
 
 	TRY_PLAIN(command_database(c, &db));
+	if (c->o.wait)
+		TRY_PLAIN(wait_silence(c));
 	TRY_PLAIN(satellite_chores_request(c->call, db, pass, &request));
 	if (!c->o.wait)
 		return OK;
