@@ -60,7 +60,10 @@ static enum err delete_unseen(struct call *call, struct db_tx *tx, void *arg)
 	struct clean_arg *c = arg;
 
 	/* A pass only sees what is at its threshold; what was asked for beyond that stays until a
-	 * worker looks at it. */
+	 * worker looks at it, which it does not while the segment is lost. */
+	TRY_PLAIN(DB_EXEC(call, tx,
+			  "UPDATE repair_queue SET lost = 0 WHERE seen_at < $1 AND lost = 1", NULL,
+			  DB_V_INT(c->started_ns)));
 	return DB_EXEC(call, tx, "DELETE FROM repair_queue WHERE seen_at < $1 AND eager = 0",
 		       &c->removed, DB_V_INT(c->started_ns));
 }
