@@ -332,8 +332,12 @@ static enum err add_node_paths(struct call *call, const struct farm *f, const ch
 		return OK;
 	}
 	TRY_PLAIN(add_path(call, write, dir));
+	/* The one below it may be a link to another disk. */
+	const char *usual = os_path_join(call, dir, "storage");
 	if (s.node.storage[0])
 		TRY_PLAIN(add_storage(call, write, s.node.storage));
+	else if (exists(call, usual))
+		TRY_PLAIN(add_path(call, write, usual));
 	return s.node.identity[0] ? add_path(call, read, s.node.identity) : OK;
 }
 

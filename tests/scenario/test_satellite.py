@@ -380,7 +380,7 @@ def test_no_space_for_the_database(tmp_path, start):
     directory = tmp_path / "sat"
     satellite("setup", "--dir", directory, "--address", "127.0.0.1:0", "--development", "--rs", "1/1/1/1")
     log = open(directory / "log", "ab")
-    kilobytes = 40
+    kilobytes = 120  # more than the start takes
     limited = subprocess.Popen(["bash", "-c", f'ulimit -f {kilobytes}; exec "$@"', "sh", program("acre-satellite"),
                                 "run", "--dir", str(directory)], stdin=subprocess.DEVNULL, stderr=log)
     try:
