@@ -135,9 +135,10 @@ class Faults:
         self.errors = []
         self.injected_before = {}
 
-    def up(self, node_settings=None):
+    def up(self, node_settings=None, chores=False):
         """The nodes' and the satellite's addresses are the proxy's, for renters; nodes and
-        satellite find each other directly, but for the satellite's ping."""
+        satellite find each other directly, but for the satellite's ping.  Without chores nobody audits
+        nodes or repairs segments, so that what renters stored stays where they stored it."""
         net = self.net.up()
         status = net.status()
         self.links = {p["name"]: Link("127.0.0.1:0", p["address"], self.seed + i)
@@ -148,6 +149,9 @@ class Faults:
             with open(net.dir / "net" / name / "config", "a") as config:
                 config.write(f"\nexternal-address = {self.links[name].listen}\nfree-reserve = 0\n"
                              f"segment-size = 64MiB\n{node_settings or ''}\n")
+        if not chores:
+            with open(net.dir / "net" / "satellite" / "config", "a") as config:
+                config.write("\naudit-workers = 0\nrepair-workers = 0\n")
         net.acre("dev", "up", "--dir", net.dir / "net", timeout=120)
         satellite = net.values["ACRE_SATELLITE"].split("@")[0] + "@" + self.links["satellite"].listen
         self.satellite_id = satellite.split("@")[0]

@@ -17,7 +17,7 @@ NODES = 16
 def faults(tmp_path):
     f = Faults(tmp_path, NODES, 7)
     try:
-        f.up()
+        f.up(chores=True)
         yield f
     finally:
         f.down()

@@ -20,6 +20,7 @@ import (
 // An entry that ends in a dot stands for a whole package.
 var oursAlone = []string{
 	"satellite_ids.", // what our satellite puts into its opaque ids
+	"acre.",          // what our nodes ask our satellites beyond the protocol
 }
 
 // fieldsOurs are fields we added to messages of the protocol: "package.Message.field".
