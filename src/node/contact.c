@@ -170,6 +170,8 @@ static int64_t next_try(struct node *n, struct check_in *c)
  */
 static int64_t next_check_in(const struct node *n, int64_t took_ns)
 {
+	if (n->config.check_in_ns)
+		return n->config.check_in_ns;
 	if (!n->config.development)
 		return CHECK_IN_SECONDS * NS_PER_SEC;
 	took_ns = MIN(CHECK_IN_TIMES_DEVELOPMENT * took_ns,

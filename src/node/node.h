@@ -29,9 +29,10 @@ struct node_config {
 	const char *email, *wallet;
 	const char *upload_hours; /* "22-6": pieces are taken then only; "" = always */
 	const char *log_level;
-	bool development; /* checks in often, retries quickly */
-	bool noise;	  /* offer the Noise transport (noise.md) beside TLS */
-	bool accept_loss; /* start though segments are missing or damaged */
+	bool development;    /* checks in often, retries quickly */
+	int64_t check_in_ns; /* between check-ins; 0 = as usual. No setting: long simulations */
+	bool noise;	     /* offer the Noise transport (noise.md) beside TLS */
+	bool accept_loss;    /* start though segments are missing or damaged */
 };
 
 /* What the nodes of a process share; borrowed. */
