@@ -10,7 +10,7 @@
 #include "erasure/rs.h"
 #include "os/clock.h"
 #include "os/random.h"
-#include "proto/proto.h"
+#include "satellite/piece_origin.h"
 #include "satellite/repair_internal.h"
 #include "transfer/piece_download.h"
 
@@ -28,7 +28,6 @@ enum {
 
 DEFINE_AUTO_PTR(struct piece_download, download_auto, piece_download_close)
 DEFINE_AUTO_PTR(struct ed25519_signer, signer_auto, ed25519_signer_free)
-DEFINE_AUTO_PTR(struct ed25519_verifier, verifier_auto, ed25519_verifier_free)
 DEFINE_AUTO_PTR(struct hasher, hasher_auto, hasher_free)
 DEFINE_AUTO_PTR(struct rs, rs_auto, rs_free)
 DEFINE_AUTO_PTR(struct rs_rebuilder, rebuilder_auto, rs_rebuilder_free)
@@ -38,76 +37,23 @@ struct fetch {
 	struct ed25519_signer *signer;
 };
 
-/* What the uplink and we signed when the piece came to that node. */
-struct origin {
-	enum hash_algorithm algorithm;
-	uint8_t hash[HASH_BYTES];
-};
-
-/* The limit is ours and about this piece on this node. */
-static enum err check_limit(struct call *call, const struct repair_job *job,
-			    const struct repair_piece *p, const struct piece_id *id,
-			    const Orders__OrderLimit *limit)
-{
-	struct order_limit_ids ids;
-
-	TRY_PLAIN(order_limit_ids(call, limit, &ids));
-	if (!node_id_equal(&ids.satellite, &job->sat->id) || !node_id_equal(&ids.node, &p->node) ||
-	    memcmp(ids.piece.b, id->b, PIECE_ID_BYTES) != 0 ||
-	    (limit->action != ORDERS__PIECE_ACTION__PUT &&
-	     limit->action != ORDERS__PIECE_ACTION__PUT_REPAIR))
-		return call_fail(call, ERR_PROTOCOL,
-				 "the order limit it shows is about something else");
-	TRY(order_limit_verify(call, limit,
-			       cert_chain_leaf_key(identity_chain(job->sat->identity))),
-	    "the order limit it shows");
-	return OK;
-}
-
-static enum err check_hash(struct call *call, const struct repair_job *job,
-			   const struct piece_id *id, const Orders__OrderLimit *limit,
-			   const Orders__PieceHash *hash)
-{
-	AUTO(verifier_auto) struct ed25519_verifier *v = NULL;
-
-	if (!bytes_equal(proto_bytes(hash->piece_id), BYTES_OF(id->b)) ||
-	    hash->piece_size != job->piece_size || hash->hash.len != HASH_BYTES ||
-	    ((int)hash->hash_algorithm != HASH_SHA256 && (int)hash->hash_algorithm != HASH_BLAKE3))
-		return call_fail(call, ERR_PROTOCOL, "the hash it shows is of another piece");
-	TRY_PLAIN(ed25519_verifier_new(call, proto_bytes(limit->uplink_public_key), &v));
-	TRY(piece_hash_verify_uplink(call, hash, v), "the hash it shows");
-	return OK;
-}
-
 static enum err read_origin(struct call *call, const struct repair_job *job,
 			    const struct repair_piece *p, const struct piece_download *d,
-			    struct origin *ret)
+			    struct piece_origin *ret)
 {
-	struct bytes hash_wire, limit_wire;
-	Orders__PieceHash *hash = NULL;
-	Orders__OrderLimit *limit = NULL;
-	struct piece_id id;
+	struct piece_wanted wanted = { .node = p->node, .size = job->piece_size };
+	struct bytes hash, limit;
 
-	piece_download_origin(d, &hash_wire, &limit_wire);
-	if (!hash_wire.len || !limit_wire.len)
-		return call_fail(call, ERR_PROTOCOL, "it does not show where the piece came from");
-	TRY_PLAIN(proto_decode(call, &call->scratch, &orders__piece_hash__descriptor, hash_wire,
-			       (void *)&hash));
-	TRY_PLAIN(proto_decode(call, &call->scratch, &orders__order_limit__descriptor, limit_wire,
-			       (void *)&limit));
-	piece_id_derive(&job->segment.root, &p->node, p->number, &id);
-	TRY_PLAIN(check_limit(call, job, p, &id, limit));
-	TRY_PLAIN(check_hash(call, job, &id, limit, hash));
-	ret->algorithm = (enum hash_algorithm)hash->hash_algorithm;
-	memcpy(ret->hash, hash->hash.data, HASH_BYTES);
-	return OK;
+	piece_download_origin(d, &hash, &limit);
+	piece_id_derive(&job->segment.root, &p->node, p->number, &wanted.id);
+	return piece_origin_read(call, job->sat, &wanted, hash, limit, ret);
 }
 
 static enum err read_piece(struct call *call, struct repair_job *job, struct repair_piece *p,
 			   struct piece_download *d)
 {
 	AUTO(hasher_auto) struct hasher *hasher = NULL;
-	struct origin origin;
+	struct piece_origin origin;
 	uint8_t sum[HASH_BYTES];
 	struct bytes data;
 	enum err e;
