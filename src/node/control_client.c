@@ -51,7 +51,7 @@ static enum err take_answer(struct call *call, struct bytes answer, struct buf *
 
 	if (bytes_has_prefix(head, bytes_str("error "))) {
 		head = bytes_from(head, 6);
-		const uint8_t *space = memchr(head.data, ' ', head.len);
+		const uint8_t *space = head.len ? memchr(head.data, ' ', head.len) : NULL;
 		struct bytes text = bytes_from(head, space ? (size_t)(space - head.data) + 1 : 0);
 		return call_fail(call, ERR_PRECONDITION, "%.*s", (int)MIN(text.len, 4096u),
 				 (const char *)text.data);

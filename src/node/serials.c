@@ -1,6 +1,7 @@
 /* Per hour of creation, a hash set of 64-bit fingerprints under a secret key. */
 #include "node/serials.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -170,6 +171,7 @@ enum err serials_use(struct call *call, struct serials *s, const struct node_id 
 		if (set->count + 1 > set->cap - set->cap / 8)
 			evict(set);
 	}
+	assert(set->slots);
 	set->slots[probe(set, f)] = f;
 	set->count++;
 	return OK;

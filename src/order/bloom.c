@@ -22,9 +22,9 @@ static void set_probes(struct bloom *f, uint8_t seed, unsigned hashes)
 
 enum err bloom_parse(struct call *call, struct bytes wire, struct bloom *ret)
 {
-	struct bloom f = { 0 };
+	struct bloom f = { .table = bytes_from(wire, BLOOM_HEAD_BYTES) };
 
-	if (wire.len <= BLOOM_HEAD_BYTES)
+	if (!f.table.len)
 		return call_fail(call, ERR_INVALID, "filter of %zu bytes is too short", wire.len);
 	if (wire.len > BLOOM_MAX)
 		return call_fail(call, ERR_INVALID, "filter of %zu bytes is too long", wire.len);
@@ -34,7 +34,6 @@ enum err bloom_parse(struct call *call, struct bytes wire, struct bloom *ret)
 	if (wire.data[2] == 0)
 		return call_fail(call, ERR_INVALID, "filter has no hash function");
 	set_probes(&f, wire.data[1], wire.data[2]);
-	f.table = bytes_from(wire, BLOOM_HEAD_BYTES);
 	f.reciprocal = UINT64_MAX / f.table.len;
 	*ret = f;
 	return OK;

@@ -1,4 +1,5 @@
 /* Client side: one connection, one call at a time (transport.md 7.4 to 7.6). */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -163,6 +164,7 @@ enum err rpc_invoke(struct call *call, struct rpc_conn *c, const char *method,
 	struct bytes wire = BYTES_NONE;
 
 	TRY_PLAIN(rpc_open(call, c, method, &s));
+	assert(s);
 	enum err e = send_request(call, s, request);
 	if (!e || (e == ERR_EOF && s->ended))
 		e = rpc_recv(call, s, &wire);

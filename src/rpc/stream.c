@@ -37,17 +37,14 @@ enum err rpc_send_message(struct call *call, struct rpc_stream *s, const Protobu
 {
 	size_t len = message ? protobuf_c_message_get_packed_size(message) : 0;
 	uint8_t small[1024];
-	AUTO_FREE uint8_t *large = NULL;
-	uint8_t *p = small;
 
 	if (len > RPC_PACKET_MAX)
 		return call_fail(call, ERR_INVALID, "message of %zu bytes is too large to send",
 				 len);
-	if (len > sizeof(small)) {
-		large = p = malloc(len);
-		if (!p)
-			return call_fail(call, ERR_NO_MEMORY, "out of memory for a message");
-	}
+	AUTO_FREE uint8_t *large = len > sizeof(small) ? malloc(len) : NULL;
+	uint8_t *p = large ? large : small;
+	if (len > sizeof(small) && !large)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for a message");
 	if (len)
 		protobuf_c_message_pack(message, p);
 	struct bytes part = BYTES(p, len);

@@ -12,7 +12,11 @@
 #include "satellite/store_metainfo.h"
 
 DEFINE_AUTO_PTR(struct rs, rs_auto, rs_free)
-DEFINE_AUTO_PTR(struct ed25519_signer, signer_auto, ed25519_signer_free)
+
+static void end_job(struct audit_job *job)
+{
+	ed25519_signer_free(job->signer);
+}
 
 const char *audit_verdict_text(enum audit_verdict v)
 {
@@ -299,8 +303,7 @@ static enum err ask_and_judge(struct call *call, struct audit_job *job, struct a
 enum err audit_segment(struct call *call, struct satellite *sat, const struct audit_ref *ref,
 		       struct audit_report *ret)
 {
-	AUTO(signer_auto) struct ed25519_signer *signer = NULL;
-	struct audit_job job = { .sat = sat, .ref = *ref };
+	AUTO(end_job) struct audit_job job = { .sat = sat, .ref = *ref };
 	struct audit_report report = { .verdict = AUDIT_GONE, .ref = *ref };
 	enum err e = audit_load(call, &job);
 
@@ -310,9 +313,7 @@ enum err audit_segment(struct call *call, struct satellite *sat, const struct au
 		return OK;
 	}
 	TRY_PLAIN(e);
-	e = ask_and_judge(call, &job, &report);
-	signer = job.signer;
-	TRY_PLAIN(e);
+	TRY_PLAIN(ask_and_judge(call, &job, &report));
 	*ret = report;
 	return OK;
 }

@@ -49,8 +49,10 @@ static void add_money(struct buf *out, int64_t micro)
 /* A field of CSV (RFC 4180), never a formula for a spreadsheet. */
 static void add_csv(struct buf *out, struct bytes v)
 {
+	static const char formula[] = { '=', '+', '-', '@', '\t', '\r' };
+
 	buf_add_byte(out, '"');
-	if (v.len && memchr("=+-@\t\r", v.data[0], 6))
+	if (v.len && memchr(formula, v.data[0], sizeof(formula)))
 		buf_add_byte(out, '\'');
 	for (size_t i = 0; i < v.len; i++) {
 		if (v.data[i] == '"')

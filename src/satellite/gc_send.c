@@ -25,9 +25,10 @@ static enum err send_one(struct call *call, struct rpc_conn *conn,
 
 /* Parts of the filter; the last one brings the hash over all of it. */
 static enum err send_parts(struct call *call, struct rpc_conn *conn,
-			   Piecestore__RetainRequest *request, struct bytes wire)
+			   const Piecestore__RetainRequest *request, struct bytes wire)
 {
 	AUTO(stream_auto) struct rpc_stream *stream = NULL;
+	Piecestore__RetainRequest part = *request;
 	Piecestore__RetainResponse *reply = NULL;
 	uint8_t hash[HASH_BYTES];
 
@@ -36,12 +37,12 @@ static enum err send_parts(struct call *call, struct rpc_conn *conn,
 	for (bool last = false; !last;) {
 		size_t n = MIN(wire.len, (size_t)GC_RETAIN_MAX);
 		last = n == wire.len;
-		request->filter = proto_view(BYTES(wire.data, n));
+		part.filter = proto_view(BYTES(wire.data, n));
 		if (last) {
-			request->hash_algorithm = ORDERS__PIECE_HASH_ALGORITHM__BLAKE3;
-			request->hash = proto_view(BYTES_OF(hash));
+			part.hash_algorithm = ORDERS__PIECE_HASH_ALGORITHM__BLAKE3;
+			part.hash = proto_view(BYTES_OF(hash));
 		}
-		TRY_PLAIN(rpc_send_message(call, stream, &request->base));
+		TRY_PLAIN(rpc_send_message(call, stream, &part.base));
 		wire = bytes_from(wire, n);
 	}
 	TRY_PLAIN(rpc_close_send(call, stream));

@@ -114,14 +114,14 @@ static size_t candidates(struct repair_job *job, struct repair_piece **out)
 		struct repair_piece *p = &job->listed[i];
 		if (p->health & PIECE_MISSING || !p->place.known)
 			continue;
-		size_t at = n++;
+		out[n] = p;
 		if (!p->health) {
 			size_t to = (size_t)os_random_below(healthy + 1);
-			out[at] = out[healthy];
+			out[n] = out[healthy];
 			out[healthy++] = out[to];
-			at = to;
+			out[to] = p;
 		}
-		out[at] = p;
+		n++;
 	}
 	return n;
 }
@@ -210,6 +210,9 @@ enum err repair_rebuild(struct call *call, struct repair_job *job)
 		from[k] = job->listed[i].number;
 		r.from[k++] = &job->listed[i];
 	}
+	if (!k || k < job->code.required)
+		return call_fail(call, ERR_INTERNAL, "%zu pieces are here, %u are needed", k,
+				 job->code.required);
 	for (size_t i = 0; i < job->made_count; i++) {
 		to[i] = job->made[i].number;
 		TRY_PLAIN(spool_new(call, job->sat->config.dir, job->spool_memory,

@@ -2,6 +2,7 @@
 #include "os/socket.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -507,6 +508,7 @@ enum err os_resolve(struct call *call, const char *address, char *out)
 	struct addrinfo *list = NULL;
 
 	TRY_PLAIN(lookup(call, address, false, &list));
+	assert(list); /* what was found has an address */
 	const struct addrinfo *pick = list;
 	for (const struct addrinfo *ai = list; ai; ai = ai->ai_next)
 		if (ai->ai_family == AF_INET) {
