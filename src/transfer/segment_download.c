@@ -5,6 +5,7 @@
  */
 #include "transfer/segment_download.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -488,11 +489,13 @@ static enum err decode_first_k(struct call *call, struct segment_download *d, si
 /* Corrects the shares of all pieces that have the batch, and remembers who lied. */
 static enum err decode_verified(struct call *call, struct segment_download *d, size_t len)
 {
-	unsigned numbers[RS_TOTAL_MAX];
+	unsigned numbers[RS_TOTAL_MAX] = { 0 };
 	uint8_t *shares[RS_TOTAL_MAX];
 	bool bad[RS_TOTAL_MAX] = { false };
 	unsigned count = choose(d, numbers, d->n);
 
+	if (count < d->k)
+		return call_fail(call, ERR_INTERNAL, "pieces of a batch went missing");
 	for (unsigned j = 0; j < count; j++)
 		shares[j] = slot(d, &d->pieces[numbers[j]], d->base);
 	if (rs_correct(d->rs, numbers, count, len, shares, bad))
@@ -597,6 +600,7 @@ static enum err plan(struct call *call, struct segment_download *d)
 	size_t memory = d->p.memory_max ? d->p.memory_max : SEGMENT_DOWNLOAD_MEMORY_DEFAULT;
 	uint64_t stripe = (uint64_t)d->k * d->e;
 
+	assert(stripe && d->n >= d->k); /* scheme_check */
 	if (!d->p.length || d->p.offset > d->p.encrypted_size ||
 	    d->p.length > d->p.encrypted_size - d->p.offset)
 		return call_fail(call, ERR_OUT_OF_RANGE, "range outside of the segment");
@@ -604,6 +608,7 @@ static enum err plan(struct call *call, struct segment_download *d)
 	d->stripe_end = div_up(d->p.offset + d->p.length, stripe);
 	uint64_t stripes = d->stripe_end - d->stripe_first;
 	size_t pieces = d->p.verify ? d->n : d->k + extra(d->k);
+	assert(pieces);
 	size_t slice = MIN(memory / pieces / SLOTS_MIN, (size_t)SLICE_MAX);
 	slice = (size_t)MIN((uint64_t)slice, pacer_step(fanout_download_pacer(d->fanout)) / pieces);
 	uint64_t per = MIN(MAX(slice / d->e, (size_t)1), stripes);
