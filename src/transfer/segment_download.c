@@ -600,15 +600,14 @@ static enum err plan(struct call *call, struct segment_download *d)
 	size_t memory = d->p.memory_max ? d->p.memory_max : SEGMENT_DOWNLOAD_MEMORY_DEFAULT;
 	uint64_t stripe = (uint64_t)d->k * d->e;
 
-	assert(stripe && d->n >= d->k); /* scheme_check */
+	assert(d->k && d->n && d->e); /* scheme_check */
 	if (!d->p.length || d->p.offset > d->p.encrypted_size ||
 	    d->p.length > d->p.encrypted_size - d->p.offset)
 		return call_fail(call, ERR_OUT_OF_RANGE, "range outside of the segment");
 	d->stripe_first = d->p.offset / stripe;
 	d->stripe_end = div_up(d->p.offset + d->p.length, stripe);
 	uint64_t stripes = d->stripe_end - d->stripe_first;
-	size_t pieces = d->p.verify ? d->n : d->k + extra(d->k);
-	assert(pieces);
+	unsigned pieces = d->p.verify ? d->n : d->k + extra(d->k);
 	size_t slice = MIN(memory / pieces / SLOTS_MIN, (size_t)SLICE_MAX);
 	slice = (size_t)MIN((uint64_t)slice, pacer_step(fanout_download_pacer(d->fanout)) / pieces);
 	uint64_t per = MIN(MAX(slice / d->e, (size_t)1), stripes);
