@@ -8,8 +8,11 @@ import platform
 import resource
 import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 TICK = os.sysconf("SC_CLK_TCK")
@@ -144,9 +147,74 @@ def status_sizes(pid, name="status"):
 
 
 def memory(pid):
-    """Resident, shared-out and peak memory of a process, bytes."""
+    """Resident, of it anonymous, shared-out and peak memory of a process, bytes."""
     sizes = status_sizes(pid, "smaps_rollup") | status_sizes(pid)
-    return {"rss": sizes["VmRSS"], "pss": sizes["Pss"], "peak": sizes["VmHWM"]}
+    return {"rss": sizes["VmRSS"], "anonymous": sizes["Anonymous"], "pss": sizes["Pss"], "peak": sizes["VmHWM"]}
+
+
+def reset_peak(pid):
+    pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def listens(address):
+    host, _, port = address.rpartition(":")
+    with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+        return True
+    return False
+
+
+def stop(pid, wait=20):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + wait
+    while time.monotonic() < end:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        stat = pathlib.Path(f"/proc/{pid}/stat")
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except FileNotFoundError:
+            return
+        time.sleep(0.02)
+    raise Failed(f"process {pid} does not stop")
+
+
+def start_times(pid, address, runs):
+    """Stops a process and starts the same command again, timed until its port takes connections.
+    Returns the times and the last process, which is left running."""
+    proc = pathlib.Path(f"/proc/{pid}")
+    command = proc.joinpath("cmdline").read_bytes().split(b"\0")[:-1]
+    environment = dict(e.split(b"=", 1) for e in proc.joinpath("environ").read_bytes().split(b"\0") if b"=" in e)
+    directory = os.readlink(proc / "cwd")
+    program = os.readlink(proc / "exe")
+    times = []
+    for _ in range(runs):
+        stop(pid)
+        while listens(address):
+            time.sleep(0.05)
+        begin = time.monotonic()
+        child = subprocess.Popen(command, executable=program, env=environment, cwd=directory, start_new_session=True,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        pid = child.pid
+        while not listens(address):
+            if child.poll() is not None:
+                raise Failed(f"{program} ended at once when started again")
+            if time.monotonic() - begin > 30:
+                raise Failed(f"{program} does not listen on {address}")
+            time.sleep(0.001)
+        times.append(time.monotonic() - begin)
+        time.sleep(1)  # a program that has just begun is not stopped
+    return times, pid
+
+
+def stripped_size(path):
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = pathlib.Path(scratch) / path.name
+        shutil.copyfile(path, copy)
+        if copy.open("rb").read(4) == b"\x7fELF":
+            run("strip", copy)
+        return copy.stat().st_size
 
 
 def machine():
