@@ -6,7 +6,10 @@
 
 #include "db/db_internal.h"
 #include "os/clock.h"
+#include "os/log.h"
 #include "os/process.h"
+
+#define FULL_TOLD_NS (60 * NS_PER_SEC)
 
 static bool has_prefix(const char *text, const char *prefix)
 {
@@ -27,6 +30,11 @@ enum err db_open(struct call *call, const char *url, struct db **ret)
 				 "database \"%s\": want sqlite:<path> or postgres://user@host/name",
 				 url);
 	return sqlite_open(call, path, os_simulated(), ret);
+}
+
+enum err db_keep_log(struct call *call, struct db *db)
+{
+	return db->driver->keep_log ? db->driver->keep_log(call, db) : OK;
 }
 
 void db_close(struct db *db)
@@ -94,14 +102,59 @@ static void end_statement(const struct call *call, const struct db_tx *tx, const
 		o->statement(o->arg, call, sql, os_clock_mono_ns() - begun_ns);
 }
 
+/* ---- no room ---- */
+
+/* Only what changed something proves that there is room. */
+struct proof {
+	db_work *work;
+	void *arg;
+	bool changed;
+};
+
+static enum err run_proof(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct proof *p = arg;
+	enum err e = p->work(call, tx, p->arg);
+
+	p->changed = tx->changed;
+	return e;
+}
+
+static void tell_full(struct call *call, struct db *db)
+{
+	int64_t now_ns = os_clock_mono_ns();
+
+	/* On the edge it comes and goes. */
+	if (!atomic_exchange(&db->full, true) &&
+	    (!db->full_told_ns || now_ns - db->full_told_ns > FULL_TOLD_NS)) {
+		db->full_told_ns = now_ns;
+		log_error("the database has no room: reads are served, changes are refused until "
+			  "there is some",
+			  F_STR("error", call->error));
+	}
+}
+
+static enum err write_full(struct call *call, struct db *db, db_work *work, void *arg)
+{
+	struct proof p = { work, arg, false };
+	enum err e = db->driver->write(call, db, run_proof, &p);
+
+	if (!e && p.changed && atomic_exchange(&db->full, false))
+		log_info("the database has room again");
+	return e;
+}
+
 /* ---- transactions ---- */
 
 enum err db_write(struct call *call, struct db *db, db_work *work, void *arg)
 {
 	int64_t begun = begin_wait(db);
-	enum err e = db->driver->write(call, db, work, arg);
+	enum err e = db->full ? write_full(call, db, work, arg)
+			      : db->driver->write(call, db, work, arg);
 
 	end_wait(db, true, begun);
+	if (e == ERR_NO_SPACE)
+		tell_full(call, db);
 	return e;
 }
 
@@ -154,8 +207,12 @@ enum err db_exec(struct call *call, struct db_tx *tx, const char *sql,
 		return call_fail(call, ERR_INTERNAL, "a change in a reading transaction");
 	}
 	int64_t begun = begin_statement(tx);
-	enum err e = tx->db->driver->exec(call, tx, sql, values, count, ret_changed);
+	int64_t changed = 0;
+	enum err e = tx->db->driver->exec(call, tx, sql, values, count, &changed);
 	end_statement(call, tx, sql, begun);
+	tx->changed |= changed > 0;
+	if (!e && ret_changed)
+		*ret_changed = changed;
 	return e;
 }
 

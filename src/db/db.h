@@ -25,6 +25,10 @@ struct db_rows;
 
 /* url: "sqlite:<path>" or "postgres://..."; a bare path is SQLite. */
 enum err db_open(struct call *call, const char *url, struct db **ret) MUST_USE;
+/* For a database that must open and be read on a full disk, too.  On SQLite the log and its index,
+ * which could not be made anew then, stay when it is closed, the log emptied; on PostgreSQL nothing
+ * is to be done.  To be asked for before there is any work. */
+enum err db_keep_log(struct call *call, struct db *db) MUST_USE;
 /* No work may be under way.  With several holders, the last one closes. */
 void db_close(struct db *db);
 /* The same once more, for somebody who will close it, too. */
@@ -34,7 +38,9 @@ bool db_is_sqlite(const struct db *db);
 typedef enum err db_work(struct call *call, struct db_tx *tx, void *arg);
 
 /* Runs work in a writing transaction; OK means durable.  What work returns other than OK rolls its
- * changes back and comes back.  ERR_UNCERTAIN: the commit was sent and its answer lost. */
+ * changes back and comes back.  ERR_UNCERTAIN: the commit was sent and its answer lost.
+ * ERR_NO_SPACE: nothing changed, and nothing will until there is room, which is logged; reads work.
+ */
 enum err db_write(struct call *call, struct db *db, db_work *work, void *arg) MUST_USE;
 /* Runs work in a read-only snapshot, beside other readers and the writer. */
 enum err db_read(struct call *call, struct db *db, db_work *work, void *arg) MUST_USE;

@@ -31,6 +31,7 @@ struct db_driver {
 	/* Keeps other processes from migrating until the transaction ends. */
 	enum err (*lock_schema)(struct call *call, struct db_tx *tx);
 	enum err (*backup)(struct call *call, struct db *db, const char *path);
+	enum err (*keep_log)(struct call *call, struct db *db); /* NULL: it is kept anyway */
 };
 
 /* Drivers put these first in their own structs. */
@@ -41,12 +42,15 @@ struct db {
 	void *trace_arg;
 	struct db_observer observer; /* without functions: none */
 	_Atomic unsigned waiting;
+	_Atomic bool full;	      /* the last change found no room */
+	_Atomic int64_t full_told_ns; /* monotonic */
 };
 struct db_tx {
 	struct db *db;
 	bool read_only;
 	bool one;	     /* a second statement is a mistake */
 	unsigned statements; /* run so far */
+	bool changed;	     /* rows, by db_exec */
 	/* A statement failed.  The whole transaction has, then, on both databases alike. */
 	bool failed;
 };

@@ -403,6 +403,14 @@ static enum err sqlite_backup(struct call *call, struct db *db, const char *path
 
 /* ---- opening and closing ---- */
 
+/* The writer's connection is the last to close, and that is the one that removes them. */
+static enum err sqlite_keep_log(struct call *call, struct db *db)
+{
+	struct sqlite_db *s = sqlite_of(db);
+
+	return s->own_vfs ? OK : sqlite_conn_keep_log(call, s->conn);
+}
+
 /* BEGIN IMMEDIATE, taken by every write, already locks the file. */
 static enum err sqlite_lock_schema(struct call *call, struct db_tx *tx)
 {
@@ -445,6 +453,7 @@ static const struct db_driver sqlite_driver = {
 	.script = sqlite_script,
 	.lock_schema = sqlite_lock_schema,
 	.backup = sqlite_backup,
+	.keep_log = sqlite_keep_log,
 };
 
 enum err sqlite_open(struct call *call, const char *path, bool own_vfs, struct db **ret)

@@ -4,6 +4,7 @@
  */
 #include "db/sqlite_conn.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -62,11 +63,34 @@ static enum err constraint(int extended)
 	}
 }
 
+static enum err no_space(struct call *call)
+{
+	return call_fail(call, ERR_NO_SPACE, "the disk of the database is full; free some space");
+}
+
+/* What SQLite calls full by itself is the disk under a write, not under the log's index. */
+static bool is_no_space(sqlite3 *handle, int code)
+{
+	int why = handle ? sqlite3_system_errno(handle) : 0;
+
+	switch (code) {
+	case SQLITE_IOERR_SHMSIZE:
+	case SQLITE_IOERR_SHMOPEN:
+	case SQLITE_IOERR_SHMMAP:
+	case SQLITE_CANTOPEN:
+		return why == ENOSPC || why == EDQUOT || why == EFBIG;
+	default:
+		return false;
+	}
+}
+
 enum err(sqlite_error)(struct call *call, sqlite3 *handle, int code)
 {
 	const char *text = handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
 	enum err e;
 
+	if (is_no_space(handle, code))
+		return no_space(call);
 	switch (code & 0xff) {
 	case SQLITE_CONSTRAINT:
 		return call_fail(call, constraint(code), "%s", text);
@@ -75,8 +99,7 @@ enum err(sqlite_error)(struct call *call, sqlite3 *handle, int code)
 		return call_fail(call, ERR_BUSY,
 				 "the database is held by another process (%s); try again", text);
 	case SQLITE_FULL:
-		return call_fail(call, ERR_NO_SPACE,
-				 "the disk of the database is full; free some space");
+		return no_space(call);
 	case SQLITE_INTERRUPT:
 		e = os_call_check(call);
 		return e ? e : call_fail(call, ERR_CANCELED, "canceled");
@@ -157,6 +180,16 @@ static enum err make_private(struct call *call, const char *path)
 	TRY_PLAIN(os_file_open(call, path, OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_SECRET, &f));
 	os_file_close(f);
 	return OK;
+}
+
+enum err sqlite_conn_keep_log(struct call *call, struct sqlite_conn *c)
+{
+	int on = 1;
+
+	if (sqlite3_file_control(c->handle, "main", SQLITE_FCNTL_PERSIST_WAL, &on) != SQLITE_OK)
+		return call_fail(call, ERR_INTERNAL, "the database's log cannot be kept");
+	/* With a limit, any limit, it is emptied when the last connection closes. */
+	return sqlite_conn_run(call, c, "PRAGMA journal_size_limit=67108864");
 }
 
 static enum err configure(struct call *call, struct sqlite_conn *c, bool own_vfs)

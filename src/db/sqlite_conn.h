@@ -16,6 +16,8 @@ struct sqlite_tx {
 enum err sqlite_conn_open(struct call *call, const char *path, bool own_vfs,
 			  struct sqlite_conn **ret) MUST_USE;
 void sqlite_conn_close(struct sqlite_conn *c);
+/* The log and its index outlive this connection (db_keep_log). */
+enum err sqlite_conn_keep_log(struct call *call, struct sqlite_conn *c) MUST_USE;
 sqlite3 *sqlite_conn_handle(struct sqlite_conn *c);
 /* Statements running on c look at this call now and then; NULL = at none. */
 void sqlite_conn_watch(struct sqlite_conn *c, struct call *call);

@@ -36,6 +36,7 @@ struct chore {
 
 	/* Under all->lock. */
 	bool go, running, trigger;
+	bool unlisted;	    /* its row could not be written yet; the keeper's */
 	int64_t next_ns;    /* of one that runs everywhere; Unix */
 	int64_t renewed_ns; /* monotonic */
 	char note[CHORE_NOTE_MAX];
@@ -304,6 +305,36 @@ static void pass_triggers(struct call *call, struct chores *all)
 	}
 }
 
+/* A database that takes no changes now, full or otherwise, may do so later. */
+static bool may_pass(enum err e)
+{
+	return e == ERR_NO_SPACE || e == ERR_IO || e == ERR_UNCERTAIN || e == ERR_PERMISSION ||
+	       err_retryable(e);
+}
+
+static enum err list_one(struct call *call, struct chore *c)
+{
+	int64_t next_ns = c->all->started_ns + c->spec.first_ns, latest_ns = INT64_MAX;
+
+	if (c->spec.interval_ns > 0)
+		latest_ns = next_ns + c->spec.interval_ns;
+	else
+		next_ns = INT64_MAX;
+	enum err e = store_chore_put(call, c->all->db, c->spec.name, next_ns, latest_ns);
+	c->unlisted = e != OK;
+	return e;
+}
+
+static void list_rest(struct call *call, struct chores *all)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		if (!all->list[i].unlisted || !list_one(call, &all->list[i]))
+			continue;
+		log_debug("a chore is not entered yet", F_STR("error", call->error));
+		return;
+	}
+}
+
 /* Until the next tick, the next local date, or a trigger; false when stopping. */
 static bool keeper_wait(struct chores *all)
 {
@@ -335,6 +366,7 @@ static void keeper_main(void *arg)
 		call_init(&call);
 		call.cancel = &all->stop;
 		os_call_limit(&call, RENEW_NS);
+		list_rest(&call, all);
 		pass_triggers(&call, all);
 		for (size_t i = 0; i < all->count; i++)
 			renew(&call, &all->list[i]);
@@ -385,23 +417,31 @@ enum err satellite_chores_add(struct call *call, struct chores *all, const struc
 	return OK;
 }
 
-static enum err start_one(struct call *call, struct chore *c, int64_t now_ns)
+static enum err start_one(struct call *call, struct chore *c, int64_t now_ns, bool *warned)
 {
 	char name[OS_THREAD_NAME_MAX + 1];
 
-	bool by_itself = c->spec.interval_ns > 0;
-	c->next_ns = by_itself ? now_ns + c->spec.first_ns : INT64_MAX;
-	TRY_PLAIN(store_chore_put(call, c->all->db, c->spec.name, c->next_ns,
-				  by_itself ? c->next_ns + c->spec.interval_ns : INT64_MAX));
+	c->next_ns = c->spec.interval_ns > 0 ? now_ns + c->spec.first_ns : INT64_MAX;
+	enum err e = list_one(call, c);
+	if (e && !may_pass(e))
+		return e;
+	if (e && !*warned)
+		log_error("the database takes no changes: reads are served, chores wait until it "
+			  "does",
+			  F_STR("error", call_error(call, e)));
+	*warned |= e != OK;
+	call_clear_error(call);
 	snprintf(name, sizeof(name), "%.*s", OS_THREAD_NAME_MAX, c->spec.name);
 	return os_thread_start(call, name, chore_main, c, &c->thread);
 }
 
 enum err satellite_chores_start(struct call *call, struct chores *all)
 {
+	bool warned = false;
+
 	all->started_ns = os_clock_unix_ns();
 	for (size_t i = 0; i < all->count; i++)
-		TRY(start_one(call, &all->list[i], all->started_ns), "start chore %s",
+		TRY(start_one(call, &all->list[i], all->started_ns, &warned), "start chore %s",
 		    all->list[i].spec.name);
 	return os_thread_start(call, "chores", keeper_main, all, &all->keeper);
 }

@@ -83,6 +83,26 @@ static enum err write_address(struct command *c, const char *name, const char *a
 				 false);
 }
 
+/* A full disk keeps it from being told, not from serving. */
+static enum err tell_address(struct command *c, const char *name, const char *address)
+{
+	AUTO_CALL struct call own = CALL_INIT;
+	struct command with = *c;
+
+	call_init(&own);
+	with.call = &own;
+	enum err e = write_address(&with, name, address);
+	if (!e)
+		return OK;
+	if (e != ERR_NO_SPACE) {
+		call_copy_error(c->call, &own);
+		return e;
+	}
+	log_warn("where it listens is not written down", F_STR("file", name),
+		 F_STR("address", address), F_STR("error", own.error));
+	return OK;
+}
+
 static void remove_addresses(struct command *c)
 {
 	static const char *const names[] = { ADDRESS_NAME, ADMIN_ADDRESS_NAME };
@@ -195,7 +215,7 @@ static enum err start_admin(struct running *r)
 	if (!r->sat->config.admin_address[0])
 		return OK;
 	TRY_PLAIN(admin_start(call, &config, &r->admin));
-	return write_address(r->c, ADMIN_ADDRESS_NAME, admin_address(r->admin));
+	return tell_address(r->c, ADMIN_ADDRESS_NAME, admin_address(r->admin));
 }
 
 static enum err serve_running(struct running *r)
@@ -205,7 +225,7 @@ static enum err serve_running(struct running *r)
 	TRY_PLAIN(satellite_start_chores(r->c->call, r->sat));
 	TRY_PLAIN(start_admin(r));
 	/* Last: who sees it may ask for anything. */
-	TRY_PLAIN(write_address(r->c, ADDRESS_NAME, address));
+	TRY_PLAIN(tell_address(r->c, ADDRESS_NAME, address));
 	log_start(r->c, r->sat, address);
 	wait_for_end(r);
 	log_info("satellite stops");

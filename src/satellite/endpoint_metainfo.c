@@ -127,7 +127,8 @@ static enum err hide_internal(struct call *call, const char *method, enum err e)
 {
 	bool internal = err_status(e) == err_status(ERR_INTERNAL);
 
-	if (e == OK || call->status || (!internal && err_status(e) != err_status(ERR_UNAVAILABLE)))
+	if (e == OK || call->status ||
+	    (!internal && e != ERR_NO_SPACE && err_status(e) != err_status(ERR_UNAVAILABLE)))
 		return e;
 	return satellite_trouble(call, e, "metainfo request failed", method,
 				 internal ? "internal error"

@@ -313,7 +313,9 @@ enum err command_database(struct command *c, struct db **ret)
 	}
 	TRY_PLAIN(command_config(c));
 	TRY_PLAIN(db_open(c->call, c->o.config.database, &db));
-	enum err e = db_migrate(c->call, db, satellite_migrations, satellite_migrations_count);
+	enum err e = db_keep_log(c->call, db);
+	if (!e)
+		e = db_migrate(c->call, db, satellite_migrations, satellite_migrations_count);
 	if (e) {
 		db_close(db);
 		return e;

@@ -94,6 +94,8 @@ enum err metainfo_open(struct call *call, struct satellite *sat)
 	}
 	/* From now on it grants; until it says so again, what it grants may be lost with it. */
 	enum err e = bandwidth_mark(call, m->bandwidth, sat->db, false);
+	if (e == ERR_NO_SPACE || e == ERR_IO || e == ERR_UNCERTAIN) /* the chore tries again */
+		e = OK;
 	if (!e)
 		e = os_cancel_init(call, &m->stop, NULL);
 	m->has_stop = !e;

@@ -240,9 +240,13 @@ enum err overlay_checkin(struct call *call, struct satellite *sat, const struct 
 	struct node_row row;
 
 	/* A new leaf certificate must not be lost with this process. */
-	if (needs_row(o, in, &row) || !node_keys_has(o, &in->id, in->chain))
-		TRY_PLAIN(store_checkin(call, sat->db, in));
-	else
+	bool new_keys = !node_keys_has(o, &in->id, in->chain);
+	bool write = needs_row(o, in, &row) || new_keys;
+	enum err e = write ? store_checkin(call, sat->db, in) : OK;
+	/* Nobody is lost who is known: without room for rows, reading goes on. */
+	if (e && (e != ERR_NO_SPACE || new_keys))
+		return e;
+	if (e || !write)
 		row.updated_ns = 0; /* the row's own stays */
 	node_keys_put(o, &in->id, in->chain);
 	return overlay_put(call, o, &row, false);

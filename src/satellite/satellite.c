@@ -71,6 +71,7 @@ static enum err open_identity(struct call *call, struct satellite *sat)
 static enum err open_database(struct call *call, struct satellite *sat)
 {
 	TRY(db_open(call, sat->config.database, &sat->db), "open the database");
+	TRY_PLAIN(db_keep_log(call, sat->db));
 	TRY_PLAIN(metrics_open(call, sat));
 	TRY_PLAIN(db_migrate(call, sat->db, satellite_migrations, satellite_migrations_count));
 	enum err e = db_write(call, sat->db, load_secrets, sat);
@@ -137,7 +138,11 @@ enum err satellite_trouble(struct call *call, enum err e, const char *message, c
 	call_request_text(call, request);
 	log_error(message, F_STR("of", of), F_STR("request", request),
 		  F_STR("error", call_error(call, e)));
-	return call_fail(call, err_retryable(e) ? ERR_UNAVAILABLE : ERR_INTERNAL,
+	if (e == ERR_NO_SPACE)
+		text = "the satellite has no room for changes in its database: nothing was "
+		       "changed, reading works, try again later";
+	return call_fail(call,
+			 err_retryable(e) || e == ERR_NO_SPACE ? ERR_UNAVAILABLE : ERR_INTERNAL,
 			 request[0] ? "%s (request %s)" : "%s", text, request);
 }
 

@@ -4,6 +4,7 @@ time the error says so, nothing half done is left, and with room again all goes 
 RLIMIT_FSIZE stands for the full disk where it can: a process may write no file beyond that size.  A
 small tmpfs is the real thing where mounting is allowed.
 """
+import contextlib
 import hashlib
 import os
 import random
@@ -11,6 +12,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -45,18 +47,33 @@ def big(net):
     return data
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A tmpfs of 2 MiB, or a loud skip."""
-    mount = tmp_path / "disk"
+@contextlib.contextmanager
+def disk(mount, size):
+    """A tmpfs, or a loud skip."""
     mount.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", mount], capture_output=True, check=False)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", mount], capture_output=True,
+                          check=False)
     if done.returncode:
         pytest.skip("CANNOT MOUNT A TMPFS HERE (needs root): " + done.stderr.decode(errors="replace").strip())
     try:
         yield mount
     finally:
         subprocess.run(["umount", "-l", mount], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    with disk(tmp_path / "disk", "2m") as mount:
+        yield mount
+
+
+def fill(mount):
+    """To the last byte; the file that takes the room."""
+    filler = mount / "filler"
+    with open(filler, "wb", buffering=0) as f, contextlib.suppress(OSError):
+        while True:
+            f.write(bytes(4096))
+    return filler
 
 
 def limited(limit):
@@ -202,3 +219,131 @@ def test_satellite_full(net, big):
     assert not listed & set(failed), "uploads that failed are visible"
     net.acre("cp", net.dir / "big", "sj://full/meta/last", timeout=120)
     assert net.acre("cat", "sj://full/meta/last").out == big
+
+
+@contextlib.contextmanager
+def satellite_running(net, log):
+    """Not by `acre dev`, which reads the address file that a full disk has no room for."""
+    directory = net.dir / "net" / "satellite"
+    address = net.status()["satellite"]["address"]
+    with open(log, "ab") as out:
+        process = subprocess.Popen([program("acre-satellite"), "run", "--dir", directory, "--log-level", "debug"],
+                                   stdin=subprocess.DEVNULL, stderr=out)
+    try:
+        deadline = time.monotonic() + 20 * SLOW
+        while "satellite serves" not in log.read_text():
+            assert process.poll() is None, f"it ended: {log.read_text()[-1000:]}"
+            assert time.monotonic() < deadline, log.read_text()[-1000:]
+            time.sleep(0.05)
+        yield process
+        assert process.poll() is None, f"{address}: it ended: {log.read_text()[-1000:]}"
+        process.terminate()
+        assert process.wait(timeout=20 * SLOW) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def put(net, name, data, **kwargs):
+    return net.acre("cp", "-", f"sj://full/{name}", input=data, **kwargs)
+
+
+def refuses_until_there_is_room(net, log, filler, stored):
+    """On a full disk the satellite has just started: what was there is read, nothing is taken, and the
+    reason is in the answer and in the log; then there is room, and it is as before."""
+    for name, data in stored.items():
+        assert net.acre("cat", f"sj://full/{name}").out == data
+    listed = {o["key"] for o in net.acre("ls", "-r", "--output", "json", "sj://full").json()}
+    assert set(stored) <= listed
+    failed = set()
+    for i in range(40):
+        result = put(net, f"no/{i:02}", os.urandom(3000), check=False)
+        if result.code:
+            refused(result, "no room")
+            failed.add(f"no/{i:02}")
+            if len(failed) == 3:
+                break
+    assert failed, "the disk never was full"
+    assert "the database has no room" in log.read_text(), log.read_text()[-1000:]
+    filler.unlink()
+    put(net, "room", b"again", timeout=60)
+    assert net.acre("cat", "sj://full/room").out == b"again"
+    assert "the database has room again" in log.read_text(), log.read_text()[-1000:]
+    listed = {o["key"] for o in net.acre("ls", "-r", "--output", "json", "sj://full").json()}
+    assert not listed & failed and set(stored) <= listed, "uploads that failed are visible"
+
+
+def check(net):
+    done = subprocess.run([program("acre-satellite"), "check", "--dir", net.dir / "net" / "satellite"],
+                          capture_output=True, text=True, timeout=60 * SLOW, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def wait_for_chores(net):
+    """Chores whose rows there was no room for come once there is."""
+    deadline = time.monotonic() + 20 * SLOW
+    while True:
+        done = subprocess.run([program("acre-satellite"), "chores", "--dir", net.dir / "net" / "satellite"],
+                              capture_output=True, text=True, timeout=60 * SLOW, check=False)
+        if done.returncode == 0 and "segment-loop" in done.stdout and "roll-up" in done.stdout:
+            return
+        assert time.monotonic() < deadline, done.stdout + done.stderr
+        time.sleep(0.2)
+
+
+def test_satellite_starts_full(net, big, tmp_path):
+    """Its disk has not one free byte when it starts, after a kill and after an orderly end."""
+    directory, log = net.dir / "net" / "satellite", tmp_path / "log"
+    log.touch()
+    put(net, "inline", b"small")
+    net.kill("satellite")
+    with disk(tmp_path / "disk", "24m") as mount:
+        shutil.move(directory, mount / "satellite")
+        directory.symlink_to(mount / "satellite")
+        try:
+            for _ in range(2):
+                filler = fill(mount)
+                with satellite_running(net, log):
+                    refuses_until_there_is_room(net, log, filler, {"big": big, "inline": b"small"})
+                    wait_for_chores(net)
+                check(net)
+                log.write_text("")
+        finally:
+            directory.unlink()
+            shutil.move(mount / "satellite", directory)
+            net.start("satellite")
+    assert net.acre("cat", "sj://full/big").out == big
+
+
+def test_satellite_starts_full_postgres(postgres, tmp_path):
+    """The disk of PostgreSQL's tables has no room when it starts."""
+    url, log = postgres.database(), tmp_path / "log"
+    log.touch()
+    psql = ["psql", "-h", "127.0.0.1", "-p", postgres.port, "-U", "acre", "-d", "postgres", "-qc"]
+    name = url.rsplit("/", 1)[1]
+    with disk(postgres.dir / "disk", "48m") as mount:
+        (mount / "space").mkdir()
+        if postgres.as_user:
+            shutil.chown(mount, "postgres")
+            shutil.chown(mount / "space", "postgres")
+        postgres.run(*psql, f"CREATE TABLESPACE small LOCATION '{mount / 'space'}'")
+        postgres.run(*psql, f"ALTER DATABASE {name} SET TABLESPACE small")
+        net = Network(tmp_path / "net", nodes=3, rs="1/1/2/3", database=url)
+        net.dir.mkdir()
+        try:
+            net.up()
+            net.acre("mb", "sj://full")
+            stored = {"inline": b"small", "remote": os.urandom(100_000)}
+            for key, data in stored.items():
+                put(net, key, data)
+            net.kill("satellite")
+            filler = fill(mount)
+            with satellite_running(net, log):
+                refuses_until_there_is_room(net, log, filler, stored)
+                wait_for_chores(net)
+            check(net)
+        finally:
+            net.down()
+            postgres.run(*psql, f"DROP DATABASE {name} WITH (FORCE)")
+            postgres.run(*psql, "DROP TABLESPACE small")
