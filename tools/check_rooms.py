@@ -28,6 +28,7 @@ OUTSIDE = {
     r"<libpq-fe\.h>": {"db"},
     r"<protobuf-c/": {"proto", "rpc"},
     r"<zstd": {"proto"},
+    r"<xxhash": {"crypto"},
     r"<microhttpd": {"http"},
     r"<seccomp": {"os"},
     r"<(sys/socket|netinet/|arpa/inet|netdb|sys/epoll|sys/eventfd|poll|pthread|fcntl|unistd|dirent"

@@ -6,6 +6,8 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "node/import.h"
+#include "node/storage_dir.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/lock.h"
@@ -320,6 +322,23 @@ static enum err add_storage(struct call *call, struct param_list *list, const ch
 	return add_path(call, list, strcmp(above, "/") == 0 ? up : above);
 }
 
+/* Where pieces are still being taken over from. */
+static enum err add_import(struct call *call, const char *storage, struct param_list *list)
+{
+	const char *inner = os_path_join(call, storage, STORAGE_DIR_INNER);
+	struct import_order order = { .done = true };
+
+	if (import_order_read(call, &call->scratch, storage, &order) &&
+	    import_order_read(call, &call->scratch, inner, &order))
+		call_clear_error(call);
+	if (order.done)
+		return OK;
+	TRY_PLAIN(add_path(call, list, order.from));
+	if (order.logs[0] == '/')
+		TRY_PLAIN(add_path(call, list, order.logs));
+	return order.tables[0] == '/' ? add_path(call, list, order.tables) : OK;
+}
+
 static enum err add_node_paths(struct call *call, const struct farm *f, const char *dir,
 			       struct param_list *write, struct param_list *read)
 {
@@ -338,6 +357,7 @@ static enum err add_node_paths(struct call *call, const struct farm *f, const ch
 		TRY_PLAIN(add_storage(call, write, s.node.storage));
 	else if (exists(call, usual))
 		TRY_PLAIN(add_path(call, write, usual));
+	TRY_PLAIN(add_import(call, s.node.storage[0] ? s.node.storage : usual, write));
 	return s.node.identity[0] ? add_path(call, read, s.node.identity) : OK;
 }
 

@@ -6,10 +6,12 @@
 #include "base/text.h"
 #include "node/control.h"
 #include "node/farm.h"
+#include "node/import.h"
 #include "node/leave.h"
 #include "node/node.h"
 #include "node/settings.h"
 #include "os/cancel.h"
+#include "os/clock.h"
 #include "os/event.h"
 #include "os/file.h"
 #include "os/log.h"
@@ -70,6 +72,80 @@ static void tell_setup(struct buf *text, const struct settings *s, const struct 
 		   "it\n",
 		   s->dir);
 	buf_printf(text, "start it with: acre-node run --dir %s\n", s->dir);
+}
+
+/* ---- import ---- */
+
+struct import_progress {
+	int64_t begun_ns, told_ns;
+	bool told;
+};
+
+static void add_import_figures(struct buf *text, const struct import_figures *f)
+{
+	buf_printf(text, "%llu pieces taken over (", (unsigned long long)f->taken);
+	text_add_size(text, f->bytes);
+	buf_printf(text, "), %llu here before", (unsigned long long)f->present);
+}
+
+static void add_import_result(struct buf *text, const struct import_figures *f)
+{
+	add_import_figures(text, f);
+	buf_printf(text,
+		   "\nleft out: %llu expired, %llu of uploads that never ended, %llu damaged%s\n",
+		   (unsigned long long)f->expired, (unsigned long long)f->partial,
+		   (unsigned long long)f->damaged, f->damaged ? " (named above)" : "");
+}
+
+static void import_progress(void *arg, const struct import_figures *f, const char *where)
+{
+	AUTO_BUF struct buf line = BUF_INIT(OUTPUT_MAX);
+	struct import_progress *p = arg;
+	int64_t now = os_clock_mono_ns(), passed = MAX(now - p->begun_ns, NS_PER_SEC);
+
+	if (!os_stderr_is_terminal() || now - p->told_ns < NS_PER_SEC)
+		return;
+	p->told_ns = now;
+	p->told = true;
+	buf_add_str(&line, "\r\033[K");
+	add_import_figures(&line, f);
+	buf_add_str(&line, ", ");
+	text_add_size(&line, (uint64_t)((double)f->bytes / (double)passed * (double)NS_PER_SEC));
+	buf_add_str(&line, "/s");
+	os_stderr_line(buf_bytes(&line));
+	(void)where;
+}
+
+static enum err import(struct call *call, const struct settings *flags, const struct args *args)
+{
+	AUTO(arena_free) struct arena a = { 0 };
+	AUTO_BUF struct buf text = BUF_INIT(OUTPUT_MAX);
+	const struct settings_source source = { .argc = args->argc,
+						.argv = args->argv,
+						.node_dir = flags->dir };
+	struct import_progress progress = { .begun_ns = os_clock_mono_ns() };
+	struct import_figures f = { 0 };
+	struct settings s;
+
+	TRY_PLAIN(settings_load(call, &a, &source, &s));
+	const struct node_import how = { .from = s.from,
+					 .logs = s.from_logs,
+					 .tables = s.from_tables,
+					 .move = s.move,
+					 .later = s.later,
+					 .progress = import_progress,
+					 .progress_arg = &progress };
+	enum err e = node_import(call, s.dir, &s.node, &how, &f);
+	if (progress.told)
+		buf_add_byte(&text, '\n');
+	if (s.later && !e)
+		buf_printf(&text, "\"acre-node run --dir %s\" takes them over while it serves\n",
+			   s.dir);
+	else
+		add_import_result(&text, &f);
+	TRY_PLAIN(print(call, &text));
+	TRY(e, "not all is taken over (run it again to go on)");
+	return OK;
 }
 
 static enum err setup(struct call *call, const struct settings *flags, const struct args *args)
@@ -309,6 +385,8 @@ static const struct {
 } commands[] = {
 	{ "setup", setup, 0, "makes a node: identity, settings, storage directory" },
 	{ "run", run, 0, "runs it, or all nodes in DIR/nodes, until SIGTERM" },
+	{ "import", import, 0,
+	  "takes over the pieces of Storj's node with this identity, which must not run" },
 	{ "status", status, 1, "[NODE]: how it is, what to worry about and what to do" },
 	{ "reload", reload, 0, "reads settings (and the list of nodes) again; transfers go on" },
 	{ "maintenance", maintenance, 2,

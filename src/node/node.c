@@ -173,15 +173,24 @@ static enum err open_storage(struct call *call, struct node *n)
 	const struct node_id *id = identity_node_id(n->identity);
 	int64_t hour = order_window_hour(os_clock_unix_ns());
 
-	TRY_PLAIN(storage_dir_open(call, n->config.storage, id, &n->storage));
-	const char *orders = os_path_join(call, n->config.storage, "orders");
+	bool foreign = false;
+
+	n->storage_path = n->config.storage;
+	TRY_PLAIN(node_import_resolve(call, &n->arena, id, &n->storage_path, &foreign));
+	enum err e = storage_dir_open(call, n->storage_path, id, &n->storage);
+	if (e && foreign)
+		return call_wrap(call, e,
+				 "this is the storage of Storj's node (acre-node import takes its "
+				 "pieces over)");
+	TRY_PLAIN(e);
+	const char *orders = os_path_join(call, n->storage_path, "orders");
 	TRY_PLAIN(os_dir_make(call, orders, false));
 	TRY_PLAIN(order_log_open(call, orders, &n->orders));
-	TRY_PLAIN(garbage_open(call, os_path_join(call, n->config.storage, "retain"), &n->garbage));
+	TRY_PLAIN(garbage_open(call, os_path_join(call, n->storage_path, "retain"), &n->garbage));
 	TRY_PLAIN(serials_new(call, SERIALS_MEMORY_DEFAULT, &n->serials));
 	TRY_PLAIN(order_log_read(call, n->orders, hour - ORDER_WINDOW_SECONDS, remember_serial, n));
 	struct piece_store_config config = {
-		.dir = n->config.storage,
+		.dir = n->storage_path,
 		.node = *id,
 		.allocated = n->config.space,
 		.free_reserve = n->config.free_reserve,
@@ -191,9 +200,11 @@ static enum err open_storage(struct call *call, struct node *n)
 		.recovered = recover_order,
 		.damaged = node_piece_damaged,
 		.wake = wake_maintenance,
+		.missing = node_import_missing,
 		.arg = n,
 	};
-	return piece_store_open(call, &config, &n->store);
+	TRY_PLAIN(piece_store_open(call, &config, &n->store));
+	return node_import_open(call, n);
 }
 
 static enum err open_parts(struct call *call, struct node *n, const char *dir)
@@ -218,7 +229,7 @@ static enum err open_parts(struct call *call, struct node *n, const char *dir)
 		log_warn("less room on the disk than the space set: what is there is used",
 			 F_U64("space", n->config.space),
 			 F_U64("possible", space.used + space.disk_free));
-	log_info("storage opened", F_STR("directory", n->config.storage),
+	log_info("storage opened", F_STR("directory", n->storage_path),
 		 F_U64("pieces", space.pieces), F_U64("used", space.used),
 		 F_U64("available", space.available));
 	return OK;
@@ -276,6 +287,7 @@ enum err node_start(struct call *call, struct node *n)
 	TRY_PLAIN(node_leave_start(call, n));
 	TRY_PLAIN(node_amnesty_start(call, n));
 	TRY_PLAIN(node_stats_start(call, n));
+	TRY_PLAIN(node_import_start(call, n));
 	TRY_PLAIN(rpc_server_start(call, &config, &n->server));
 	n->fast_open = rpc_server_fast_open(n->server);
 	snprintf(n->address, sizeof(n->address), "%s", rpc_server_address(n->server));
@@ -463,6 +475,7 @@ void node_stop_within(struct node *n, int64_t grace_ns)
 	node_settle_stop(n);
 	node_leave_stop(n);
 	node_stats_stop(n);
+	chores_remove(n->chores, take(&n->import_chore));
 	stop_chores(n);
 	node_amnesty_stop(n);
 	/* Others ask for check-ins until they end. */

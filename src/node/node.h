@@ -78,4 +78,19 @@ struct node_setup {
 enum err node_create(struct call *call, const char *dir, const struct node_config *config,
 		     const struct node_setup *setup, struct node_id *ret_id) MUST_USE;
 
+/* Takes over the pieces of Storj's node with the same identity, while neither node runs.  With
+ * `later` it only says so, and the node does it while it serves.  Can be interrupted and repeated.
+ */
+struct import_figures;
+struct node_import {
+	const char *from; /* its storage directory; "" = the one that config says, ours is then in
+			   * it */
+	const char *logs, *tables; /* of its hashstores, whole paths or below it */
+	bool move, later;
+	void (*progress)(void *arg, const struct import_figures *f, const char *where);
+	void *progress_arg;
+};
+enum err node_import(struct call *call, const char *dir, const struct node_config *config,
+		     const struct node_import *how, struct import_figures *ret) MUST_USE;
+
 #endif

@@ -6,6 +6,7 @@
 #include "proto/noise.pb-c.h"
 #include "node/chores.h"
 #include "node/garbage.h"
+#include "node/import.h"
 #include "node/node.h"
 #include "node/order_log.h"
 #include "node/piece_store.h"
@@ -71,6 +72,7 @@ struct node {
 	struct arena arena; /* strings of config and paths */
 	struct node_config config;
 	const char *dir;
+	const char *storage_path; /* of config, or ours in it */
 	struct identity *identity;
 	struct net_tls *tls;
 	struct net_noise *noise;		 /* NULL = TLS only */
@@ -100,6 +102,13 @@ struct node {
 	struct check_in check_ins[TRUST_SATELLITES_MAX];
 	struct settler settlers[TRUST_SATELLITES_MAX];
 	struct chore *prune_orders, *leave;
+
+	/* Of node_import.c: */
+	struct import_order import; /* done: there is none */
+	struct chore *import_chore;
+	int64_t import_told_ns;
+	struct import_figures imported;	   /* under the lock */
+	char import_error[CALL_ERROR_MAX]; /* under the lock; "" = it goes well */
 
 	struct stats_asker *stats_askers; /* by satellite */
 
@@ -166,6 +175,13 @@ void node_piece_damaged(void *node, const struct node_id *satellite, const struc
 enum err node_amnesty_start(struct call *call, struct node *n) MUST_USE;
 void node_amnesty_stop(struct node *n);
 
+/* node_import.c: pieces of Storj's node.  resolve: *storage becomes ours if it is that node's. */
+enum err node_import_resolve(struct call *call, struct arena *a, const struct node_id *id,
+			     const char **storage, bool *ret_foreign) MUST_USE;
+enum err node_import_open(struct call *call, struct node *n) MUST_USE;
+enum err node_import_start(struct call *call, struct node *n) MUST_USE;
+store_missing node_import_missing;
+
 /* stats.c: what satellites say of the node. */
 enum err node_stats_start(struct call *call, struct node *n) MUST_USE;
 void node_stats_stop(struct node *n);
@@ -181,6 +197,7 @@ rpc_handler endpoint_upload, endpoint_download, endpoint_ping_node, endpoint_uni
 enum node_no_uploads {
 	NODE_DISK_UNWRITABLE = 1,
 	NODE_WRONG_HOUR = 2,
+	NODE_IMPORTING = 4,
 };
 /* Sets or ends a reason; satellites are told at once when that changes something. */
 void node_refuse_uploads(struct node *n, enum node_no_uploads why, bool on);

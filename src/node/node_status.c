@@ -211,7 +211,7 @@ enum err node_view_fill(struct call *call, struct arena *a, struct node *n, stru
 	v->address = clean(a, node_address(n));
 	const char *external = node_get(n, external_address);
 	v->external_address = external[0] ? clean(a, external) : v->address;
-	v->storage = clean(a, n->config.storage);
+	v->storage = clean(a, n->storage_path);
 	v->started = (uint64_t)(n->started_unix_ns / NS_PER_SEC);
 	v->satellites = arena_array(a, count + 1, sizeof(*v->satellites));
 	if (!v->satellites)
@@ -236,9 +236,14 @@ enum err node_view_fill(struct call *call, struct arena *a, struct node *n, stru
 	v->download_bytes = c->download_bytes;
 	os_mutex_lock(&n->lock);
 	unsigned no_uploads = n->no_uploads;
+	const char *import = arena_str(a, bytes_str(n->import_error));
 	os_mutex_unlock(&n->lock);
+	if (import && import[0])
+		node_view_worry(v, "taking over the pieces of Storj's node stopped",
+				clean(a, import));
 	enum store_state state = piece_store_state(n->store);
 	v->store = state == STORE_OFFLINE	      ? "does not answer"
+		   : no_uploads & NODE_IMPORTING      ? "served, taking over pieces"
 		   : state == STORE_READ_ONLY	      ? "served, no uploads"
 		   : !piece_store_recovered(n->store) ? "being recovered"
 						      : "ready";

@@ -16,6 +16,8 @@ struct piece_writer {
 	uint8_t *buffer; /* the first bytes, until they are too many */
 	size_t buffered;
 	bool streaming, failed;
+	struct piece_record record; /* once it is written */
+	uint32_t trashed_at;
 	uint8_t limit[RECORD_LIMIT_MAX];
 };
 
@@ -77,7 +79,8 @@ enum err piece_writer_begin(struct call *call, struct piece_store *s, const stru
 	if (b->limit.len > RECORD_LIMIT_MAX)
 		return call_fail(call, ERR_INVALID, "order limit of %zu bytes is too long",
 				 b->limit.len);
-	if (piece_store_state(s) != STORE_READY)
+	enum store_state state = piece_store_state(s);
+	if (b->import ? state == STORE_OFFLINE : state != STORE_READY)
 		return call_fail(call, ERR_UNAVAILABLE, "the disk takes no pieces at the moment");
 	if (b->size_max > UINT32_MAX)
 		return call_fail(call, ERR_INVALID, "pieces above 4 GiB are not taken");
@@ -157,26 +160,17 @@ void piece_writer_hash(const struct piece_writer *w, uint8_t out[HASH_BYTES])
 	hasher_sum(w->hasher, out);
 }
 
-static enum err append(struct call *call, struct piece_writer *w, struct piece_record *r)
+enum err piece_writer_write(struct call *call, struct piece_writer *w, const struct piece_commit *c)
 {
 	struct piece_log *log = w->store->log;
+	struct piece_record *r = &w->record;
 
-	if (w->streaming)
-		TRY_PLAIN(piece_log_append_finish(call, log, &w->append, r));
-	else
-		TRY_PLAIN(piece_log_append_whole(call, log, &w->append, r,
-						 BYTES(w->buffer, w->buffered)));
-	return piece_log_sync(call, log, &w->append);
-}
-
-enum err piece_writer_commit(struct call *call, struct piece_writer *w,
-			     const struct piece_commit *c)
-{
-	struct piece_store *s = w->store;
-	struct piece_record r = {
+	if (w->failed)
+		return call_fail(call, ERR_INTERNAL, "the upload failed before");
+	*r = (struct piece_record){
 		.type = RECORD_PIECE,
 		.algorithm = w->begin.algorithm,
-		.stored_unix_ns = os_clock_unix_ns(),
+		.stored_unix_ns = c->stored_unix_ns ? c->stored_unix_ns : os_clock_unix_ns(),
 		.created_unix_ns = c->created_unix_ns,
 		.expiration_unix_ns = w->begin.expiration_unix_ns,
 		.piece = w->begin.piece,
@@ -184,24 +178,46 @@ enum err piece_writer_commit(struct call *call, struct piece_writer *w,
 		.order_amount = c->order_amount,
 		.limit = w->begin.limit,
 	};
+	hasher_sum(w->hasher, r->hash);
+	memcpy(r->uplink_signature, c->uplink_signature, sizeof(r->uplink_signature));
+	memcpy(r->order_signature, c->order_signature, sizeof(r->order_signature));
+	w->trashed_at = c->trashed_unix_ns ? store_seconds(c->trashed_unix_ns) : 0;
+	enum err e = w->streaming ? piece_log_append_finish(call, log, &w->append, r)
+				  : piece_log_append_whole(call, log, &w->append, r,
+							   BYTES(w->buffer, w->buffered));
+	if (e) {
+		w->failed = true;
+		store_note_trouble(w->store, e);
+		return e;
+	}
+	give_buffer(w->store, take(&w->buffer));
+	hasher_free(take(&w->hasher));
+	return OK;
+}
+
+enum err piece_writer_publish(struct call *call, struct piece_writer *w)
+{
+	struct piece_store *s = w->store;
 	struct piece_entry entry;
 	uint16_t satellite = 0;
+	enum err e = piece_log_sync(call, s->log, &w->append);
 
-	if (w->failed)
-		return call_fail(call, ERR_INTERNAL, "the upload failed before");
-	hasher_sum(w->hasher, r.hash);
-	memcpy(r.uplink_signature, c->uplink_signature, sizeof(r.uplink_signature));
-	memcpy(r.order_signature, c->order_signature, sizeof(r.order_signature));
-	enum err e = append(call, w, &r);
 	if (e) {
 		w->failed = true;
 		store_note_trouble(s, e);
 		return e;
 	}
-
-	TRY_PLAIN(piece_index_satellite(call, s->index, &r.satellite, &satellite));
-	store_entry_of(&r, satellite, w->append.number, w->append.offset, &entry);
+	TRY_PLAIN(piece_index_satellite(call, s->index, &w->record.satellite, &satellite));
+	store_entry_of(&w->record, satellite, w->append.number, w->append.offset, &entry);
+	entry.trashed_at = w->trashed_at;
 	return store_put(call, s, &entry);
+}
+
+enum err piece_writer_commit(struct call *call, struct piece_writer *w,
+			     const struct piece_commit *c)
+{
+	TRY_PLAIN(piece_writer_write(call, w, c));
+	return piece_writer_publish(call, w);
 }
 
 void piece_writer_end(struct piece_writer *w)
@@ -220,23 +236,39 @@ void piece_writer_end(struct piece_writer *w)
 	free(w);
 }
 
+enum err piece_store_find(struct call *call, struct piece_store *s, const struct node_id *satellite,
+			  const struct piece_id *piece, struct piece_entry *ret)
+{
+	struct piece_key key = { .id = *piece };
+
+	return piece_index_find_satellite(s->index, satellite, &key.satellite)
+		       ? piece_index_find(call, s->index, &key, ret)
+		       : ERR_NOT_FOUND;
+}
+
 static enum err find_piece(struct call *call, struct piece_store *s,
 			   const struct node_id *satellite, const struct piece_id *piece,
 			   struct piece_entry *ret)
 {
-	struct piece_key key = { .id = *piece };
-	bool all_known = piece_store_recovered(s);
+	bool all_known = piece_store_recovered(s), incomplete = s->incomplete;
 
 	if (piece_store_state(s) == STORE_OFFLINE)
 		return call_fail(call, ERR_UNAVAILABLE, "the disk does not answer");
-	enum err e = piece_index_find_satellite(s->index, satellite, &key.satellite)
-			     ? piece_index_find(call, s->index, &key, ret)
-			     : ERR_NOT_FOUND;
+	enum err e = piece_store_find(call, s, satellite, piece, ret);
 
 	if (e == ERR_NOT_FOUND && !all_known)
 		return call_fail(call, ERR_UNAVAILABLE,
 				 "the piece may be among those that are still being read from the "
 				 "log after a crash");
+	if (e == ERR_NOT_FOUND && incomplete) {
+		/* It may also have been brought meanwhile. */
+		enum err missing = s->config.missing(call, s->config.arg, satellite, piece);
+		e = piece_store_find(call, s, satellite, piece, ret);
+		if (e)
+			return call_wrap(call, missing ? ERR_UNAVAILABLE : e,
+					 "the piece may be among those not yet taken over");
+		call_clear_error(call);
+	}
 	if (e == ERR_NOT_FOUND)
 		return call_fail(call, e, "piece not found");
 	TRY_PLAIN(e);

@@ -270,6 +270,11 @@ void piece_store_set_state(struct piece_store *s, enum store_state state)
 	s->state = state;
 }
 
+void piece_store_set_incomplete(struct piece_store *s, bool incomplete)
+{
+	s->incomplete = incomplete;
+}
+
 void piece_store_set_room(struct piece_store *s, uint64_t allocated, uint64_t free_reserve)
 {
 	__atomic_store_n(&s->config.allocated, allocated, __ATOMIC_RELAXED);

@@ -30,6 +30,9 @@ typedef enum err store_recovered(struct call *call, void *arg, const struct piec
 /* Told once of every piece whose bytes turned out not to be what was stored. */
 typedef void store_damaged(void *arg, const struct node_id *satellite,
 			   const struct piece_id *piece);
+/* Of a piece that is not here while others are still being taken over: brings it, or fails. */
+typedef enum err store_missing(struct call *call, void *arg, const struct node_id *satellite,
+			       const struct piece_id *piece);
 /* Told when piece_store_maintain should be called soon; it must not wait. */
 typedef void store_wake(void *arg);
 
@@ -44,6 +47,7 @@ struct piece_store_config {
 	store_recovered *recovered; /* NULL = nobody */
 	store_damaged *damaged;	    /* NULL = nobody */
 	store_wake *wake;	    /* NULL = nobody */
+	store_missing *missing;	    /* see piece_store_set_incomplete */
 	void *arg;
 };
 
@@ -87,6 +91,9 @@ enum store_state {
 };
 enum { STORE_SLOW_SECONDS = 8 }; /* an audit answered later than 15 s is a missed one */
 void piece_store_set_state(struct piece_store *s, enum store_state state);
+/* Pieces are still being taken over from elsewhere: one that is not here is asked of `missing`, and
+ * if that does not bring it, it is ERR_UNAVAILABLE. */
+void piece_store_set_incomplete(struct piece_store *s, bool incomplete);
 /* Other limits from now on; what is stored already stays. */
 void piece_store_set_room(struct piece_store *s, uint64_t allocated, uint64_t free_reserve);
 /* Also STORE_OFFLINE while the disk is slow: while a question to it (asked ... answered) waits too
@@ -161,6 +168,7 @@ struct piece_begin {
 	enum hash_algorithm algorithm;
 	int64_t expiration_unix_ns; /* TIME_NONE = never */
 	uint64_t size_max;	    /* reserved until the end */
+	bool import;		    /* taken though uploads are not */
 	struct bytes limit;	    /* the order limit as received; copied */
 };
 /* ERR_ABORTED when there is no room for size_max. */
@@ -178,14 +186,26 @@ struct piece_commit {
 	uint8_t uplink_signature[ED25519_SIGNATURE_BYTES];
 	int64_t order_amount;
 	uint8_t order_signature[ED25519_SIGNATURE_BYTES];
+	/* Of a piece that was another program's before: */
+	int64_t stored_unix_ns;	 /* what garbage collection compares; 0 = now */
+	int64_t trashed_unix_ns; /* it is in the trash since; 0 = it is not */
 };
 /* Returns when the piece would survive a power cut; from then on it can be read. */
 enum err piece_writer_commit(struct call *call, struct piece_writer *w,
 			     const struct piece_commit *c) MUST_USE;
+/* The same in two steps, so that many share a sync: all are written, then all are published.  Of a
+ * writer little memory is left after the first step. */
+enum err piece_writer_write(struct call *call, struct piece_writer *w,
+			    const struct piece_commit *c) MUST_USE;
+enum err piece_writer_publish(struct call *call, struct piece_writer *w) MUST_USE;
 /* Frees the writer; without a commit nothing remains.  NULL is fine. */
 void piece_writer_end(struct piece_writer *w);
 
 /* ---- reading ---- */
+
+/* The entry of a piece, in the trash or damaged as it may be.  ERR_NOT_FOUND without text. */
+enum err piece_store_find(struct call *call, struct piece_store *s, const struct node_id *satellite,
+			  const struct piece_id *piece, struct piece_entry *ret) MUST_USE;
 
 struct log_file;
 struct piece_reader {

@@ -16,6 +16,7 @@ struct piece_store {
 	_Atomic enum store_state state;
 	_Atomic int64_t asked_mono_ns; /* the disk was asked then and has not answered; 0 = not */
 	_Atomic bool slow;
+	_Atomic bool incomplete;       /* pieces are being taken over from elsewhere */
 	struct compaction *compaction; /* a round under way */
 	struct os_pool *readers;       /* of parts read ahead */
 	/* Lock order: this one, then the index's, then the log's. */

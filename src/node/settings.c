@@ -167,6 +167,19 @@ static const struct param table[] = {
 	  .default_text = "0s",
 	  .doc = "for tests: orders are sent that much too early; those of the same hour that come "
 		 "later are not paid" },
+	{ .name = "from-logs",
+	  .alias = "hashstore.logs-path",
+	  .type = PARAM_STR,
+	  FIELD(from_logs),
+	  .default_text = "hashstore",
+	  .doc = "import: directory of the logs of Storj's hashstores, in its storage directory or "
+		 "a whole path" },
+	{ .name = "from-tables",
+	  .alias = "hashstore.table-path",
+	  .type = PARAM_STR,
+	  FIELD(from_tables),
+	  .default_text = "hashstore",
+	  .doc = "import: directory of their tables, likewise" },
 	/* Of commands only. */
 	{ .name = "dir",
 	  .alias = "config-dir",
@@ -194,6 +207,21 @@ static const struct param table[] = {
 	  FIELD(for_ns),
 	  .default_text = "0s",
 	  .doc = "maintenance: ends by itself after so long; 0 = when it is switched off" },
+	{ .name = "from",
+	  .type = PARAM_STR,
+	  FIELD(from),
+	  .default_text = "",
+	  .doc = "import: the storage directory of Storj's node; empty = storage" },
+	{ .name = "move",
+	  .type = PARAM_BOOL,
+	  FIELD(move),
+	  .default_text = "false",
+	  .doc = "import: remove there what is safe here, piece by piece" },
+	{ .name = "later",
+	  .type = PARAM_BOOL,
+	  FIELD(later),
+	  .default_text = "false",
+	  .doc = "import: only say so; \"run\" does it while it serves" },
 	{ .name = "listen",
 	  .type = PARAM_STR,
 	  FIELD(listen),
@@ -212,7 +240,7 @@ static const struct param table[] = {
 	  .doc = "this text" },
 };
 
-enum { OF_COMMANDS = 7 };
+enum { OF_COMMANDS = 10 };
 
 /* Sections of Storj's node (its config.yaml is flat).  Ours have no dots. */
 static const char *const foreign[] = {

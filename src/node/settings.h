@@ -10,8 +10,10 @@ struct settings {
 	const char *dir;
 	uint64_t difficulty;
 	bool json, help;
-	const char *listen;	   /* console */
-	int64_t for_ns;		   /* maintenance; 0 = without end */
+	const char *listen;			    /* console */
+	int64_t for_ns;				    /* maintenance; 0 = without end */
+	const char *from, *from_logs, *from_tables; /* import */
+	bool move, later;
 	struct param_list exclude; /* satellites */
 	struct param_list foreign; /* settings of Storj's node that mean nothing here */
 	/* Of the process: */

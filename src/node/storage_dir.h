@@ -27,4 +27,7 @@ const char *storage_dir_path(const struct storage_dir *d);
 enum err storage_dir_check_readable(struct call *call, const struct storage_dir *d) MUST_USE;
 enum err storage_dir_check_writable(struct call *call, const struct storage_dir *d) MUST_USE;
 
+/* Storj's node left its own directory there, and ours is one in it. */
+#define STORAGE_DIR_INNER "acre"
+
 #endif
