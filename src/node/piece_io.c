@@ -21,30 +21,6 @@ struct piece_writer {
 	uint8_t limit[RECORD_LIMIT_MAX];
 };
 
-static uint8_t *take_buffer(struct piece_store *s)
-{
-	uint8_t *b = NULL;
-
-	os_mutex_lock(&s->lock);
-	if (s->buffers_idle)
-		b = s->buffers[--s->buffers_idle];
-	os_mutex_unlock(&s->lock);
-	return b ? b : malloc(STORE_BUFFER_BYTES);
-}
-
-static void give_buffer(struct piece_store *s, uint8_t *b)
-{
-	if (!b)
-		return;
-	os_mutex_lock(&s->lock);
-	if (s->buffers_idle < STORE_BUFFERS_IDLE_MAX) {
-		s->buffers[s->buffers_idle++] = b;
-		b = NULL;
-	}
-	os_mutex_unlock(&s->lock);
-	free(b);
-}
-
 /* Promises room for the upload; the measure and the promise are not one step, so the promise is
  * checked again and may be taken back. */
 static enum err reserve(struct call *call, struct piece_store *s, uint64_t bytes,
@@ -90,7 +66,7 @@ enum err piece_writer_begin(struct call *call, struct piece_store *s, const stru
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for an upload");
 	*w = (struct piece_writer){ .store = s, .begin = *b };
 	w->hasher = hasher_new(b->algorithm);
-	w->buffer = take_buffer(s);
+	w->buffer = buffers_take(&s->buffers);
 	enum err e = w->hasher && w->buffer
 			     ? reserve(call, s, bytes, &w->room)
 			     : call_fail(call, ERR_NO_MEMORY, "out of memory for an upload");
@@ -115,7 +91,7 @@ static enum err begin_streaming(struct call *call, struct piece_writer *w, struc
 	TRY_PLAIN(piece_log_append_begin(call, w->store->log, &w->append, w->begin.limit.len,
 					 w->begin.expiration_unix_ns));
 	TRY_PLAIN(piece_log_append_data(call, w->store->log, &w->append, parts, 2));
-	give_buffer(w->store, take(&w->buffer));
+	buffers_put(&w->store->buffers, take(&w->buffer));
 	return OK;
 }
 
@@ -190,7 +166,7 @@ enum err piece_writer_write(struct call *call, struct piece_writer *w, const str
 		store_note_trouble(w->store, e);
 		return e;
 	}
-	give_buffer(w->store, take(&w->buffer));
+	buffers_put(&w->store->buffers, take(&w->buffer));
 	hasher_free(take(&w->hasher));
 	return OK;
 }
@@ -231,7 +207,7 @@ void piece_writer_end(struct piece_writer *w)
 	os_mutex_lock(&w->store->lock);
 	w->store->reserved -= w->reserved;
 	os_mutex_unlock(&w->store->lock);
-	give_buffer(w->store, w->buffer);
+	buffers_put(&w->store->buffers, w->buffer);
 	hasher_free(w->hasher);
 	free(w);
 }

@@ -27,8 +27,7 @@ void piece_log_close(struct piece_log *log)
 		free(log->segments[i]);
 	}
 	free(log->segments);
-	while (log->runs_idle)
-		free(log->runs[--log->runs_idle]);
+	buffers_fini(&log->runs);
 	free(log->losses);
 	os_mutex_fini(&log->lock);
 	free(log->dir);
@@ -212,28 +211,6 @@ enum err piece_log_append_whole(struct call *call, struct piece_log *log, struct
 	return OK;
 }
 
-static uint8_t *take_run_buffer(struct piece_log *log)
-{
-	uint8_t *b = NULL;
-
-	os_mutex_lock(&log->lock);
-	if (log->runs_idle)
-		b = log->runs[--log->runs_idle];
-	os_mutex_unlock(&log->lock);
-	return b ? b : os_file_buffer(LOG_RUN_BYTES);
-}
-
-static void give_run_buffer(struct piece_log *log, uint8_t *b)
-{
-	os_mutex_lock(&log->lock);
-	if (b && log->runs_idle < LOG_RUNS_IDLE_MAX) {
-		log->runs[log->runs_idle++] = b;
-		b = NULL;
-	}
-	os_mutex_unlock(&log->lock);
-	free(b);
-}
-
 enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct log_append *a,
 				size_t limit_len, int64_t expiration_unix_ns)
 {
@@ -253,7 +230,7 @@ enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct
 	a->exclusive = true;
 	a->header_len = record_header_len(limit_len);
 	TRY_PLAIN(piece_log_pin(call, log, s->number, &a->file));
-	uint8_t *buffer = take_run_buffer(log);
+	uint8_t *buffer = buffers_take(&log->runs);
 	if (!buffer)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a piece");
 	os_run_begin(&a->run, a->file->file, a->offset + a->header_len, buffer, LOG_RUN_BYTES);
@@ -348,7 +325,7 @@ void piece_log_append_end(struct call *call, struct piece_log *log, struct log_a
 	unlist_append(a);
 	os_mutex_unlock(&log->lock);
 	piece_log_unpin(log, a->file);
-	give_run_buffer(log, a->run.buffer);
+	buffers_put(&log->runs, a->run.buffer);
 	*a = (struct log_append){ 0 };
 	(void)call;
 }
@@ -549,6 +526,11 @@ enum err piece_log_seal_full(struct call *call, struct piece_log *log)
 	while ((s = claim_full(log)))
 		TRY(seal(call, log, s), "seal segment %08x", s->number);
 	return OK;
+}
+
+void piece_log_slim(struct piece_log *log)
+{
+	buffers_slim(&log->runs);
 }
 
 enum err piece_log_stable(struct call *call, struct piece_log *log, struct arena *a,

@@ -30,7 +30,6 @@ enum {
 	LOG_SEGMENT_BYTES_DEFAULT = 1 << 30, /* no further record begins beyond it */
 	LOG_FILES_IDLE_MAX = 32,	     /* open files kept though nobody uses them */
 	LOG_RUN_BYTES = 512 << 10, /* a larger piece goes to the disk in writes of this size */
-	LOG_RUNS_IDLE_MAX = 8,	   /* buffers for that, kept though nobody uses them */
 };
 
 struct piece_log_config {
@@ -128,6 +127,8 @@ void piece_log_space(struct piece_log *log, uint32_t today, struct piece_log_spa
 
 /* Marks full segments as complete; called from time to time. */
 enum err piece_log_seal_full(struct call *call, struct piece_log *log) MUST_USE;
+/* Frees buffers that nobody has needed since the last time. */
+void piece_log_slim(struct piece_log *log);
 /* What a checkpoint begun now may claim: fills c->segments (in `a`), c->seq, c->next_segment.
  * Waits for nothing. */
 enum err piece_log_stable(struct call *call, struct piece_log *log, struct arena *a,

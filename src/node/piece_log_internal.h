@@ -2,6 +2,7 @@
 #ifndef ACRE_NODE_PIECE_LOG_INTERNAL_H
 #define ACRE_NODE_PIECE_LOG_INTERNAL_H
 
+#include "node/buffers.h"
 #include "node/piece_log.h"
 #include "os/lock.h"
 
@@ -53,8 +54,7 @@ struct piece_log {
 	unsigned files_idle;
 	uint64_t clock; /* of last_use */
 	uint64_t used, live;
-	uint8_t *runs[LOG_RUNS_IDLE_MAX];
-	unsigned runs_idle;
+	struct buffers runs; /* of large uploads */
 	struct log_loss *losses;
 	size_t losses_count;
 };

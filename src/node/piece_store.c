@@ -178,8 +178,8 @@ static void free_store(struct piece_store *s)
 	store_compaction_free(s->compaction);
 	piece_log_close(s->log);
 	piece_index_close(s->index);
-	for (unsigned i = 0; i < s->buffers_idle; i++)
-		free(s->buffers[i]);
+	buffers_fini(&s->buffers);
+	buffers_fini(&s->parts);
 	os_cond_fini(&s->calm);
 	os_mutex_fini(&s->lock);
 	free(s->dir);
@@ -195,6 +195,8 @@ enum err piece_store_open(struct call *call, const struct piece_store_config *co
 	if (!s)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	s->config = *config;
+	buffers_init(&s->buffers, STORE_BUFFER_BYTES);
+	buffers_init(&s->parts, PIECE_STREAM_BYTES + PIECE_BULK_SLACK);
 	enum err e = open_parts(call, s);
 	if (e) {
 		free_store(s);
@@ -426,6 +428,9 @@ enum err piece_store_maintain(struct call *call, struct piece_store *s)
 {
 	struct index_status index;
 
+	buffers_slim(&s->buffers);
+	buffers_slim(&s->parts);
+	piece_log_slim(s->log);
 	TRY_PLAIN(piece_log_seal_full(call, s->log));
 	TRY_PLAIN(store_tidy(call, s));
 	piece_index_status(s->index, &index);

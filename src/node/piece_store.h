@@ -19,7 +19,6 @@ struct piece_store;
 
 enum {
 	STORE_BUFFER_BYTES = 128 << 10, /* pieces up to this are appended whole */
-	STORE_BUFFERS_IDLE_MAX = 8,
 	STORE_FREE_RESERVE_DEFAULT = 256 << 20,
 	STORE_TRASH_SECONDS = 7 * 24 * 3600,
 	STORE_EXPIRY_GRACE_SECONDS = 3600,
@@ -228,7 +227,7 @@ static inline uint64_t piece_reader_size(const struct piece_reader *r)
 enum err piece_reader_read(struct call *call, struct piece_reader *r, void *out, size_t n,
 			   uint64_t offset) MUST_USE;
 enum {
-	PIECE_STREAM_BYTES = 256 << 10,	      /* read from a large piece at a time */
+	PIECE_STREAM_BYTES = 512 << 10,	      /* read from a large piece at a time */
 	PIECE_BULK_MIN = 64 << 10,	      /* less is worth the page cache */
 	PIECE_BULK_SLACK = 2 * OS_FILE_BLOCK, /* what a buffer for n bytes must have more */
 };

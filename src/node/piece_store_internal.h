@@ -2,6 +2,7 @@
 #ifndef ACRE_NODE_PIECE_STORE_INTERNAL_H
 #define ACRE_NODE_PIECE_STORE_INTERNAL_H
 
+#include "node/buffers.h"
 #include "node/piece_log.h"
 #include "node/piece_store.h"
 #include "os/lock.h"
@@ -30,8 +31,7 @@ struct piece_store {
 	uint32_t scrub_segment; /* goes on there ... */
 	uint64_t scrub_offset;	/* ... at this offset */
 	bool trouble;
-	uint8_t *buffers[STORE_BUFFERS_IDLE_MAX];
-	unsigned buffers_idle;
+	struct buffers buffers, parts; /* of small uploads; of large downloads */
 };
 
 /* Unix seconds of a time, rounded up, in the range of the index. */

@@ -16,6 +16,7 @@ struct piece_stream {
 	struct piece_reader *reader;
 	uint64_t next, end; /* of the piece; what nobody has begun to read */
 	struct part parts[2];
+	bool large;  /* the parts are of the store's buffers */
 	unsigned at; /* the part handed out last; the other is read ahead */
 
 	struct os_mutex lock; /* guards what follows; while reading, the other part is the pool's */
@@ -31,17 +32,19 @@ enum err piece_stream_open(struct call *call, struct piece_reader *r, uint64_t o
 			   uint64_t size, struct piece_stream **ret)
 {
 	struct piece_stream *s AUTO(piece_stream_auto) = calloc(1, sizeof(*s));
-	size_t part = (size_t)MIN(size, (uint64_t)PIECE_STREAM_BYTES) + PIECE_BULK_SLACK;
-	unsigned parts = size > PIECE_STREAM_BYTES ? 2 : 1;
 
 	if (!s)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a download");
 	s->reader = r;
 	s->next = offset;
 	s->end = offset + size;
-	for (unsigned i = 0; i < parts; i++)
-		if (!(s->parts[i].buffer = os_file_buffer(part)))
+	s->large = size > PIECE_STREAM_BYTES;
+	for (unsigned i = 0; i < (s->large ? 2 : 1); i++) {
+		s->parts[i].buffer = s->large ? buffers_take(&r->store->parts)
+					      : os_file_buffer((size_t)size + PIECE_BULK_SLACK);
+		if (!s->parts[i].buffer)
 			return call_fail(call, ERR_NO_MEMORY, "out of memory for a download");
+	}
 	*ret = take(&s);
 	return OK;
 }
@@ -115,8 +118,12 @@ void piece_stream_close(struct piece_stream *s)
 	if (!s)
 		return;
 	wait_read(s);
-	for (unsigned i = 0; i < ARRAY_LEN(s->parts); i++)
-		free(s->parts[i].buffer);
+	for (unsigned i = 0; i < ARRAY_LEN(s->parts); i++) {
+		if (s->large)
+			buffers_put(&s->reader->store->parts, s->parts[i].buffer);
+		else
+			free(s->parts[i].buffer);
+	}
 	os_mutex_fini(&s->lock);
 	os_cond_fini(&s->done);
 	free(s);

@@ -9,7 +9,7 @@
 enum {
 	CONFIG_MAX = 1 << 20,
 	/* What a transfer and an idle connection may take of the memory budget. */
-	CALL_BYTES = 1 << 20,
+	CALL_BYTES = 3 << 19,
 	CONNECTION_BYTES = 128 << 10,
 	ACTIVE_MIN = 4,
 	ACTIVE_MAX = 512,

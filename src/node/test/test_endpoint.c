@@ -338,6 +338,14 @@ static void test_upload_rules(void **state)
 	NEW;
 	assert_int_equal(TALK(UPLOAD, { .limit = t, ORDER(5), .bad_order_signature = true }),
 			 STATUS_UNAUTHENTICATED);
+	NEW; /* a later one is looked at when it counts */
+	assert_int_equal(TALK(UPLOAD, { .limit = t, ORDER(5) },
+			      { .algorithm = 1,
+				ORDER(1000),
+				CHUNK(0, all),
+				DONE(hash, 1000),
+				.bad_order_signature = true }),
+			 STATUS_UNAUTHENTICATED);
 	/* the end: algorithm, piece, hash, signature are Internal; the size is InvalidArgument */
 	NEW;
 	assert_int_equal(TALK(UPLOAD, { .limit = t, ORDER(1000), CHUNK(0, all), DONE(sha, 1000) }),

@@ -1564,9 +1564,38 @@ static void test_durable_claim(void **state)
 	end_world(&w);
 }
 
+/* What transfers needed at once is kept for the next ones, until nobody has needed it for a while.
+ */
+static void test_buffers(void **state)
+{
+	enum { N = BUFFERS_IDLE_MAX + 1 };
+	struct buffers b;
+	uint8_t *taken[N];
+
+	(void)state;
+	buffers_init(&b, 1 << 16);
+	for (unsigned i = 0; i < N; i++)
+		assert_non_null(taken[i] = buffers_take(&b));
+	for (unsigned i = 0; i < N; i++)
+		buffers_put(&b, taken[i]);
+	assert_int_equal(b.count, BUFFERS_IDLE_MAX);
+	buffers_slim(&b);
+	taken[0] = buffers_take(&b);
+	taken[1] = buffers_take(&b);
+	buffers_put(&b, taken[0]);
+	buffers_put(&b, taken[1]);
+	assert_int_equal(b.count, BUFFERS_IDLE_MAX);
+	buffers_slim(&b);
+	assert_int_equal(b.count, 2);
+	buffers_slim(&b);
+	assert_int_equal(b.count, 0);
+	buffers_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_buffers),
 		cmocka_unit_test(test_store_and_reopen),
 		cmocka_unit_test(test_reserve_and_full_disk),
 		cmocka_unit_test(test_forged_record),

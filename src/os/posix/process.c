@@ -21,7 +21,7 @@
 #include "os/event.h"
 #include "os/lock.h"
 
-enum { MALLOC_KEEP_BYTES = 1 << 20 };
+enum { MALLOC_KEEP_BYTES = 1 << 20, MALLOC_MAP_BYTES = 256 << 10 };
 
 /* 110 pieces of some segments at a time, two descriptors each, and some to spare. */
 enum { OPEN_FILES_MAX = 65536, STATUS_BYTES_MAX = 4096 };
@@ -251,7 +251,7 @@ void os_memory_returns(void)
 {
 	/* glibc raises both by itself, up to 64 MiB for each of its arenas, when a large block is
 	 * freed; not once they are set. */
-	mallopt(M_MMAP_THRESHOLD, MALLOC_KEEP_BYTES);
+	mallopt(M_MMAP_THRESHOLD, MALLOC_MAP_BYTES);
 	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP_BYTES);
 }
 
