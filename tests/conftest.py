@@ -20,6 +20,10 @@ BIN = Path(os.environ.get("ACRE_BIN", ROOT / "dist" / "bin"))
 SLOW = 10 if "tsan" in str(BIN) or "asan" in str(BIN) or os.environ.get("ACRE_VALGRIND") else 1
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "chaos: everything at once, for minutes (tests/fault/test_chaos.py)")
+
+
 def program(name, directory=BIN):
     path = Path(directory) / name
     assert path.exists(), f"{path} is missing: run scripts/build"

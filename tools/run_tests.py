@@ -248,10 +248,14 @@ def suite_fuzz():
 
 
 def suite_fault():
-    return pytest_run(["tests/fault"], env=dict(ACRE_FAULT_FULL="1"))
+    return pytest_run(["tests/fault"], env=dict(ACRE_FAULT_FULL="1"), extra=["-m", "not chaos"])
 
 
-DEFAULT = ["source", "unit", "fuzz-replay", "sim", "scenario", "fault", "interop"]
+def suite_chaos():
+    return pytest_run(["tests/fault"], extra=["-m", "chaos", "-s"])
+
+
+DEFAULT = ["source", "unit", "fuzz-replay", "sim", "scenario", "fault", "chaos", "interop"]
 FULL = ["asan", "tsan", "valgrind", "fuzz"]
 SUITES = {name: globals()["suite_" + name.replace("-", "_")] for name in DEFAULT + FULL}
 

@@ -229,7 +229,9 @@ static const struct chore_row *find_row(const struct chore_row *rows, size_t cou
 static bool is_due(const struct chores *all, const struct chore *c, const struct chore_row *row,
 		   int64_t now_ns)
 {
-	bool asked = c->trigger || (row && row->requested);
+	bool held = row && memcmp(row->holder, (uint8_t[CHORE_HOLDER_BYTES]){ 0 },
+				  CHORE_HOLDER_BYTES) != 0;
+	bool asked = c->trigger || (row && row->requested) || held;
 
 	if (!asked && now_ns - all->started_ns < c->spec.first_ns)
 		return false;
@@ -237,9 +239,9 @@ static bool is_due(const struct chores *all, const struct chore *c, const struct
 		return asked || c->next_ns <= now_ns;
 	if (!row)
 		return false;
-	bool free = !memcmp(row->holder, (uint8_t[CHORE_HOLDER_BYTES]){ 0 }, CHORE_HOLDER_BYTES) ||
-		    row->lease_until_ns <= now_ns || db_is_sqlite(all->db);
-	return free && (row->requested || row->next_ns <= now_ns);
+	bool free = !held || row->lease_until_ns <= now_ns || db_is_sqlite(all->db);
+	/* Held and free: whoever had it died in the middle. */
+	return free && (held || row->requested || row->next_ns <= now_ns);
 }
 
 static void wake_due(struct chores *all, const struct chore_row *rows, size_t count)

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "os/clock.h"
+#include "os/lock.h"
 #include "os/log.h"
 #include "os/thread.h"
 #include "satellite/chore.h"
@@ -13,6 +14,9 @@
 
 /* As Storj allows a job (satellite.md 6). */
 #define JOB_NS_MAX (45 * 60 * NS_PER_SEC)
+/* A dead worker's segment comes free so soon; a living one renews its claim. */
+#define CLAIM_NS (60 * NS_PER_SEC)
+#define RENEW_NS (15 * NS_PER_SEC)
 #define DIAL_NS_MAX (5 * NS_PER_SEC)
 /* Writing down how a job went, also while stopping. */
 #define SETTLE_NS_MAX (10 * NS_PER_SEC)
@@ -31,8 +35,67 @@ struct shift {
 	const struct call *parent;
 	_Atomic unsigned repaired, failed;
 	_Atomic enum err result;
-	char error[CALL_ERROR_MAX]; /* of whoever set result first */
+
+	struct os_mutex lock; /* of what follows */
+	struct os_cond over_changed;
+	bool over;
+	struct repair_row claims[WORKERS_MAX]; /* of the worker with that number */
+	bool claimed[WORKERS_MAX];
 };
+
+struct worker {
+	struct shift *shift;
+	unsigned number;
+};
+
+static void note_claim(const struct worker *w, const struct repair_row *row)
+{
+	OS_LOCKED(&w->shift->lock);
+	w->shift->claimed[w->number] = row != NULL;
+	if (row)
+		w->shift->claims[w->number] = *row;
+}
+
+static void renew_claims(struct shift *s)
+{
+	for (unsigned i = 0; i < WORKERS_MAX; i++) {
+		AUTO_CALL struct call call = CALL_INIT;
+		call_init_child(&call, s->parent);
+		os_call_limit(&call, RENEW_NS);
+		os_mutex_lock(&s->lock);
+		bool claimed = s->claimed[i];
+		const struct repair_row row = s->claims[i];
+		os_mutex_unlock(&s->lock);
+		enum err e = claimed ? store_repair_renew(&call, s->sat->db, &row,
+							  os_clock_unix_ns() + CLAIM_NS)
+				     : OK;
+		if (e)
+			log_debug("a repair goes on without its claim",
+				  F_STR("error", call_error(&call, e)));
+	}
+}
+
+/* False when the shift is over. */
+static bool wait_to_renew(struct shift *s)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+
+	call_init(&call);
+	os_call_limit(&call, RENEW_NS);
+	OS_LOCKED(&s->lock);
+	while (!s->over)
+		if (os_cond_wait(&call, &s->over_changed, &s->lock))
+			break;
+	return !s->over;
+}
+
+static void renewer_main(void *arg)
+{
+	struct shift *s = arg;
+
+	while (wait_to_renew(s))
+		renew_claims(s);
+}
 
 static enum err settle(struct call *call, struct shift *s, struct repair_row *row, enum err e)
 {
@@ -56,17 +119,20 @@ static enum err settle(struct call *call, struct shift *s, struct repair_row *ro
 }
 
 /* One segment; ERR_NOT_FOUND when nothing waits. */
-static enum err work_once(struct shift *s)
+static enum err work_once(const struct worker *w)
 {
+	struct shift *s = w->shift;
 	AUTO_CALL struct call call = CALL_INIT;
 	struct repair_row row;
 
 	call_init_child(&call, s->parent);
 	TRY_PLAIN(os_call_check(&call));
-	enum err e = store_repair_claim(&call, s->sat->db, os_clock_unix_ns(), JOB_NS_MAX, &row);
+	enum err e = store_repair_claim(&call, s->sat->db, os_clock_unix_ns(), CLAIM_NS, &row);
 	if (!e) {
 		os_call_limit(&call, JOB_NS_MAX);
+		note_claim(w, &row);
 		enum err outcome = repair_segment(&call, s->sat, &row);
+		note_claim(w, NULL);
 		e = settle(&call, s, &row, outcome);
 	}
 	if (e && e != ERR_NOT_FOUND)
@@ -76,29 +142,56 @@ static enum err work_once(struct shift *s)
 
 static void worker_main(void *arg)
 {
-	struct shift *s = arg;
+	const struct worker *w = arg;
 	enum err e;
 
 	do
-		e = work_once(s);
+		e = work_once(w);
 	while (!e);
 	if (e != ERR_NOT_FOUND)
-		s->result = e;
+		w->shift->result = e;
+}
+
+static void end_renewer(struct shift *s, struct os_thread *renewer)
+{
+	os_mutex_lock(&s->lock);
+	s->over = true;
+	os_cond_broadcast(&s->over_changed);
+	os_mutex_unlock(&s->lock);
+	os_thread_join(renewer);
+	os_cond_fini(&s->over_changed);
+	os_mutex_fini(&s->lock);
+}
+
+/* No other process works on the same file (commands only look): what a dead one held is free. */
+static enum err free_claims(struct call *call, struct satellite *sat)
+{
+	if (sat->repair->fresh || !db_is_sqlite(sat->db))
+		return OK;
+	TRY_PLAIN(store_repair_reset(call, sat->db));
+	sat->repair->fresh = true;
+	return OK;
 }
 
 static enum err run_workers(struct call *call, struct chore *chore, void *arg)
 {
 	struct satellite *sat = arg;
 	struct shift s = { .sat = sat, .parent = call };
-	struct os_thread *threads[WORKERS_MAX] = { NULL };
+	struct os_thread *threads[WORKERS_MAX] = { NULL }, *renewer = NULL;
+	struct worker workers[WORKERS_MAX];
 	size_t n = (size_t)MIN(sat->config.repair_workers, (uint64_t)WORKERS_MAX);
 
+	TRY_PLAIN(free_claims(call, sat));
+	TRY_PLAIN(os_thread_start(call, "repair-claims", renewer_main, &s, &renewer));
+	for (size_t i = 0; i < n; i++)
+		workers[i] = (struct worker){ &s, (unsigned)i };
 	for (size_t i = 1; i < n; i++)
-		if (os_thread_start(call, "repair", worker_main, &s, &threads[i]))
+		if (os_thread_start(call, "repair", worker_main, &workers[i], &threads[i]))
 			call_clear_error(call); /* fewer do as well */
-	worker_main(&s);
+	worker_main(&workers[0]);
 	for (size_t i = 1; i < n; i++)
 		os_thread_join(threads[i]);
+	end_renewer(&s, renewer);
 	if (s.repaired || s.failed)
 		chore_note(chore, "%u repaired, %u not", s.repaired, s.failed);
 	TRY_PLAIN(os_call_check(call));
@@ -155,9 +248,6 @@ static enum err open_all(struct call *call, struct satellite *sat, struct repair
 	TRY_PLAIN(segment_loop_new(call, sat, &r->all));
 	checker_init(&r->eager, sat, true, &o);
 	TRY_PLAIN(segment_loop_add(call, r->all, &o));
-	/* Another process on the same file there is none: what a dead one held is free. */
-	if (db_is_sqlite(sat->db))
-		TRY_PLAIN(store_repair_reset(call, sat->db));
 	return add_chores(call, sat);
 }
 

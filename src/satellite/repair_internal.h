@@ -37,6 +37,7 @@ struct repair {
 	struct fanout *fanout;
 	struct repair_checker checker, eager;
 	struct segment_loop *all; /* with the eager checker alone */
+	bool fresh;		  /* no claim in the queue is older than this process; SQLite */
 };
 
 /* ---- one segment under repair ---- */

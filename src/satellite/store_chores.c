@@ -81,14 +81,17 @@ static enum err update_claim(struct call *call, struct db_tx *tx, void *arg)
 	struct chore_claim *c = arg;
 	int64_t changed = 0;
 
-	TRY_PLAIN(DB_EXEC(
-		call, tx,
-		"UPDATE chores SET holder = $2, lease_until = $3, started_at = $4, "
-		"served = requests WHERE name = $1 AND (next_at <= $4 OR requests > served) "
-		"AND (holder IS NULL OR lease_until <= $4 OR $5 = 1)",
-		&changed, DB_V_TEXT(bytes_str(c->name)),
-		DB_V_BLOB(BYTES(c->holder, CHORE_HOLDER_BYTES)), DB_V_INT(c->lease_until_ns),
-		DB_V_INT(c->now_ns), DB_V_INT(c->take_over)));
+	/* A holder that is there without being one any more died in its run, or could not write how
+	 * it ended: what it began is due. */
+	TRY_PLAIN(DB_EXEC(call, tx,
+			  "UPDATE chores SET holder = $2, lease_until = $3, started_at = $4, "
+			  "served = requests WHERE name = $1 AND "
+			  "(next_at <= $4 OR requests > served OR holder IS NOT NULL) "
+			  "AND (holder IS NULL OR lease_until <= $4 OR $5 = 1)",
+			  &changed, DB_V_TEXT(bytes_str(c->name)),
+			  DB_V_BLOB(BYTES(c->holder, CHORE_HOLDER_BYTES)),
+			  DB_V_INT(c->lease_until_ns), DB_V_INT(c->now_ns),
+			  DB_V_INT(c->take_over)));
 	c->claimed = changed == 1;
 	return OK;
 }

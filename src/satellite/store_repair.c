@@ -148,6 +148,30 @@ enum err store_repair_claim(struct call *call, struct db *db, int64_t now_ns, in
 	return OK;
 }
 
+struct renew_arg {
+	const struct repair_row *row;
+	int64_t until_ns;
+};
+
+static enum err update_renewed(struct call *call, struct db_tx *tx, void *arg)
+{
+	const struct renew_arg *r = arg;
+
+	return DB_EXEC(call, tx,
+		       "UPDATE repair_queue SET claimed_until = $3 WHERE stream_id = $1 AND "
+		       "position = $2 AND claimed_until > 0",
+		       NULL, DB_V_BLOB(uuid_bytes(&r->row->stream)), DB_V_INT(r->row->position),
+		       DB_V_INT(r->until_ns));
+}
+
+enum err store_repair_renew(struct call *call, struct db *db, const struct repair_row *row,
+			    int64_t until_ns)
+{
+	struct renew_arg r = { row, until_ns };
+
+	return db_write(call, db, update_renewed, &r);
+}
+
 static enum err delete_row(struct call *call, struct db_tx *tx, void *arg)
 {
 	const struct repair_row *r = arg;

@@ -6,6 +6,7 @@
  *   put TAG BUCKET KEY SIZE SEED          -> TAG ok | TAG error CODE TEXT, when it is done
  *   get TAG BUCKET KEY SIZE SEED OFF LEN  -> the same; "TAG wrong TEXT" when the bytes differ
  *   multipart TAG BUCKET KEY SIZE SEED    -> the same, in two parts
+ *   rm TAG BUCKET KEY                     -> the same; no object there is ok
  *   pending BUCKET                        -> pending N, uploads not committed
  *   stats  (waits for all)                -> stats FDS THREADS RSS_KB HEAP_KB
  *   close                                 -> ok
@@ -178,6 +179,20 @@ static UplinkError *get(const struct job *j, unsigned long long *ret_at, bool *r
 	return e;
 }
 
+static UplinkError *rm(const struct job *j)
+{
+	UplinkObjectResult r = uplink_delete_object(project, j->bucket, j->key);
+	UplinkError *e = r.error;
+
+	r.error = NULL;
+	uplink_free_object_result(r);
+	if (e && e->code == UPLINK_ERROR_OBJECT_NOT_FOUND) {
+		uplink_free_error(e);
+		e = NULL;
+	}
+	return e;
+}
+
 static void *run(void *arg)
 {
 	struct job *j = arg;
@@ -191,6 +206,8 @@ static void *run(void *arg)
 						    : (unsigned long long)j->length);
 	} else if (strcmp(j->verb, "put") == 0) {
 		e = put(j);
+	} else if (strcmp(j->verb, "rm") == 0) {
+		e = rm(j);
 	} else {
 		e = multipart(j);
 	}
@@ -358,7 +375,8 @@ int main(void)
 		} else if (sscanf(line, "pending %127s", bucket) == 1) {
 			pending(bucket);
 		} else if (sscanf(line, "%15s %127s %127s %127s %llu %llu %lld %lld", j.verb, j.tag,
-				  j.bucket, j.key, &j.size, &j.seed, &j.offset, &j.length) >= 6) {
+				  j.bucket, j.key, &j.size, &j.seed, &j.offset,
+				  &j.length) >= (strncmp(line, "rm ", 3) == 0 ? 4 : 6)) {
 			start(&j);
 		} else {
 			say("driver", "error", 0, "unknown command");

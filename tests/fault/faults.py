@@ -120,14 +120,14 @@ class Books:
 
 
 class Faults:
-    def __init__(self, directory, nodes, seed):
+    def __init__(self, directory, nodes, seed, database=None):
         self.dir, self.count, self.seed = Path(directory), nodes, seed
         programs = self.dir / "bin"
         programs.mkdir()
         shutil.copy(BIN / "acre", programs / "acre")
         shutil.copy(PROGRAMS / "faulty-node", programs / "acre-node")
         shutil.copy(PROGRAMS / "faulty-satellite", programs / "acre-satellite")
-        self.net = Network(self.dir, nodes=nodes, bin=programs)
+        self.net = Network(self.dir, nodes=nodes, bin=programs, database=database)
         self.names = [f"node{i + 1}" for i in range(nodes)]
         self.books = Books(seed)
         self.proxy = self.driver = None
@@ -135,7 +135,7 @@ class Faults:
         self.errors = []
         self.injected_before = {}
 
-    def up(self, node_settings=None, chores=False):
+    def up(self, node_settings=None, chores=False, satellite_settings=None):
         """The nodes' and the satellite's addresses are the proxy's, for renters; nodes and
         satellite find each other directly, but for the satellite's ping.  Without chores nobody audits
         nodes or repairs segments, so that what renters stored stays where they stored it."""
@@ -150,8 +150,10 @@ class Faults:
                 config.write(f"\nexternal-address = {self.links[name].listen}\nfree-reserve = 0\n"
                              f"segment-size = 64MiB\n{node_settings or ''}\n")
         if not chores:
+            satellite_settings = "audit-workers = 0\nrepair-workers = 0"
+        if satellite_settings:
             with open(net.dir / "net" / "satellite" / "config", "a") as config:
-                config.write("\naudit-workers = 0\nrepair-workers = 0\n")
+                config.write(f"\n{satellite_settings}\n")
         net.acre("dev", "up", "--dir", net.dir / "net", timeout=120)
         satellite = net.values["ACRE_SATELLITE"].split("@")[0] + "@" + self.links["satellite"].listen
         self.satellite_id = satellite.split("@")[0]

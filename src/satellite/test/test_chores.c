@@ -179,6 +179,29 @@ static void test_dead_holder(void **state)
 	EVENTUALLY(p.runs == 1);
 }
 
+/* Killed in the middle of a run that was asked for: what it began is due again, whatever the row's
+ * next time says. */
+static void test_killed_in_a_run(void **state)
+{
+	struct chore_world *w = *state;
+	struct probe p = { 0 };
+	const struct chore_spec spec = { .interval_ns = 3600 * NS_PER_SEC,
+					 .first_ns = 3600 * NS_PER_SEC,
+					 .arg = &p };
+
+	satellite_chores_free(start(w, spec));
+	chore_world_sql(
+		w, db_is_sqlite(w->sat.db)
+			   ? "UPDATE chores SET holder = x'0102030405060708090a0b0c0d0e0f10', "
+			     "lease_until = 1, requests = 1, served = 1"
+			   : "UPDATE chores SET holder = '\\x0102030405060708090a0b0c0d0e0f10', "
+			     "lease_until = 1, requests = 1, served = 1");
+	struct chores *c AUTO(chores_auto) = start(w, spec);
+	EVENTUALLY(p.runs == 1);
+	EVENTUALLY(state_of(w).runs == 1);
+	assert_false(state_of(w).running);
+}
+
 /* Several processes on one PostgreSQL: one of them at a time. */
 static void test_one_leader(void **state)
 {
@@ -235,8 +258,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_again_and_again), TEST(test_asked_for),   TEST(test_failure),
-		TEST(test_stopped),	    TEST(test_dead_holder), TEST(test_one_leader),
-		TEST(test_everywhere),	    TEST(test_rest),
+		TEST(test_stopped),	    TEST(test_dead_holder), TEST(test_killed_in_a_run),
+		TEST(test_one_leader),	    TEST(test_everywhere),  TEST(test_rest),
 	};
 
 	if (argc > 1)

@@ -256,6 +256,7 @@ static void with_repair(struct world *w)
 
 	must(w, store_repair_put(&w->call, w->sat.db, &row, 1));
 	must(w, store_repair_claim(&w->call, w->sat.db, 1, 1, &row));
+	must(w, store_repair_renew(&w->call, w->sat.db, &row, 2));
 	must(w, store_repair_failed(&w->call, w->sat.db, &row));
 	must(w, repair_segment(&w->call, &w->sat, &row));
 	must(w, store_repair_done(&w->call, w->sat.db, &row));

@@ -120,6 +120,15 @@ static void test_checker(void **state)
 	assert_int_equal(get_be64(row.stream.b), 5);
 	must(w, store_repair_done(&w->call, w->sat.db, &row));
 	assert_int_equal(count(w).waiting, 1);
+	/* A worker that lives renews its claim, one that is dead does not. */
+	must(w, store_repair_list(&w->call, w->sat.db, &w->call.scratch, 10, &rows, &n));
+	row = rows[0];
+	must(w, store_repair_renew(&w->call, w->sat.db, &row, INT64_MAX));
+	assert_int_equal(store_repair_claim(&w->call, w->sat.db, INT64_MAX - 1, 1, &row),
+			 ERR_NOT_FOUND);
+	must(w, store_repair_renew(&w->call, w->sat.db, &row, os_clock_unix_ns()));
+	must(w, claim(w, &row));
+	assert_int_equal(get_be64(row.stream.b), 4);
 	/* The only process starts anew: nobody is at work. */
 	must(w, store_repair_reset(&w->call, w->sat.db));
 	must(w, claim(w, &row));
