@@ -47,9 +47,12 @@ PACE = 0.8  # seconds between two transfers of a client, at most
 SIZES = [(0, 4096), (4097, 60_000), (4097, 60_000), (200_000, 1_000_000), (1_100_000, 3_300_000)]
 MULTIPART = (5_300_000, 6_000_000)
 OBJECTS_MAX = 25  # of a client; beyond that deletions prevail
+KEPT = 14  # of them: the first that a client uploads stay, so that damage of theirs must be found
 FORGETS, WRONG = "node20", "node19"  # acknowledges and stores nothing; sends wrong bytes
 DEAD_MAX = 2 + SECONDS // 1200  # nodes that never come back
-HARM = {"rot": 4, "flip": 1, "zero": 2, "delete": 3}  # kinds, and how often
+# Kinds, and how often.  Not piece-check's "flip": a single byte is found by the node's own reading of complete
+# segments, or by the audit that happens to ask for its stripe, either in days.
+HARM = {"rot": 4, "zero": 2, "delete": 3}
 HARM_MAX = 4  # pieces at a time
 QUIET_SECONDS = 150 if SECONDS < 600 else 900
 
@@ -58,7 +61,7 @@ silence-window = 15s
 audit-interval = 2s
 audit-timeout = 8s
 reverify-interval = 15s
-audit-lambda = 0.995
+audit-lambda = 0.99
 audit-grace = 0s
 gc-interval = 20s
 gc-margin = 100s
@@ -93,18 +96,20 @@ class Client(threading.Thread):
 
     def begin(self):
         live, draw = self.live(), self.random.random()
+        passing = [k for k in live if int(k.split("-")[1]) > KEPT]
         self.count += 1
         if live and draw < (0.35 if len(live) < OBJECTS_MAX else 0.25):
             key = self.random.choice(live)
             size, seed = self.may[key][0]
             self.active[key] = ("get", None, time.monotonic())
             self.driver.send(f"get {key} faults {key} {size} {seed} 0 -1")
-        elif live and draw < (0.45 if len(live) < OBJECTS_MAX else 0.80):
-            key = self.random.choice(live)
+        elif passing and draw < (0.45 if len(live) < OBJECTS_MAX else 0.80):
+            key = self.random.choice(passing)
             self.active[key] = ("rm", None, time.monotonic())
             self.driver.send(f"rm {key} faults {key}")
         else:
-            key = self.random.choice(live) if live and self.random.random() < 0.15 else f"{self.number}-{self.count:06}"
+            again = passing and self.random.random() < 0.15
+            key = self.random.choice(passing) if again else f"{self.number}-{self.count:06}"
             multipart = self.random.random() < 0.03
             size = self.random.randint(*(MULTIPART if multipart else self.random.choice(SIZES)))
             what = (size, self.number * 1_000_000 + self.count)
