@@ -370,7 +370,7 @@ class Chaos:
 
     def satellite_disk_full(self, rng):
         if self.postgres:
-            return "not on PostgreSQL"
+            return self.postgres_restarted(rng)
         pid, path = self.pid("satellite"), self.f.peer("satellite")
         largest = max(p.stat().st_size for p in path.glob("satellite.db*"))
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (largest + 4096, resource.RLIM_INFINITY))

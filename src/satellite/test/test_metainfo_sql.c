@@ -8,6 +8,7 @@
 #include "satellite/audit.h"
 #include "satellite/repair.h"
 #include "satellite/bandwidth.h"
+#include "satellite/settlement.h"
 #include "satellite/test/metainfo_requests.h"
 
 enum { STATEMENTS_MAX = 200, PARAMS_MAX = 64 };
@@ -280,6 +281,41 @@ static void with_limits(struct world *w)
 	use_key(w, &w->key);
 }
 
+/* What a node's hour of orders asks, the first time and again. */
+static void with_settlement(struct world *w)
+{
+	struct remote r = begin_remote(w, "settled");
+	const Orders__OrderLimit *limit = r.segment->addressed_limits[0]->limit;
+	struct ed25519_signer *signer = NULL;
+	struct ed25519_private key;
+	struct order order = { .amount = 1000 };
+	struct node_id node;
+	Orders__Order o = ORDERS__ORDER__INIT;
+	Orders__SettlementRequest entry = ORDERS__SETTLEMENT_REQUEST__INIT;
+
+	assert_int_equal(r.segment->private_key.len, sizeof(key.b));
+	memcpy(key.b, r.segment->private_key.data, sizeof(key.b));
+	memcpy(node.b, limit->storage_node_id.data, sizeof(node.b));
+	memcpy(order.serial.b, limit->serial_number.data, sizeof(order.serial.b));
+	must(w, ed25519_signer_new(&w->call, &key, &signer));
+	must(w, order_sign(&w->call, &order, signer));
+	ed25519_signer_free(signer);
+	o.serial_number = limit->serial_number;
+	o.amount = order.amount;
+	o.uplink_signature = proto_view(BYTES_OF(order.signature));
+	entry.limit = r.segment->addressed_limits[0]->limit;
+	entry.order = &o;
+	for (int again = 0; again < 2; again++) {
+		struct settlement *s = NULL;
+		bool accepted = false;
+		must(w, settlement_new(&w->call, &w->sat, &node, &s));
+		must(w, settlement_add(&w->call, s, &entry));
+		must(w, settlement_finish(&w->call, s, w->sat.db, &accepted));
+		settlement_free(s);
+		assert_true(accepted);
+	}
+}
+
 /* What one audit asks, with pieces that failed. */
 static void audits(struct world *w)
 {
@@ -334,6 +370,7 @@ static void test_every_statement_uses_an_index(void **state)
 	all_the_rest(w);
 	with_limits(w);
 	with_repair(w);
+	with_settlement(w);
 	audits(w);
 	db_trace(w->sat.db, NULL, NULL);
 	satellite_stop_chores(&w->sat);
