@@ -1,6 +1,8 @@
 /* Audits counted, states kept, events written, results signed. */
 #include "satellite/standing.h"
 
+#include <stdlib.h>
+
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "os/log.h"
@@ -114,7 +116,7 @@ static enum err keep(struct call *call, struct db_tx *tx, const struct node_id *
 
 struct record_work {
 	const struct reputation_rules *rules;
-	const struct audit_record *list;
+	const struct audit_record **list; /* by node */
 	size_t count;
 	const struct audit_result *results;
 	size_t results_count;
@@ -144,11 +146,18 @@ static enum err record(struct call *call, struct db_tx *tx, void *arg)
 
 	w->changed = false;
 	for (size_t i = 0; i < w->count; i++)
-		if (w->list[i].outcome != AUDIT_CONTAINED)
-			TRY_PLAIN(count_one(call, tx, w, &w->list[i]));
+		if (w->list[i]->outcome != AUDIT_CONTAINED)
+			TRY_PLAIN(count_one(call, tx, w, w->list[i]));
 	for (size_t i = 0; i < w->results_count; i++)
 		TRY_PLAIN(store_audit_result(call, tx, &w->results[i]));
 	return OK;
+}
+
+static int by_node(const void *a, const void *b)
+{
+	const struct audit_record *const *x = a, *const *y = b;
+
+	return memcmp((*x)->node.b, (*y)->node.b, sizeof((*x)->node.b));
 }
 
 /* Other nodes learn of it within seconds; this process at once. */
@@ -167,14 +176,20 @@ enum err standing_record(struct call *call, struct satellite *sat, const struct 
 			 size_t count, int64_t now_ns)
 {
 	struct audit_result *results = arena_array(&call->scratch, count + 1, sizeof(*results));
+	const struct audit_record **order = arena_array(&call->scratch, count + 1, sizeof(*order));
 	struct record_work w = { .rules = &sat->config.reputation,
-				 .list = list,
+				 .list = order,
 				 .count = count,
 				 .results = results,
 				 .now_ns = now_ns };
 
-	if (!results)
+	if (!results || !order)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	/* All audits lock nodes in the same order, else two that have some in common wait for each
+	 * other until PostgreSQL notices, a second later. */
+	for (size_t i = 0; i < count; i++)
+		order[i] = &list[i];
+	qsort(order, count, sizeof(*order), by_node);
 	for (size_t i = 0; i < count; i++)
 		if (list[i].outcome != AUDIT_SUCCESS)
 			TRY_PLAIN(sign_result(call, sat, &list[i], now_ns,

@@ -1,5 +1,6 @@
 /* What audits make of a node's row, what it is told, and the way back: `test_standing
  * sqlite|postgres`. */
+#include "os/thread.h"
 #include "proto/acre_node.pb-c.h"
 #include "satellite/standing.h"
 #include "satellite/test/metainfo_world.h"
@@ -90,6 +91,46 @@ static void test_scores_come_back(void **state)
 	struct audit_record unknown = one(w, 0, AUDIT_FAILURE);
 	unknown.node.b[3] ^= 1;
 	must(w, standing_record(&w->call, &w->sat, &unknown, 1, now));
+}
+
+enum { AT_ONCE = 2, ROUNDS = 20, NODES_AT_ONCE = 6 };
+
+struct auditor {
+	struct world *w;
+	int64_t now_ns;
+	bool backwards;
+};
+
+static void auditor_main(void *arg)
+{
+	const struct auditor *a = arg;
+	struct audit_record list[NODES_AT_ONCE];
+
+	for (int i = 0; i < NODES_AT_ONCE; i++)
+		list[i] = one(a->w, a->backwards ? NODES_AT_ONCE - 1 - i : i, AUDIT_SUCCESS);
+	for (int i = 0; i < ROUNDS; i++) {
+		AUTO_CALL struct call call = CALL_INIT;
+		call_init(&call);
+		if (standing_record(&call, &a->w->sat, list, NODES_AT_ONCE, a->now_ns))
+			fail_msg("%s", call_error(&call, ERR_UNKNOWN));
+	}
+}
+
+/* Audits that have nodes in common wait for each other, not in a circle; all are counted. */
+static void test_at_once(void **state)
+{
+	struct world *w = *state;
+	struct auditor auditors[AT_ONCE] = { { w, os_clock_unix_ns(), false },
+					     { w, os_clock_unix_ns(), true } };
+	struct os_thread *threads[AT_ONCE];
+
+	for (int i = 0; i < AT_ONCE; i++)
+		must(w,
+		     os_thread_start(&w->call, "auditor", auditor_main, &auditors[i], &threads[i]));
+	for (int i = 0; i < AT_ONCE; i++)
+		os_thread_join(threads[i]);
+	for (int i = 0; i < NODES_AT_ONCE; i++)
+		assert_int_equal(standing(w, i).total, AT_ONCE * ROUNDS);
 }
 
 static void test_suspended_disqualified_reinstated(void **state)
@@ -186,6 +227,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_scores_come_back),
+		TEST(test_at_once),
 		TEST(test_suspended_disqualified_reinstated),
 		TEST(test_vetted_and_stray),
 		TEST(test_results_are_signed),
