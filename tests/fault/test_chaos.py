@@ -423,7 +423,7 @@ class Chaos:
         self.settle_planted(segments)
         spare = self.spare(segments)
         if any(n == name and spare[root] < 2 for root, _, pieces in segments for _, n in pieces):
-            return f"{name} is needed"
+            return f"not {name}: it is needed"
         self.kill(name)
         self.dead.add(name)
         return name
@@ -458,7 +458,7 @@ class Chaos:
         rng = random.Random(f"{SEED} event {number}")
         event = rng.choices(list(self.EVENTS), self.EVENTS.values())[0]
         result = event(self, rng)
-        self.counts[event.__name__] += 1
+        self.counts[event.__name__] += not isinstance(result, str) or result.split(" ")[0] in self.f.names
         self.log(f"{event.__name__} {result or ''}")
         return rng.uniform(0.3, 2.5)
 
@@ -595,6 +595,8 @@ def test_chaos(tmp_path, request, database):
         chaos.heal()
         planted = {k: v for k, v in chaos.counts.items() if k.startswith("pieces: ")}
         chaos.quiet()
+        states = chaos.states().values()
+        audits = f"audits of a node {sum(n['audits'] for n in states)}, passed {sum(n['audits_passed'] for n in states)}"
         whole = sum(client.check() for client in chaos.clients)
         chaos.settle()
         for client in chaos.clients:
@@ -604,7 +606,8 @@ def test_chaos(tmp_path, request, database):
         paid = chaos.check_books()
         chaos.log(f"{whole} objects whole, {pieces} pieces whole, {paid} honest nodes paid\n{chaos.report()}\n"
                   f"events {dict(chaos.counts)}\nplanted {sum(planted.values())} {planted}, nodes lost {sorted(chaos.dead)}, "
-                  f"reinstated {dict(chaos.reinstated)}")
+                  f"reinstated {dict(chaos.reinstated)}; {audits}; segments repaired "
+                  f"{chaos.f.net.log('satellite').count('segment repaired')}")
         assert whole and planted, "nothing happened"
     finally:
         chaos.down()
