@@ -49,7 +49,7 @@ MULTIPART = (5_300_000, 6_000_000)
 OBJECTS_MAX = 25  # of a client; beyond that deletions prevail
 KEPT = 14  # of them: the first that a client uploads stay, so that damage of theirs must be found
 FORGETS, WRONG = "node20", "node19"  # acknowledges and stores nothing; sends wrong bytes
-DEAD_MAX = 2 + SECONDS // 1200  # nodes that never come back
+DEAD_MAX = 2 + SECONDS // 1800  # nodes that never come back
 # Kinds, and how often.  Not piece-check's "flip": a single byte is found by the node's own reading of complete
 # segments, or by the audit that happens to ask for its stripe, either in days.
 HARM = {"rot": 4, "zero": 2, "delete": 3}
