@@ -14,8 +14,9 @@
 #include "transfer/fanout.h"
 
 enum {
-	SEGMENT_UPLOAD_ROUNDS_MAX = 10,		  /* asks for new nodes (erasure.md 5.3) */
-	SEGMENT_UPLOAD_MEMORY_DEFAULT = 10 << 20, /* the ring of encoded batches */
+	SEGMENT_UPLOAD_ROUNDS_MAX = 10, /* asks for new nodes (erasure.md 5.3) */
+	/* The ring of encoded batches: what stays in caches until it is sent. */
+	SEGMENT_UPLOAD_MEMORY_DEFAULT = 4 << 20,
 };
 
 struct segment_upload {

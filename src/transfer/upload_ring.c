@@ -11,7 +11,7 @@
 #include "os/clock.h"
 
 enum {
-	HAND_OVER_MAX = 3, /* batches that change hands with one waking, while there are enough */
+	HAND_OVER_MAX = 4, /* batches that change hands with one waking, while there are enough */
 	SLICE_MAX = PIECE_CHUNK_MAX,
 };
 
@@ -38,7 +38,7 @@ enum err ring_plan(struct upload *up)
 	up->slice = stripes * up->e;
 	up->slots = (unsigned)MIN(memory / (up->width * up->slice), (size_t)RING_SLOTS_MAX);
 	up->slots = (unsigned)MIN((uint64_t)MAX(up->slots, 1U), div_up(piece, up->slice) + 1);
-	up->hand_over = MAX(1U, MIN(up->slots / 3, (unsigned)HAND_OVER_MAX));
+	up->hand_over = MAX(1U, MIN(up->slots / 2, (unsigned)HAND_OVER_MAX));
 	up->awaited = UINT_MAX;
 	/* Padding may reach over the end of staging by up to two stripes. */
 	size_t ring = (size_t)up->slots * up->width * up->slice;
