@@ -144,6 +144,20 @@ UPLINK_API AcreRoomResult acre_upload_room(UplinkUpload *upload);
 /* The first `length` bytes of that room are the next ones of the object; fewer than all is fine. */
 UPLINK_API UplinkWriteResult acre_upload_filled(UplinkUpload *upload, size_t length);
 
+/* ---- uploads from files ----
+ *
+ * What can be read at any place, and again, costs less to upload: nothing is kept for nodes that
+ * fail.  When one does the segment is read again, and encrypted under another key.
+ */
+/* Up to `length` bytes at `offset` of the source; returns how many, fewer only at its end, or a
+ * negative number when it cannot be read.  Called by several threads at once. */
+typedef int64_t AcreReadAtFunc(void *arg, uint64_t offset, void *bytes, size_t length);
+/* All the rest of an object of `size` bytes: from acre_upload_resumed on, or behind whole segments
+ * that were written.  Nothing may be written afterwards.  `arg` is used until the upload is
+ * committed, aborted or freed. */
+UPLINK_API UplinkWriteResult acre_upload_from(UplinkUpload *upload, AcreReadAtFunc *read, void *arg,
+					      uint64_t size);
+
 /* ---- transfers that resume ----
  *
  * A transfer with a resume_file can be continued by a later one of the same object with the same

@@ -164,6 +164,8 @@ struct up {
 	struct os_stat st; /* before anything was read */
 	const char *state; /* NULL = it does not resume */
 	bool refused;	   /* the satellite has not kept the earlier try */
+	struct os_mutex lock;
+	char unread[CALL_ERROR_MAX]; /* why the file cannot be read; guarded by lock */
 };
 
 static enum err up_error(struct up *u, UplinkError *error)
@@ -172,25 +174,46 @@ static enum err up_error(struct up *u, UplinkError *error)
 	return cli_error(u->own, error);
 }
 
-/* The library says where the next bytes go, so that they are copied once, out of the file. */
-static enum err pump_up(struct up *u, UplinkUpload *up)
+/* AcreReadAtFunc: the threads of the library read the file. */
+static int64_t read_file(void *arg, uint64_t offset, void *bytes, size_t length)
 {
-	struct call *call = &u->own->call;
-	uint64_t at = acre_upload_resumed(up);
+	struct up *u = arg;
+	struct call call AUTO_CALL = CALL_INIT;
+	size_t n = 0;
 
+	enum err e = os_file_read_at(&call, u->in, bytes, length, offset, &n);
+	if (!e)
+		return (int64_t)n;
+	OS_LOCKED(&u->lock);
+	snprintf(u->unread, sizeof(u->unread), "%s", call_error(&call, e));
+	return -1;
+}
+
+/* The library says where the next bytes go, so that they are copied once. */
+static enum err pump_stream(struct up *u, UplinkUpload *up)
+{
 	for (;;) {
 		size_t n;
 		AcreRoomResult room = acre_upload_room(up);
 		TRY_PLAIN(up_error(u, room.error));
-		if (u->st.is_regular)
-			TRY_PLAIN(os_file_read_at(call, u->in, room.bytes, room.length, at, &n));
-		else
-			TRY_PLAIN(os_file_read(call, u->in, room.bytes, room.length, &n));
+		TRY_PLAIN(os_file_read(&u->own->call, u->in, room.bytes, room.length, &n));
 		if (n == 0)
 			return OK;
-		at += n;
 		TRY_PLAIN(up_error(u, acre_upload_filled(up, n).error));
 	}
+}
+
+/* What went wrong with the file says more than that the library could not read it. */
+static enum err reading_failed(struct up *u, enum err e)
+{
+	OS_LOCKED(&u->lock);
+	return e && u->unread[0] ? call_fail(&u->own->call, ERR_IO, "%s", u->unread) : e;
+}
+
+/* Some files of the system say that they are empty. */
+static bool is_plain(const struct up *u)
+{
+	return u->st.is_regular && u->st.size > 0;
 }
 
 /* A file that is written to while it is read ends up as a mixture. */
@@ -224,9 +247,10 @@ static enum err up_once(struct up *u)
 	UplinkUploadResult r = acre_upload_object(u->cp->project, u->to->bucket, u->to->key,
 						  &u->cp->upload, &t);
 	TRY_PLAIN(up_error(u, r.error));
-	enum err e = pump_up(u, r.upload);
-	if (!e)
-		check_unchanged(u);
+	enum err e = is_plain(u)
+			     ? up_error(u,
+					acre_upload_from(r.upload, read_file, u, u->st.size).error)
+			     : pump_stream(u, r.upload);
 	if (!e && u->cp->metadata.count)
 		e = up_error(u, uplink_upload_set_custom_metadata(r.upload, u->cp->metadata));
 	if (!e)
@@ -237,7 +261,9 @@ static enum err up_once(struct up *u)
 	uplink_free_upload_result((UplinkUploadResult){ .upload = r.upload });
 	if (e)
 		progress_add(u->cp->progress, -(int64_t)watch.seen);
-	return e;
+	else
+		check_unchanged(u);
+	return reading_failed(u, e);
 }
 
 static enum err up_opened(struct up *u)
@@ -272,6 +298,7 @@ enum err cp_upload(struct cli *own, struct cp *cp, const struct location *from,
 	enum err e = up_opened(&u);
 	if (u.in != os_stdin())
 		os_file_close(u.in);
+	os_mutex_fini(&u.lock);
 	return e;
 }
 

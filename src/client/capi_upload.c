@@ -125,6 +125,27 @@ UplinkWriteResult acre_upload_filled(UplinkUpload *upload, size_t length)
 	return r;
 }
 
+UplinkWriteResult acre_upload_from(UplinkUpload *upload, AcreReadAtFunc *read, void *arg,
+				   uint64_t size)
+{
+	UplinkWriteResult r = { 0, NULL };
+	struct call call AUTO_CALL = CALL_INIT;
+	struct upload_handle *u AUTO(capi_put) = capi_use(upload, HANDLE_UPLOAD, "upload",
+							  &r.error);
+	struct source_reader reader = { read, arg };
+
+	if (!u)
+		return r;
+	if (!read) {
+		r.error = outcome_error(&call, call_fail(&call, ERR_INVALID, "read is NULL"));
+		return r;
+	}
+	upload_call(u->upload, &call);
+	r.error = outcome_error(&call, upload_from(&call, u->upload, &reader, size));
+	r.bytes_written = r.error ? 0 : (size_t)size;
+	return r;
+}
+
 typedef enum err upload_op(struct call *call, struct upload *u);
 
 static UplinkError *end_call(const void *handle, enum handle_type type, const char *what,

@@ -137,3 +137,18 @@ void pipe_break(struct pipe *p)
 	p->broken = true;
 	os_cond_signal(&p->room);
 }
+
+static enum err peek(struct call *call, void *arg, struct bytes *ret, bool *ret_last)
+{
+	return pipe_peek(call, arg, ret, ret_last);
+}
+
+static void drop(void *arg, size_t n)
+{
+	pipe_drop(arg, n);
+}
+
+struct plain_source pipe_plain(struct pipe *p)
+{
+	return (struct plain_source){ peek, drop, p };
+}

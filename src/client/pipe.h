@@ -5,7 +5,7 @@
 #ifndef ACRE_CLIENT_PIPE_H
 #define ACRE_CLIENT_PIPE_H
 
-#include "base/call.h"
+#include "client/plain_source.h"
 
 enum { PIPE_BYTES_DEFAULT = 512 << 10 };
 
@@ -26,6 +26,7 @@ void pipe_finish(struct pipe *p);
  * nothing, with *ret_last).  It stays in the pipe until pipe_drop. */
 enum err pipe_peek(struct call *call, struct pipe *p, struct bytes *ret, bool *ret_last) MUST_USE;
 void pipe_drop(struct pipe *p, size_t n);
+struct plain_source pipe_plain(struct pipe *p);
 /* Reader: takes nothing any more; writers fail. */
 void pipe_break(struct pipe *p);
 

@@ -24,6 +24,8 @@ struct put {
 	ProtobufCBinaryData segment_id;
 	uint64_t told; /* plain bytes reported as progress */
 	int64_t begun_ns, fed_ns;
+	bool smooth;
+	bool again; /* it was sent without a spool, and must start over */
 };
 
 /* ---- begin ---- */
@@ -127,8 +129,10 @@ static enum err put_read(struct call *call, void *arg, uint8_t *buf, size_t cap,
 	struct put *p = arg;
 
 	TRY_PLAIN(segment_source_read(call, &p->source, buf, cap, ret_n));
-	if (*ret_n < cap)
+	if (*ret_n < cap) {
 		p->fed_ns = os_clock_mono_ns();
+		upload_fed(p->upload);
+	}
 	return OK;
 }
 
@@ -219,7 +223,7 @@ static void free_commit(struct pending_commit *c)
 
 DEFINE_AUTO_PTR(struct pending_commit, commit_auto, free_commit)
 
-static enum err send_segment(struct call *call, struct put *p)
+static enum err send_segment(struct call *call, struct put *p, bool keep)
 {
 	struct upload *u = p->upload;
 	struct pending_commit *c AUTO(commit_auto) = calloc(1, sizeof(*c));
@@ -237,6 +241,7 @@ static enum err send_segment(struct call *call, struct put *p)
 		.renew = put_renew,
 		.progress = put_progress,
 		.arg = p,
+		.again = keep ? NULL : &p->again,
 		.temp_dir = u->child.project->temp_dir,
 		.memory_max = SEGMENT_UPLOAD_MEMORY_DEFAULT,
 		.stall_ns = u->child.project->stall_ns,
@@ -254,6 +259,7 @@ static enum err send_segment(struct call *call, struct put *p)
 	enum err e = segment_upload(call, p->satellite->fanout, &params, &c->arena, &result);
 	secret_wipe(&params.piece_key, sizeof(params.piece_key));
 	TRY_PLAIN(e);
+	p->smooth = result.smooth;
 	c->index = p->s->index;
 	c->key = p->key.key;
 	c->item = arena_alloc(&c->arena, sizeof(*c->item));
@@ -283,30 +289,54 @@ static enum err commit_now(struct call *call, struct upload *u)
 	return upload_resume_failed(call, u, e);
 }
 
-static enum err put_segment(struct call *call, struct put *p)
+/* What belongs to one try. */
+static void end_try(struct put *p)
+{
+	segment_source_fini(&p->source);
+	content_sealer_free(take(&p->sealer));
+	secret_key_wipe(&p->key.key);
+}
+
+/* From the first byte, under a key of its own. */
+static enum err try_segment(struct call *call, struct put *p, bool keep)
 {
 	struct upload *u = p->upload;
+	struct plain_source from = p->s->range ? source_range_plain(p->s->range)
+					       : pipe_plain(p->s->pipe);
 
 	TRY_PLAIN(segment_key_new(call, u, p->s->index, &p->arena, &p->key));
 	TRY_PLAIN(content_sealer_new(call, CIPHER_AESGCM, &p->key.key, &p->key.start_nonce,
 				     CONTENT_BLOCK_BYTES, &p->sealer));
-	TRY_PLAIN(
-		segment_source_init(call, &p->source, p->s->pipe, p->sealer, CONTENT_BLOCK_BYTES));
+	TRY_PLAIN(segment_source_init(call, &p->source, from, p->sealer, CONTENT_BLOCK_BYTES));
 	p->begun_ns = os_clock_mono_ns();
 	TRY_PLAIN(begin_segment(call, p));
-	TRY_PLAIN(send_segment(call, p));
-	upload_measured(u, p->fed_ns - p->begun_ns, os_clock_mono_ns() - p->fed_ns);
+	TRY_PLAIN(send_segment(call, p, keep));
+	upload_measured(u, p->fed_ns - p->begun_ns, os_clock_mono_ns() - p->fed_ns, p->smooth);
+	return OK;
+}
+
+static enum err put_segment(struct call *call, struct put *p)
+{
+	struct upload *u = p->upload;
+	enum err e = try_segment(call, p, !p->s->range || !upload_is_calm(u));
+
+	if (e && p->again) {
+		call_clear_error(call);
+		upload_is_not_calm(u);
+		end_try(p);
+		source_range_rewind(p->s->range);
+		e = try_segment(call, p, true);
+	}
+	TRY_PLAIN(e);
 	return u->resume ? commit_now(call, u) : OK;
 }
 
 static void put_fini(struct put *p)
 {
-	segment_source_fini(&p->source);
-	if (p->sealer)
-		content_sealer_free(p->sealer);
-	secret_key_wipe(&p->key.key);
+	end_try(p);
 	arena_free(&p->arena);
 	pipe_free(p->s->pipe);
+	source_range_free(p->s->range);
 	free(p->s);
 }
 
@@ -317,6 +347,8 @@ static void wait_writer(struct put *p, enum err e)
 	bool last = false;
 	struct call call AUTO_CALL = CALL_INIT;
 
+	if (!p->s->pipe)
+		return;
 	if (e)
 		pipe_break(p->s->pipe);
 	while (!last && pipe_peek(&call, p->s->pipe, &rest, &last) == OK)

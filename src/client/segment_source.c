@@ -6,10 +6,10 @@
 
 #include "base/num.h"
 
-enum err segment_source_init(struct call *call, struct segment_source *s, struct pipe *pipe,
+enum err segment_source_init(struct call *call, struct segment_source *s, struct plain_source from,
 			     struct content_sealer *sealer, uint32_t block)
 {
-	*s = (struct segment_source){ .pipe = pipe, .sealer = sealer, .block = block };
+	*s = (struct segment_source){ .from = from, .sealer = sealer, .block = block };
 	s->carry = malloc(2 * (size_t)block);
 	if (!s->carry)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
@@ -41,14 +41,14 @@ static enum err fill(struct call *call, struct segment_source *s, uint8_t *buf, 
 	bool last;
 
 	*ret_n = 0;
-	TRY_PLAIN(pipe_peek(call, s->pipe, &plain, &last));
+	TRY_PLAIN(s->from.peek(call, s->from.arg, &plain, &last));
 	size_t blocks = plain.len / plain_block, fit = cap / s->block;
 	s->carry_at = s->carry_len = 0;
 	if (!blocks) {
 		s->plain += plain.len;
 		TRY_PLAIN(content_seal_tail(call, s->sealer, plain, s->plain, s->carry,
 					    &s->carry_len));
-		pipe_drop(s->pipe, plain.len);
+		s->from.drop(s->from.arg, plain.len);
 		s->ended = true;
 		return OK;
 	}
@@ -60,7 +60,7 @@ static enum err fill(struct call *call, struct segment_source *s, uint8_t *buf, 
 	else
 		s->carry_len = s->block;
 	s->plain += plain.len;
-	pipe_drop(s->pipe, plain.len);
+	s->from.drop(s->from.arg, plain.len);
 	return OK;
 }
 

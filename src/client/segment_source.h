@@ -1,12 +1,12 @@
-/* Plain bytes of one segment out of a pipe, encrypted block by block (encryption.md 3.3). */
+/* Plain bytes of one segment, encrypted block by block (encryption.md 3.3). */
 #ifndef ACRE_CLIENT_SEGMENT_SOURCE_H
 #define ACRE_CLIENT_SEGMENT_SOURCE_H
 
 #include "access/content.h"
-#include "client/pipe.h"
+#include "client/plain_source.h"
 
 struct segment_source {
-	struct pipe *pipe;	       /* borrowed */
+	struct plain_source from;
 	struct content_sealer *sealer; /* borrowed */
 	uint32_t block;		       /* encrypted bytes of a block */
 	uint64_t plain;		       /* bytes taken so far; at the end the segment's size */
@@ -15,7 +15,7 @@ struct segment_source {
 	size_t carry_at, carry_len;
 };
 
-enum err segment_source_init(struct call *call, struct segment_source *s, struct pipe *pipe,
+enum err segment_source_init(struct call *call, struct segment_source *s, struct plain_source from,
 			     struct content_sealer *sealer, uint32_t block) MUST_USE;
 void segment_source_fini(struct segment_source *s);
 /* Up to cap encrypted bytes; fewer than cap only at the end. */

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "crypto/secret.h"
 #include "os/clock.h"
 #include "os/random.h"
 #include "proto/proto.h"
@@ -18,7 +19,10 @@ enum {
 	TICK_MS = 100,
 	IN_FLIGHT_MEMORY = 20 << 20, /* rings of an upload's segments, unless told otherwise */
 	RING_EXPANSION = 3,	     /* pieces of a segment are about so many times its size */
-	CLEANUP_MS = 5000,	     /* for telling the satellite that an upload is given up */
+	CALM_MS = 3000,		     /* a segment that takes longer costs too much to start over */
+	CALM_AGAIN = 8,		     /* smooth segments wanted after one that had to */
+	PLAIN_BLOCK_BYTES = CONTENT_BLOCK_BYTES - AEAD_TAG_BYTES,
+	CLEANUP_MS = 5000, /* for telling the satellite that an upload is given up */
 };
 
 DEFINE_AUTO_PTR(struct upload, upload_auto, upload_free)
@@ -162,11 +166,27 @@ Metainfo__SegmentPosition *segment_position(struct upload *u, uint32_t index, st
 	return p;
 }
 
-void upload_measured(struct upload *u, int64_t feed_ns, int64_t settle_ns)
+void upload_measured(struct upload *u, int64_t feed_ns, int64_t settle_ns, bool smooth)
 {
 	OS_LOCKED(&u->lock);
 	u->feed_ns = u->feed_ns ? (u->feed_ns + feed_ns) / 2 : feed_ns;
 	u->settle_ns = u->settle_ns ? (u->settle_ns + settle_ns) / 2 : settle_ns;
+	if (smooth && feed_ns + settle_ns < CALM_MS * NS_PER_MS)
+		u->calm = MIN(u->calm + 1, 1);
+	else
+		u->calm = MIN(u->calm, 0);
+}
+
+bool upload_is_calm(struct upload *u)
+{
+	OS_LOCKED(&u->lock);
+	return u->calm > 0;
+}
+
+void upload_is_not_calm(struct upload *u)
+{
+	OS_LOCKED(&u->lock);
+	u->calm = -CALM_AGAIN;
 }
 
 /* One segment is fed at a time; behind it others settle (the long tail, the last answers).  So many
@@ -186,13 +206,20 @@ static unsigned in_flight_max(struct upload *u)
 	return (unsigned)MIN((uint64_t)settling + 2, most);
 }
 
-/* Waits until fewer than `max` segments are in flight. */
+void upload_fed(struct upload *u)
+{
+	OS_LOCKED(&u->lock);
+	u->feeding = false;
+	os_cond_broadcast(&u->changed);
+}
+
+/* Waits until fewer than `max` segments are in flight, and none is fed. */
 static enum err wait_in_flight(struct call *call, struct upload *u, unsigned max)
 {
 	enum err e = OK;
 
 	OS_LOCKED(&u->lock);
-	while (!e && u->failed == OK && u->in_flight >= max)
+	while (!e && u->failed == OK && (u->in_flight >= max || u->feeding))
 		e = wait_changed(call, u);
 	return e;
 }
@@ -202,37 +229,69 @@ static void free_segment(struct segment_put *s)
 	if (!s)
 		return;
 	pipe_free(s->pipe);
+	source_range_free(s->range);
 	free(s);
 }
 
 DEFINE_AUTO_PTR(struct segment_put, segment_auto, free_segment)
 
-/* The current segment turned out to be remote: a pipe, a thread, and what was held back. */
-static enum err start_segment(struct call *call, struct upload *u)
+static enum err new_segment(struct call *call, struct upload *u, struct segment_put **ret)
 {
-	struct segment_put *s AUTO(segment_auto) = NULL;
-
 	TRY_PLAIN(wait_in_flight(call, u, in_flight_max(u)));
 	TRY_PLAIN(first_failure(call, u, OK));
-	s = calloc(1, sizeof(*s));
+	struct segment_put *s = calloc(1, sizeof(*s));
 	if (!s)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	s->upload = u;
 	s->index = u->split.segments;
-	TRY_PLAIN(
-		pipe_new(call, CONTENT_BLOCK_BYTES - AEAD_TAG_BYTES, PIPE_BYTES_DEFAULT, &s->pipe));
-	TRY_PLAIN(pipe_write(call, s->pipe, BYTES_OF(u->head)));
+	*ret = s;
+	return OK;
+}
+
+/* The thread owns the segment then. */
+static enum err launch_segment(struct call *call, struct upload *u, struct segment_put *s)
+{
 	os_mutex_lock(&u->lock);
 	u->in_flight++;
+	u->feeding = s->range != NULL;
 	u->started = s->index + 1;
 	os_mutex_unlock(&u->lock);
 	enum err e = fanout_start(call, u->child.project->satellite.fanout, segment_put_main, s);
 	if (e) {
 		OS_LOCKED(&u->lock);
 		u->in_flight--;
-		return e;
+		u->feeding = false;
 	}
+	return e;
+}
+
+/* The current segment turned out to be remote: a pipe, a thread, and what was held back. */
+static enum err start_segment(struct call *call, struct upload *u)
+{
+	struct segment_put *s AUTO(segment_auto) = NULL;
+
+	TRY_PLAIN(new_segment(call, u, &s));
+	TRY_PLAIN(pipe_new(call, PLAIN_BLOCK_BYTES, PIPE_BYTES_DEFAULT, &s->pipe));
+	TRY_PLAIN(pipe_write(call, s->pipe, BYTES_OF(u->head)));
+	TRY_PLAIN(launch_segment(call, u, s));
 	u->current = take(&s);
+	return OK;
+}
+
+/* The next `size` bytes of a source are a segment. */
+static enum err start_range(struct call *call, struct upload *u, const struct source_reader *reader,
+			    uint64_t size)
+{
+	struct segment_put *s AUTO(segment_auto) = NULL;
+
+	TRY_PLAIN(new_segment(call, u, &s));
+	TRY_PLAIN(source_range_new(call, reader, u->size, size, PLAIN_BLOCK_BYTES,
+				   SOURCE_RANGE_BYTES, &s->range));
+	TRY_PLAIN(launch_segment(call, u, s));
+	(void)take(&s);
+	u->size += size;
+	u->split.segments++;
+	u->last_segment_size = (uint32_t)size;
 	return OK;
 }
 
@@ -268,6 +327,8 @@ static enum err room(struct call *call, struct upload *u, uint8_t **ret, size_t 
 {
 	size_t most = (size_t)splitter_take(&u->split, SIZE_MAX);
 
+	if (u->sourced)
+		return call_fail(call, ERR_PRECONDITION, "all of the object was given already");
 	*ret = u->head + u->split.in_segment;
 	*ret_n = most;
 	if (u->split.remote)
@@ -345,6 +406,34 @@ enum err upload_write(struct call *call, struct upload *u, struct bytes data, si
 		*ret_n = all - data.len;
 	}
 	return OK;
+}
+
+static enum err take_source(struct call *call, struct upload *u, const struct source_reader *reader,
+			    uint64_t size)
+{
+	uint8_t tail[CONTENT_INLINE_MAX];
+	size_t n = 0;
+
+	while (size - u->size > CONTENT_INLINE_MAX)
+		TRY_PLAIN(start_range(call, u, reader, MIN(size - u->size, u->split.segment_size)));
+	n = (size_t)(size - u->size);
+	enum err e = source_read(call, reader, u->size, tail, n);
+	if (!e)
+		e = upload_write(call, u, BYTES(tail, n), &n);
+	secret_wipe(tail, sizeof(tail));
+	return e;
+}
+
+enum err upload_from(struct call *call, struct upload *u, const struct source_reader *reader,
+		     uint64_t size)
+{
+	TRY_PLAIN(done_already(call, u));
+	if (u->split.in_segment || u->sourced || size < u->size)
+		return call_fail(call, ERR_PRECONDITION,
+				 "a source continues behind whole segments, and is the rest");
+	enum err e = take_source(call, u, reader, size);
+	u->sourced = true;
+	return e ? write_failed(call, u, e) : OK;
 }
 
 /* ---- what the satellite is told ---- */

@@ -4,6 +4,7 @@
 
 #include "client/object.h"
 #include "client/project.h"
+#include "client/source_range.h"
 
 struct upload;
 
@@ -26,6 +27,10 @@ enum err upload_filled(struct call *call, struct upload *u, size_t n) MUST_USE;
 /* *ret_n: bytes taken, also on failure. */
 enum err upload_write(struct call *call, struct upload *u, struct bytes data,
 		      size_t *ret_n) MUST_USE;
+/* All that is left of an object of that size, out of a source that can be read at any place, by
+ * several threads, and again.  What went before must be whole segments; nothing may follow. */
+enum err upload_from(struct call *call, struct upload *u, const struct source_reader *reader,
+		     uint64_t size) MUST_USE;
 /* UPLINK_ERROR_UPLOAD_DONE when it was committed or aborted before. */
 enum err upload_commit(struct call *call, struct upload *u) MUST_USE;
 enum err upload_abort(struct call *call, struct upload *u) MUST_USE;

@@ -5,6 +5,7 @@
 #include "client/metainfo.h"
 #include "client/pipe.h"
 #include "client/progress.h"
+#include "client/source_range.h"
 #include "client/splitter.h"
 #include "client/upload.h"
 #include "client/upload_resume.h"
@@ -18,10 +19,11 @@ struct pending_commit {
 	Metainfo__BatchRequestItem *item;
 };
 
-/* A remote segment being uploaded: its thread reads the pipe. */
+/* A remote segment being uploaded: its thread reads the pipe, or the range of a source. */
 struct segment_put {
 	struct upload *upload;
 	struct pipe *pipe;
+	struct source_range *range;
 	uint32_t index;
 };
 
@@ -44,6 +46,7 @@ struct upload {
 	struct segment_put *current;
 	uint64_t size; /* bytes taken from the caller */
 	uint32_t last_segment_size;
+	bool sourced; /* upload_from had the last bytes: nothing is written behind them */
 	bool committed, aborted;
 	struct metadata metadata;
 	bool etag_set;
@@ -56,8 +59,10 @@ struct upload {
 	struct bytes stream_id;
 	uint8_t *stream_id_owned; /* what it points to, of an object */
 	unsigned in_flight;
+	bool feeding;		    /* a segment of a source is being read */
 	int64_t feed_ns, settle_ns; /* of the segments so far, smoothed */
-	uint32_t started;	    /* remote segments so far: the highest index + 1 */
+	int calm; /* segments in a row that went quickly and smoothly, less those after a bad one */
+	uint32_t started; /* remote segments so far: the highest index + 1 */
 	struct pending_commit *pending;
 	enum err failed; /* OK, or what the first failure was */
 	uint64_t failed_status;
@@ -85,8 +90,15 @@ enum err segment_key_new(struct call *call, struct upload *u, uint32_t index, st
 			 struct segment_key *ret) MUST_USE;
 Metainfo__SegmentPosition *segment_position(struct upload *u, uint32_t index, struct arena *a);
 
-/* How long the writer fed a segment, and how long it then took until it was stored. */
-void upload_measured(struct upload *u, int64_t feed_ns, int64_t settle_ns);
+/* All of the segment has been read: the next one may be. */
+void upload_fed(struct upload *u);
+/* How long a segment was fed, how long it then took until it was stored, and whether all went
+ * smoothly. */
+void upload_measured(struct upload *u, int64_t feed_ns, int64_t settle_ns, bool smooth);
+/* Whether a segment that could be read again shall go without a spool. */
+bool upload_is_calm(struct upload *u);
+/* Such a one had to start over. */
+void upload_is_not_calm(struct upload *u);
 
 /* The thread of a remote segment. */
 void segment_put_main(void *arg);

@@ -273,6 +273,8 @@ static void measure_usual(struct reserve *r, int64_t now)
 	value = (double)(now - r->begun_ns);
 	(void)middle(r, &stored, &value);
 	r->whole_ns = MAX(r->whole_ns, (int64_t)value);
+	if (r->all_again)
+		r->whole_ns = MIN(r->whole_ns * MAX(r->first, 1U), WHOLE_MAX_NS);
 }
 
 /* ---- who is doubted ---- */

@@ -50,11 +50,14 @@ struct reserve {
 	uint64_t fed;	   /* bytes of each piece that are ready to be sent */
 	int64_t source_ns; /* what making them took */
 	bool ended;	   /* there are no more */
+	bool all_again;	   /* to start a piece means to start all of them again */
 	struct reserve_piece pieces[COHORT_PIECES_MAX];
 	/* What is usual, as of the last look. */
 	int64_t open_ns, gap_ns, answer_ns;
-	int64_t whole_ns; /* what a new piece would take, or the usual piece took if that is more */
-	double rate;	  /* 0 = not known */
+	/* What a new piece would take, or the usual piece took if that is more; if all must start
+	 * again, as many of them. */
+	int64_t whole_ns;
+	double rate;	       /* 0 = not known */
 	bool opened, answered; /* one has, at least */
 };
 

@@ -1,8 +1,8 @@
 /*
  * Segment upload.  The calling thread feeds: it reads a batch of encrypted bytes, keeps it in the
- * spool, encodes it into a slot of the ring and publishes it (upload_ring.c).  One thread per piece
- * takes its share of each batch (upload_piece.c).  As many pieces run as must succeed; the others
- * start, from the spool, when those fail or lag (reserve.c, upload_pieces.c).
+ * spool if there is one, encodes it into a slot of the ring and publishes it (upload_ring.c).  One
+ * thread per piece takes its share of each batch (upload_piece.c).  As many pieces run as must
+ * succeed; the others start, from the spool, when those fail or lag (reserve.c, upload_pieces.c).
  */
 #include "transfer/upload_internal.h"
 
@@ -61,7 +61,8 @@ static enum err push_staging(struct upload *up, size_t len, bool last)
 {
 	size_t stripe = (size_t)up->k * up->e, batch = (size_t)up->k * up->slice;
 
-	TRY_PLAIN(spool_append(up->call, up->spool, BYTES(up->staging, len)));
+	if (up->spool)
+		TRY_PLAIN(spool_append(up->call, up->spool, BYTES(up->staging, len)));
 	while (len) {
 		size_t n = MIN(batch, len);
 		TRY_PLAIN(ring_wait_slot(up));
@@ -88,6 +89,7 @@ static enum err feed(struct upload *up)
 		if (hopeless(up))
 			TRY_PLAIN(pieces_renew(up));
 		pieces_start_wanted(up);
+		TRY_PLAIN(pieces_check_again(up));
 	}
 	return OK;
 }
@@ -101,6 +103,7 @@ static enum err wait_stored(struct upload *up, bool *ret_done)
 	while (!e && !done && possible) {
 		int64_t waited;
 		pieces_start_wanted(up);
+		TRY_PLAIN(pieces_check_again(up));
 		OS_LOCKED(&up->lock);
 		done = reserve_done(&up->reserve);
 		possible = reserve_possible(&up->reserve);
@@ -171,6 +174,9 @@ static enum err prepare(struct upload *up)
 	TRY_PLAIN(ring_plan(up));
 	TRY_PLAIN(make_rs(up));
 	TRY_PLAIN(ed25519_signer_new(up->call, &p->piece_key, &up->signer));
+	up->reserve.all_again = p->again != NULL;
+	if (p->again)
+		return OK;
 	/* The spool has the erasure padding, too. */
 	return spool_new(up->call, p->temp_dir, SPOOL_MEMORY_DEFAULT,
 			 p->size_max + 2 * (uint64_t)up->k * up->e + 4, fanout_file(up->fanout),
@@ -187,7 +193,7 @@ static enum err run(struct upload *up)
 
 static enum err collect(struct upload *up, struct arena *a, struct segment_upload_result *ret)
 {
-	struct segment_upload_result r = { .encrypted_size = up->encrypted };
+	struct segment_upload_result r = { .encrypted_size = up->encrypted, .smooth = up->smooth };
 
 	r.pieces = arena_array(a, up->n, sizeof(*r.pieces));
 	if (!r.pieces)

@@ -38,6 +38,11 @@ struct segment_upload {
 	void (*progress)(void *arg, uint64_t encrypted);
 	void *arg;
 
+	/* NULL = what was sent is kept in a spool, for pieces that start over.  Else it is not:
+	 * when something would have to be sent again the upload fails, and *again says that this is
+	 * why. The caller begins the segment anew, with another key (nothing is encrypted twice).
+	 */
+	bool *again;
 	const char *temp_dir; /* as for spool_new */
 	size_t memory_max;    /* 0 = SEGMENT_UPLOAD_MEMORY_DEFAULT */
 	int64_t stall_ns;     /* a node that does not move for so long has failed; 0 = 2 min */
@@ -53,6 +58,7 @@ struct segment_upload_result {
 	uint64_t encrypted_size;
 	struct segment_piece *pieces; /* rising numbers */
 	size_t count;
+	bool smooth; /* no piece was needed beyond those it began with */
 };
 
 /* Results live in `a`.  ERR_UNAVAILABLE when not enough nodes took their pieces, with the reasons

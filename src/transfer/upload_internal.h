@@ -41,7 +41,7 @@ struct upload {
 		*rs; /* for the pieces that start in the ring, for all; made when needed */
 	struct cohort *cohort;
 	struct ed25519_signer *signer;
-	struct spool *spool;
+	struct spool *spool; /* NULL = nothing is kept: p->again */
 	int64_t stall_ns, deadline_ns;
 	unsigned n, k, e;
 	unsigned first[COHORT_PIECES_MAX]; /* pieces to begin with, by columns of the ring */
@@ -70,6 +70,8 @@ struct upload {
 	struct reserve reserve; /* states of the pieces, and who runs */
 	uint64_t encrypted;
 	unsigned rounds;
+	bool again;  /* without a spool: something would have to be sent again */
+	bool smooth; /* not yet more pieces than at first */
 	struct piece pieces[COHORT_PIECES_MAX];
 };
 
@@ -120,6 +122,8 @@ size_t pieces_failed(const struct upload *up, unsigned numbers[COHORT_PIECES_MAX
 void pieces_fail_stalled(struct upload *up);
 /* Waits for a piece or slot to change or a tick to pass.  Lock held, also on return. */
 enum err pieces_wait_tick(struct upload *up, int64_t *ret_waited_ns) MUST_USE;
+/* Fails if a segment without a spool must start over. */
+enum err pieces_check_again(struct upload *up) MUST_USE;
 /* Everything ends here. */
 void pieces_stop(struct upload *up);
 

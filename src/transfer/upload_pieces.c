@@ -99,7 +99,9 @@ enum err pieces_start_first(struct upload *up)
 	TRY_PLAIN(fanout_lease(up->call, up->fanout, up->width, up->width, false, &count));
 	for (unsigned c = 0; c < count; c++)
 		start_piece(up, &up->pieces[up->first[c]], true);
-	return OK;
+	up->smooth = count == up->width;
+	up->again = !up->spool && !up->smooth;
+	return pieces_check_again(up);
 }
 
 /* One runs in any case: nobody else might ever give a connection back. */
@@ -116,7 +118,11 @@ void pieces_start_wanted(struct upload *up)
 		up->look_ns = MIN(reserve_due(&up->reserve), now + TICK_MS * NS_PER_MS);
 	}
 	os_mutex_unlock(&up->lock);
-	for (unsigned i = 0; i < count; i++) {
+	if (!count)
+		return;
+	up->smooth = false;
+	up->again = !up->spool;
+	for (unsigned i = 0; i < count && up->spool; i++) {
 		if (!fanout_lease_one(up->fanout, none))
 			return;
 		none = false;
@@ -181,6 +187,15 @@ static void shun_slow(struct upload *up)
 		if (r->state == PIECE_FAILED || (reserve_runs(&up->reserve, i) && r->doubted))
 			shun(up, &up->pieces[i]);
 	}
+}
+
+enum err pieces_check_again(struct upload *up)
+{
+	if (!up->again)
+		return OK;
+	*up->p->again = true;
+	return call_fail(up->call, ERR_UNAVAILABLE,
+			 "a node failed or lags, and the segment must start over");
 }
 
 void pieces_stop(struct upload *up)
@@ -275,6 +290,9 @@ enum err pieces_renew(struct upload *up)
 	unsigned numbers[COHORT_PIECES_MAX];
 
 	TRY_PLAIN(os_call_check(up->call));
+	up->smooth = false;
+	up->again = !up->spool;
+	TRY_PLAIN(pieces_check_again(up));
 	os_mutex_lock(&up->lock);
 	size_t count = pieces_failed(up, numbers);
 	os_mutex_unlock(&up->lock);

@@ -132,6 +132,10 @@ static void let_ahead(struct upload *up, uint64_t b, int64_t waited_ns)
 		if (!p->from_ring || p->cursor > b ||
 		    !reserve_holds_up(&up->reserve, i, waited_ns, now))
 			continue;
+		up->smooth = false;
+		up->again = !up->spool;
+		if (!up->spool)
+			return;
 		ring_leave(up, p);
 		left = true;
 	}
@@ -163,6 +167,7 @@ enum err ring_wait_slot(struct upload *up)
 		pieces_fail_stalled(up);
 		os_mutex_unlock(&up->lock);
 		pieces_start_wanted(up);
+		e = pieces_check_again(up);
 		os_mutex_lock(&up->lock);
 	}
 	up->awaited = UINT_MAX;

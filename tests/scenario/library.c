@@ -347,6 +347,56 @@ static void rooms(UplinkProject *project)
 	download(project, "rooms", 0, -1, 0, BIG);
 }
 
+struct source {
+	size_t size;
+	bool broken;
+};
+
+static int64_t read_source(void *arg, uint64_t offset, void *bytes, size_t length)
+{
+	const struct source *s = arg;
+	size_t n = offset < s->size ? s->size - (size_t)offset : 0;
+
+	if (s->broken)
+		return -1;
+	n = n < length ? n : length;
+	memcpy(bytes, data + offset, n);
+	return (int64_t)n;
+}
+
+/* Objects out of what can be read at any place: empty, inline, remote ones. */
+static void sources(UplinkProject *project)
+{
+	static const size_t sizes[] = { 0, 1, 4096, 4097, BIG };
+	struct source s = { BIG - 1, false };
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		s.size = sizes[i];
+		UplinkUploadResult u = uplink_upload_object(project, "library", "source", NULL);
+		NO_ERROR(u.error);
+		UplinkWriteResult w = acre_upload_from(u.upload, read_source, &s, s.size);
+		NO_ERROR(w.error);
+		REQUIRE(w.bytes_written == s.size);
+		IS_ERROR(acre_upload_from(u.upload, read_source, &s, s.size).error,
+			 UPLINK_ERROR_INTERNAL);
+		NO_ERROR(uplink_upload_commit(u.upload));
+		uplink_free_upload_result(u);
+		download(project, "source", 0, -1, 0, s.size);
+	}
+	/* One that is shorter than was said, and one that fails. */
+	for (int broken = 0; broken < 2; broken++) {
+		s = (struct source){ BIG - 1, broken };
+		UplinkUploadResult u = uplink_upload_object(project, "library", "source", NULL);
+		NO_ERROR(u.error);
+		UplinkWriteResult w = acre_upload_from(u.upload, read_source, &s, BIG);
+		UplinkError *e = w.error ? w.error : uplink_upload_commit(u.upload);
+		REQUIRE(e && strstr(e->message, "source"));
+		uplink_free_error(e);
+		uplink_free_upload_result(u);
+	}
+	download(project, "source", 0, -1, 0, BIG);
+}
+
 static void extensions(UplinkAccess *access)
 {
 	AcreCancel *cancel = acre_cancel_new();
@@ -404,6 +454,7 @@ int main(void)
 	links();
 	extensions(a.access);
 	rooms(p.project);
+	sources(p.project);
 	b = uplink_delete_bucket(p.project, "library");
 	IS_ERROR(b.error, UPLINK_ERROR_BUCKET_NOT_EMPTY);
 	b = uplink_delete_bucket_with_objects(p.project, "library");

@@ -31,16 +31,20 @@ static void grants(void)
 	IS_ERROR(uplink_parse_access(NULL).error, UPLINK_ERROR_INTERNAL);
 	IS_ERROR(uplink_parse_access("").error, UPLINK_ERROR_INTERNAL);
 	IS_ERROR(uplink_parse_access("neither base58 nor a grant").error, UPLINK_ERROR_INTERNAL);
-	IS_ERROR(uplink_request_access_with_passphrase(NULL, "k", "p").error, UPLINK_ERROR_INTERNAL);
-	IS_ERROR(uplink_request_access_with_passphrase("s", NULL, "p").error, UPLINK_ERROR_INTERNAL);
-	IS_ERROR(uplink_request_access_with_passphrase("s", "k", NULL).error, UPLINK_ERROR_INTERNAL);
+	IS_ERROR(uplink_request_access_with_passphrase(NULL, "k", "p").error,
+		 UPLINK_ERROR_INTERNAL);
+	IS_ERROR(uplink_request_access_with_passphrase("s", NULL, "p").error,
+		 UPLINK_ERROR_INTERNAL);
+	IS_ERROR(uplink_request_access_with_passphrase("s", "k", NULL).error,
+		 UPLINK_ERROR_INTERNAL);
 	IS_ERROR(uplink_request_access_with_passphrase("s", "k", "p").error, UPLINK_ERROR_INTERNAL);
 	IS_ERROR(uplink_config_request_access_with_passphrase(config, NULL, "k", "p").error,
 		 UPLINK_ERROR_INTERNAL);
 	IS_ERROR(acre_request_access(NULL, NULL, NULL, NULL).error, UPLINK_ERROR_INTERNAL);
 	BOTH(ERROR_OF(uplink_access_satellite_address(NULL)),
 	     ERROR_OF(uplink_access_satellite_address(&access_grant)));
-	BOTH(ERROR_OF(uplink_access_serialize(NULL)), ERROR_OF(uplink_access_serialize(&access_grant)));
+	BOTH(ERROR_OF(uplink_access_serialize(NULL)),
+	     ERROR_OF(uplink_access_serialize(&access_grant)));
 	BOTH(ERROR_OF(acre_access_api_key(NULL)), ERROR_OF(acre_access_api_key(&access_grant)));
 	BOTH(ERROR_OF(acre_access_inspect(NULL)), ERROR_OF(acre_access_inspect(&access_grant)));
 	BOTH(ERROR_OF(uplink_access_share(NULL, all, NULL, 0)),
@@ -52,13 +56,15 @@ static void grants(void)
 	BOTH(ERROR_OF(uplink_open_project(NULL)), ERROR_OF(uplink_open_project(&access_grant)));
 	BOTH(ERROR_OF(uplink_config_open_project(config, NULL)),
 	     ERROR_OF(uplink_config_open_project(config, &access_grant)));
-	BOTH(ERROR_OF(acre_open_project(NULL, NULL)), ERROR_OF(acre_open_project(NULL, &access_grant)));
+	BOTH(ERROR_OF(acre_open_project(NULL, NULL)),
+	     ERROR_OF(acre_open_project(NULL, &access_grant)));
 	IS_ERROR(uplink_derive_encryption_key(NULL, data, 8).error, UPLINK_ERROR_INTERNAL);
 	IS_ERROR(uplink_derive_encryption_key("p", NULL, 8).error, UPLINK_ERROR_INTERNAL);
 	BOTH(ERROR_OF(edge_register_access(edge, NULL, NULL)),
 	     ERROR_OF(edge_register_access(edge, &access_grant, NULL)));
 	IS_ERROR(edge_join_share_url(NULL, "id", NULL, NULL, NULL).error, UPLINK_ERROR_INTERNAL);
-	IS_ERROR(edge_join_share_url("https://x", NULL, NULL, NULL, NULL).error, UPLINK_ERROR_INTERNAL);
+	IS_ERROR(edge_join_share_url("https://x", NULL, NULL, NULL, NULL).error,
+		 UPLINK_ERROR_INTERNAL);
 }
 
 static void projects_and_objects(void)
@@ -66,11 +72,15 @@ static void projects_and_objects(void)
 	NO_ERROR(uplink_close_project(NULL));
 	IS_ERROR(uplink_close_project(&project), UPLINK_ERROR_INVALID_HANDLE);
 	BOTH(ERROR_OF(acre_project_limit(NULL, 0)), ERROR_OF(acre_project_limit(&project, 0)));
-	BOTH(uplink_revoke_access(NULL, &access_grant), uplink_revoke_access(&project, &access_grant));
+	BOTH(uplink_revoke_access(NULL, &access_grant),
+	     uplink_revoke_access(&project, &access_grant));
 	BOTH(ERROR_OF(uplink_stat_bucket(NULL, "b")), ERROR_OF(uplink_stat_bucket(&project, "b")));
-	BOTH(ERROR_OF(uplink_create_bucket(NULL, "b")), ERROR_OF(uplink_create_bucket(&project, "b")));
-	BOTH(ERROR_OF(uplink_ensure_bucket(NULL, "b")), ERROR_OF(uplink_ensure_bucket(&project, "b")));
-	BOTH(ERROR_OF(uplink_delete_bucket(NULL, "b")), ERROR_OF(uplink_delete_bucket(&project, "b")));
+	BOTH(ERROR_OF(uplink_create_bucket(NULL, "b")),
+	     ERROR_OF(uplink_create_bucket(&project, "b")));
+	BOTH(ERROR_OF(uplink_ensure_bucket(NULL, "b")),
+	     ERROR_OF(uplink_ensure_bucket(&project, "b")));
+	BOTH(ERROR_OF(uplink_delete_bucket(NULL, "b")),
+	     ERROR_OF(uplink_delete_bucket(&project, "b")));
 	BOTH(ERROR_OF(uplink_delete_bucket_with_objects(NULL, "b")),
 	     ERROR_OF(uplink_delete_bucket_with_objects(&project, "b")));
 	BOTH(ERROR_OF(uplink_stat_object(NULL, "b", "k")),
@@ -100,12 +110,15 @@ static void transfers(void)
 	     uplink_upload_set_custom_metadata(&upload, none));
 	BOTH(ERROR_OF(acre_upload_room(NULL)), ERROR_OF(acre_upload_room(&upload)));
 	BOTH(ERROR_OF(acre_upload_filled(NULL, 8)), ERROR_OF(acre_upload_filled(&upload, 8)));
+	BOTH(ERROR_OF(acre_upload_from(NULL, NULL, NULL, 8)),
+	     ERROR_OF(acre_upload_from(&upload, NULL, NULL, 8)));
 	REQUIRE(acre_upload_resumed(NULL) == 0 && acre_upload_resumed(&upload) == 0);
 	BOTH(ERROR_OF(uplink_begin_upload(NULL, "b", "k", NULL)),
 	     ERROR_OF(uplink_begin_upload(&project, "b", "k", NULL)));
 	BOTH(ERROR_OF(uplink_commit_upload(NULL, "b", "k", "i", NULL)),
 	     ERROR_OF(uplink_commit_upload(&project, "b", "k", "i", NULL)));
-	BOTH(uplink_abort_upload(NULL, "b", "k", "i"), uplink_abort_upload(&project, "b", "k", "i"));
+	BOTH(uplink_abort_upload(NULL, "b", "k", "i"),
+	     uplink_abort_upload(&project, "b", "k", "i"));
 	BOTH(ERROR_OF(uplink_upload_part(NULL, "b", "k", "i", 1)),
 	     ERROR_OF(uplink_upload_part(&project, "b", "k", "i", 1)));
 	BOTH(ERROR_OF(acre_upload_part(NULL, "b", "k", "i", 1, NULL)),
@@ -125,8 +138,10 @@ static void transfers(void)
 	BOTH(ERROR_OF(uplink_download_info(NULL)), ERROR_OF(uplink_download_info(&download)));
 	NO_ERROR(uplink_close_download(NULL));
 	IS_ERROR(uplink_close_download(&download), UPLINK_ERROR_INVALID_HANDLE);
-	REQUIRE(acre_download_resumed(NULL).offset == 0 && acre_download_resumed(&download).offset == 0);
-	BOTH(acre_download_checkpoint(NULL, 0, NULL, 0), acre_download_checkpoint(&download, 0, NULL, 0));
+	REQUIRE(acre_download_resumed(NULL).offset == 0 &&
+		acre_download_resumed(&download).offset == 0);
+	BOTH(acre_download_checkpoint(NULL, 0, NULL, 0),
+	     acre_download_checkpoint(&download, 0, NULL, 0));
 	BOTH(acre_download_done(NULL), acre_download_done(&download));
 }
 
@@ -170,7 +185,8 @@ static void arguments(const char *grant)
 	UplinkProjectResult p = uplink_open_project(a.access);
 	NO_ERROR(p.error);
 	UplinkAccess old = *a.access;
-	UplinkEncryptionKeyResult k = uplink_derive_encryption_key("passphrase", data, sizeof(data));
+	UplinkEncryptionKeyResult k = uplink_derive_encryption_key("passphrase", data,
+								   sizeof(data));
 	NO_ERROR(k.error);
 
 	/* Handles of another kind. */
@@ -190,16 +206,20 @@ static void arguments(const char *grant)
 	IS_ERROR(uplink_stat_object(p.project, "b", NULL).error, UPLINK_ERROR_INTERNAL);
 	IS_ERROR(uplink_stat_object(p.project, "", "k").error, UPLINK_ERROR_BUCKET_NAME_INVALID);
 	IS_ERROR(uplink_stat_object(p.project, "b", "").error, UPLINK_ERROR_OBJECT_KEY_INVALID);
-	IS_ERROR(uplink_upload_object(p.project, "b", "", NULL).error, UPLINK_ERROR_OBJECT_KEY_INVALID);
+	IS_ERROR(uplink_upload_object(p.project, "b", "", NULL).error,
+		 UPLINK_ERROR_OBJECT_KEY_INVALID);
 	IS_ERROR(uplink_download_object(p.project, "b", "", NULL).error,
 		 UPLINK_ERROR_OBJECT_KEY_INVALID);
-	IS_ERROR(uplink_copy_object(p.project, "b", "k", "b", NULL, NULL).error, UPLINK_ERROR_INTERNAL);
+	IS_ERROR(uplink_copy_object(p.project, "b", "k", "b", NULL, NULL).error,
+		 UPLINK_ERROR_INTERNAL);
 	IS_ERROR(uplink_move_object(p.project, "b", "k", NULL, "k", NULL), UPLINK_ERROR_INTERNAL);
 	IS_ERROR(uplink_begin_upload(p.project, "b", NULL, NULL).error, UPLINK_ERROR_INTERNAL);
-	IS_ERROR(uplink_upload_part(p.project, "b", "k", "not an ID!", 1).error, UPLINK_ERROR_INTERNAL);
+	IS_ERROR(uplink_upload_part(p.project, "b", "k", "not an ID!", 1).error,
+		 UPLINK_ERROR_INTERNAL);
 	LISTING(object, uplink_list_objects(p.project, NULL, NULL), UPLINK_ERROR_INTERNAL);
 	LISTING(upload, uplink_list_uploads(p.project, NULL, NULL), UPLINK_ERROR_INTERNAL);
-	LISTING(part, uplink_list_upload_parts(p.project, "b", "k", NULL, NULL), UPLINK_ERROR_INTERNAL);
+	LISTING(part, uplink_list_upload_parts(p.project, "b", "k", NULL, NULL),
+		UPLINK_ERROR_INTERNAL);
 	/* Handles that were freed. */
 	REQUIRE(!uplink_internal_UniverseIsEmpty());
 	uplink_free_access_result(a);

@@ -12,7 +12,9 @@
 #include "client/handle.h"
 #include "client/metadata.h"
 #include "client/outcome.h"
+#include "client/pipe.h"
 #include "client/segment_source.h"
+#include "client/source_range.h"
 #include "client/splitter.h"
 #include "client/upload_id.h"
 #include "os/cancel.h"
@@ -126,7 +128,7 @@ static void check_source(const json_t *v, const struct secret_key *key, struct a
 
 	assert_int_equal(pipe_new(&call, block - AEAD_TAG_BYTES, 3 * (block - 16), &pipe), OK);
 	assert_int_equal(content_sealer_new(&call, CIPHER_AESGCM, key, &start, block, &sealer), OK);
-	assert_int_equal(segment_source_init(&call, &source, pipe, sealer, block), OK);
+	assert_int_equal(segment_source_init(&call, &source, pipe_plain(pipe), sealer, block), OK);
 	struct writer writer = { pipe, plain, piece };
 	assert_int_equal(os_thread_start(&call, "writer", write_all, &writer, &thread), OK);
 	while (have < total) {
@@ -144,6 +146,77 @@ static void check_source(const json_t *v, const struct secret_key *key, struct a
 	segment_source_fini(&source);
 	content_sealer_free(sealer);
 	pipe_free(pipe);
+}
+
+/* ---- a source that can be read at any place ---- */
+
+struct file {
+	uint64_t size, fails_at;
+	size_t most; /* bytes of one read */
+};
+
+static int64_t read_file(void *arg, uint64_t offset, void *bytes, size_t length)
+{
+	const struct file *f = arg;
+	size_t n = (size_t)MIN((uint64_t)MIN(length, f->most), f->size - MIN(offset, f->size));
+	uint8_t *out = bytes;
+
+	if (offset + n > f->fails_at)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		out[i] = (uint8_t)((offset + i) * 131 >> 3);
+	return (int64_t)n;
+}
+
+/* Takes all of it block by block; the first failure, or OK after `want` bytes from `at`. */
+static enum err take_all(struct call *call, struct plain_source from, size_t block, uint64_t at,
+			 uint64_t want)
+{
+	bool last = false;
+	uint64_t have = 0;
+
+	while (!last) {
+		struct bytes extent;
+		TRY_PLAIN(from.peek(call, from.arg, &extent, &last));
+		assert_true(extent.len >= block || last);
+		size_t n = last ? extent.len : extent.len / block * block;
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(extent.data[i], (uint8_t)((at + have + i) * 131 >> 3));
+		from.drop(from.arg, n);
+		have += n;
+	}
+	assert_true(have == want);
+	return OK;
+}
+
+static void ranges_of_a_source(void **state)
+{
+	static const uint64_t sizes[] = { 1, 99, 100, 101, 300, 12345, 12400 };
+	struct call call AUTO_CALL = CALL_INIT;
+	struct file f = { .size = 20000, .fails_at = UINT64_MAX, .most = 77 };
+	struct source_reader reader = { read_file, &f };
+	struct source_range *r;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		assert_int_equal(source_range_new(&call, &reader, 321, sizes[i], 100, 399, &r), OK);
+		for (int round = 0; round < 2; round++) {
+			struct plain_source from = source_range_plain(r);
+			assert_int_equal(take_all(&call, from, 100, 321, sizes[i]), OK);
+			source_range_rewind(r);
+		}
+		source_range_free(r);
+	}
+	/* One that ends too soon, and one that cannot be read. */
+	assert_int_equal(source_range_new(&call, &reader, 321, 20000, 100, 399, &r), OK);
+	assert_int_equal(take_all(&call, source_range_plain(r), 100, 321, 0), ERR_IO);
+	assert_non_null(strstr(call.error, "ends at byte 20000"));
+	call_clear_error(&call);
+	f.fails_at = 1000;
+	source_range_rewind(r);
+	assert_int_equal(take_all(&call, source_range_plain(r), 100, 321, 0), ERR_IO);
+	assert_non_null(strstr(call.error, "cannot be read at byte "));
+	source_range_free(r);
 }
 
 static void encryption_on_the_fly(void **state)
@@ -454,6 +527,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(splitting),
+		cmocka_unit_test(ranges_of_a_source),
 		cmocka_unit_test(encryption_on_the_fly),
 		cmocka_unit_test(pipe_ends),
 		cmocka_unit_test(metadata_of_the_reference),

@@ -32,6 +32,7 @@ struct segment {
 	int nodes[FAKE_NODES_MAX]; /* of piece i */
 	unsigned next_node, renewals;
 	const Metainfo__CohortRequirements *requirements;
+	bool *again; /* not NULL = without a spool */
 	struct segment_upload_result result;
 };
 
@@ -107,6 +108,7 @@ static enum err upload(struct call *call, struct segment *s)
 		.read = source,
 		.renew = renew,
 		.arg = s,
+		.again = s->again,
 		.memory_max = 2 << 20,
 		.stall_ns = 60 * NS_PER_SEC,
 	};
@@ -316,6 +318,63 @@ static void many_bad_nodes_are_replaced(void **state)
 	assert_true(upload_with(FAULT_NO_ANSWER, 0, 3, 1, true) < 40 * NS_PER_SEC);
 }
 
+/* Where nothing is kept, what must be sent again is asked of the caller. */
+static void starts_over_without_a_spool(enum fault fault, size_t at)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	struct segment *s = segment_new("4/6/8/10", 7424 * 900);
+	bool again = false;
+
+	new_client();
+	heal();
+	net.nodes[3].fault = fault;
+	net.nodes[3].at = at;
+	s->again = &again;
+	int64_t start = os_clock_mono_ns();
+	assert_int_equal(upload(&call, s), ERR_UNAVAILABLE);
+	if (!again)
+		fail_msg("fault %d: it does not say that it shall start over", fault);
+	assert_int_equal(s->renewals, 0);
+	assert_true(os_clock_mono_ns() - start < 30 * NS_PER_SEC);
+	call_clear_error(&call);
+	s->again = NULL;
+	s->read_at = 0;
+	assert_int_equal(upload(&call, s), OK);
+	heal();
+	expect_stored(s);
+	segment_free(s);
+}
+
+static void without_a_spool(void **state)
+{
+	struct call call AUTO_CALL = CALL_INIT;
+	bool again = false, smooth = false;
+
+	(void)state;
+	starts_over_without_a_spool(FAULT_REFUSE, 0);
+	starts_over_without_a_spool(FAULT_CLOSE, 300000);
+	starts_over_without_a_spool(FAULT_STALL, 0);
+	starts_over_without_a_spool(FAULT_STALL, 200000);
+	starts_over_without_a_spool(FAULT_NO_ANSWER, 0);
+	starts_over_without_a_spool(FAULT_WRONG_HASH, 0);
+	/* On a busy machine a node may lag by chance, hence several tries. */
+	for (int try = 0; try < 10 && !smooth; try++) {
+		struct segment *s = segment_new("4/6/8/10", 7424 * 900);
+		new_client();
+		heal();
+		again = false;
+		s->again = &again;
+		enum err e = upload(&call, s);
+		assert_true(e == OK || again);
+		call_clear_error(&call);
+		smooth = !e && s->result.smooth;
+		if (smooth)
+			expect_stored(s);
+		segment_free(s);
+	}
+	assert_true(smooth);
+}
+
 static void no_nodes_left(void **state)
 {
 	struct call call AUTO_CALL = CALL_INIT;
@@ -356,6 +415,7 @@ static unsigned asked_with(uint64_t size, enum fault fault, size_t at, unsigned 
 	if (e)
 		fail_msg("fault %d: %s", fault, call_error(&call, e));
 	unsigned asked = nodes_asked();
+	assert_true(s->result.smooth == (asked == s->scheme.success));
 	for (unsigned i = 0; i < net.count; i++)
 		net.nodes[i].fault = FAULT_NONE;
 	expect_stored(s);
@@ -710,6 +770,7 @@ int main(void)
 		cmocka_unit_test(ranges),
 		cmocka_unit_test(few_bad_nodes_cost_nothing),
 		cmocka_unit_test(many_bad_nodes_are_replaced),
+		cmocka_unit_test(without_a_spool),
 		cmocka_unit_test(no_nodes_left),
 		cmocka_unit_test(no_more_nodes_than_needed),
 		cmocka_unit_test(slow_nodes_are_asked_last),
