@@ -58,11 +58,11 @@ def test_slow_alike(faults):
 
 
 def test_slow_link(faults):
-    """Two links of ten would need 40 s for their pieces.  The upload ends when they have carried less
+    """Two links of ten would need 10 s for their pieces.  The upload ends when they have carried less
     than half of them: others stand in."""
     slow = faults.names[3:5]
     for name in slow:
-        faults.links[name].rate = 100_000
+        faults.links[name].rate = 400_000
     asked = 0
     try:
         for i in range(3):
