@@ -11,8 +11,7 @@ struct transfer {
 	struct rpc_stream *stream;
 	struct limit_terms terms;
 	struct ed25519_verifier *uplink;
-	struct order order;   /* the largest so far; amount 0 = none yet */
-	struct order claimed; /* a larger one whose signature nobody has looked at; or amount 0 */
+	struct order order; /* the largest so far; amount 0 = none yet */
 	bool order_kept;
 	struct order_use window; /* of the order log, from the authorisation on */
 };
@@ -24,18 +23,6 @@ void transfer_limit_time(struct call *call);
 enum err transfer_authorize(struct call *call, struct transfer *t) MUST_USE;
 /* Takes an order that is good and larger. */
 enum err transfer_take_order(struct call *call, struct transfer *t, struct bytes wire) MUST_USE;
-/*
- * The same for uploads: only the last order counts, and each signature costs as much as 100 KB of
- * data.  Those after the first are looked at when the upload ends (transfer_settle_claim), or when
- * much more has been claimed.
- */
-enum err transfer_claim_order(struct call *call, struct transfer *t, struct bytes wire) MUST_USE;
-enum err transfer_settle_claim(struct call *call, struct transfer *t) MUST_USE;
-/* What the orders so far allow, good or claimed. */
-static inline int64_t transfer_amount(const struct transfer *t)
-{
-	return t->claimed.amount ? t->claimed.amount : t->order.amount;
-}
 /* Keeps the largest order until settlement; once. */
 void transfer_keep_order(struct transfer *t);
 /* The same, whatever became of the transfer; frees. */

@@ -68,10 +68,10 @@ static enum err take_chunk(struct call *call, struct upload *u, const struct upl
 
 	if (r->offset < 0 || (uint64_t)r->offset != have)
 		return call_fail(call, ERR_INVALID, "chunk out of order");
-	if ((uint64_t)transfer_amount(&u->t) < have + r->data.len)
+	if ((uint64_t)u->t.order.amount < have + r->data.len)
 		return call_fail(
 			call, ERR_INVALID, "not enough allocated, allocated=%lld writing=%llu",
-			(long long)transfer_amount(&u->t), (unsigned long long)have + r->data.len);
+			(long long)u->t.order.amount, (unsigned long long)have + r->data.len);
 	enum err e = piece_writer_add(call, u->writer, r->data);
 	if (e == ERR_NO_SPACE)
 		log_error("the disk is full in the middle of an upload",
@@ -112,14 +112,13 @@ static enum err finish(struct call *call, struct upload *u, struct bytes wire)
 	Orders__PieceHash *hash = NULL;
 	struct received_piece received = { .algorithm = u->algorithm,
 					   .size = piece_writer_size(u->writer) };
+	struct piece_commit c = { .order_amount = u->t.order.amount };
 
 	if (proto_decode(call, &call->scratch, &orders__piece_hash__descriptor, wire, &hash))
 		return call_wrap(call, ERR_INVALID, "piece hash");
-	TRY_PLAIN(transfer_settle_claim(call, &u->t));
 	piece_writer_hash(u->writer, received.hash);
 	TRY_PLAIN(verify_piece_hash(call, &u->t.terms, hash, &received, u->t.uplink));
-	struct piece_commit c = { .order_amount = u->t.order.amount,
-				  .created_unix_ns = proto_time(hash->timestamp) };
+	c.created_unix_ns = proto_time(hash->timestamp);
 	memcpy(c.uplink_signature, hash->signature.data, sizeof(c.uplink_signature));
 	memcpy(c.order_signature, u->t.order.signature, sizeof(c.order_signature));
 	enum err e = piece_writer_commit(call, u->writer, &c);
@@ -136,7 +135,7 @@ static enum err take_message(struct call *call, struct upload *u, const struct u
 			     bool *ret_done)
 {
 	if (r->has_order)
-		TRY_PLAIN(transfer_claim_order(call, &u->t, r->order));
+		TRY_PLAIN(transfer_take_order(call, &u->t, r->order));
 	if (r->has_chunk)
 		TRY_PLAIN(take_chunk(call, u, r));
 	*ret_done = r->has_done;

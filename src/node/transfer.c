@@ -1,10 +1,8 @@
 /* What uploads and downloads share: authorisation, orders, ends. */
 #include "node/endpoint_piecestore.h"
 
-#include "base/cleanup.h"
 #include "base/num.h"
 #include "os/clock.h"
-#include "os/log.h"
 
 void transfer_limit_time(struct call *call)
 {
@@ -35,42 +33,12 @@ enum err transfer_authorize(struct call *call, struct transfer *t)
 	return OK;
 }
 
-static enum err read_order(struct call *call, const struct transfer *t, struct bytes wire,
-			   struct order *ret)
-{
-	TRY_PLAIN(order_decode(call, wire, ret));
-	return verify_order_terms(call, &t->terms, ret, transfer_amount(t));
-}
-
 enum err transfer_take_order(struct call *call, struct transfer *t, struct bytes wire)
 {
 	struct order order;
 
-	TRY_PLAIN(read_order(call, t, wire, &order));
-	TRY_PLAIN(order_verify(call, &order, t->uplink));
-	t->order = order;
-	return OK;
-}
-
-enum err transfer_claim_order(struct call *call, struct transfer *t, struct bytes wire)
-{
-	struct order order;
-
-	TRY_PLAIN(read_order(call, t, wire, &order));
-	/* Only who has signed something already is believed. */
-	bool look = !t->order.amount || order.amount - t->order.amount > ORDER_STEP_UPLOAD_MAX;
-	t->claimed = order;
-	return look ? transfer_settle_claim(call, t) : OK;
-}
-
-enum err transfer_settle_claim(struct call *call, struct transfer *t)
-{
-	struct order order = t->claimed;
-
-	t->claimed = (struct order){ 0 };
-	if (!order.amount)
-		return OK;
-	TRY_PLAIN(order_verify(call, &order, t->uplink));
+	TRY_PLAIN(order_decode(call, wire, &order));
+	TRY_PLAIN(verify_order(call, &t->terms, &order, t->order.amount, t->uplink));
 	t->order = order;
 	return OK;
 }
@@ -84,12 +52,6 @@ void transfer_keep_order(struct transfer *t)
 
 void transfer_end(struct transfer *t)
 {
-	AUTO_CALL struct call aside = CALL_INIT;
-
-	/* Cut off: the last order pays for what came, if it is good, else the one before. */
-	call_init(&aside);
-	if (transfer_settle_claim(&aside, t))
-		log_debug("an order is not good", F_STR("why", aside.error));
 	transfer_keep_order(t);
 	order_log_leave(t->node->orders, &t->window);
 	ed25519_verifier_free(t->uplink);

@@ -84,8 +84,8 @@ enum err verify_limit(struct call *call, const struct limit_terms *t, const stru
 	return OK;
 }
 
-enum err verify_order_terms(struct call *call, const struct limit_terms *t,
-			    const struct order *order, int64_t largest)
+enum err verify_order(struct call *call, const struct limit_terms *t, const struct order *order,
+		      int64_t largest, const struct ed25519_verifier *uplink)
 {
 	if (memcmp(order->serial.b, t->serial.b, SERIAL_BYTES) != 0)
 		return call_fail(call, ERR_INVALID, "order serial number changed");
@@ -97,7 +97,7 @@ enum err verify_order_terms(struct call *call, const struct limit_terms *t,
 		return call_fail(call, ERR_INVALID,
 				 "order exceeded allowed amount=%lld, limit=%lld",
 				 (long long)order->amount, (long long)t->limit);
-	return OK;
+	return order_verify(call, order, uplink);
 }
 
 /* The timestamp is kept in nanoseconds; one that does not survive that would break the signature

@@ -29,10 +29,9 @@ enum err limit_terms_read(struct call *call, struct arena *a, struct bytes wire,
 /* The checks before trust, signature and serial.  ERR_INVALID. */
 enum err verify_limit(struct call *call, const struct limit_terms *t, const struct node_id *me,
 		      int64_t now_unix_ns) MUST_USE;
-/* The next order of a request, but its signature (order_verify); largest is the amount of the one
- * before (0 = none). */
-enum err verify_order_terms(struct call *call, const struct limit_terms *t,
-			    const struct order *order, int64_t largest) MUST_USE;
+/* The next order of a request; largest is the amount of the one before (0 = none). */
+enum err verify_order(struct call *call, const struct limit_terms *t, const struct order *order,
+		      int64_t largest, const struct ed25519_verifier *uplink) MUST_USE;
 /* The uplink's piece hash at the end of an upload, against what was received.  ERR_INTERNAL, and
  * ERR_INVALID for the size. */
 struct received_piece {
