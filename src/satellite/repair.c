@@ -38,7 +38,8 @@ struct shift {
 
 	struct os_mutex lock; /* of what follows */
 	struct os_cond over_changed;
-	bool over;
+	bool renewing, over;
+	struct os_thread *renewer;	       /* of the worker that set renewing */
 	struct repair_row claims[WORKERS_MAX]; /* of the worker with that number */
 	bool claimed[WORKERS_MAX];
 };
@@ -47,14 +48,6 @@ struct worker {
 	struct shift *shift;
 	unsigned number;
 };
-
-static void note_claim(const struct worker *w, const struct repair_row *row)
-{
-	OS_LOCKED(&w->shift->lock);
-	w->shift->claimed[w->number] = row != NULL;
-	if (row)
-		w->shift->claims[w->number] = *row;
-}
 
 static void renew_claims(struct shift *s)
 {
@@ -97,6 +90,26 @@ static void renewer_main(void *arg)
 		renew_claims(s);
 }
 
+/* Nobody needs it while nothing is repaired, which is nearly always. */
+static void start_renewer(struct call *call, struct shift *s)
+{
+	os_mutex_lock(&s->lock);
+	bool first = !s->renewing;
+	s->renewing = true;
+	os_mutex_unlock(&s->lock);
+	/* Without it another process may begin the same, and one of the two repairs is in vain. */
+	if (first && os_thread_start(call, "repair-claims", renewer_main, s, &s->renewer))
+		call_clear_error(call);
+}
+
+static void note_claim(const struct worker *w, const struct repair_row *row)
+{
+	OS_LOCKED(&w->shift->lock);
+	w->shift->claimed[w->number] = row != NULL;
+	if (row)
+		w->shift->claims[w->number] = *row;
+}
+
 static enum err settle(struct call *call, struct shift *s, struct repair_row *row, enum err e)
 {
 	AUTO_CALL struct call own = CALL_INIT;
@@ -131,6 +144,7 @@ static enum err work_once(const struct worker *w)
 	if (!e) {
 		os_call_limit(&call, JOB_NS_MAX);
 		note_claim(w, &row);
+		start_renewer(&call, s);
 		enum err outcome = repair_segment(&call, s->sat, &row);
 		note_claim(w, NULL);
 		e = settle(&call, s, &row, outcome);
@@ -152,13 +166,13 @@ static void worker_main(void *arg)
 		w->shift->result = e;
 }
 
-static void end_renewer(struct shift *s, struct os_thread *renewer)
+static void end_renewer(struct shift *s)
 {
 	os_mutex_lock(&s->lock);
 	s->over = true;
 	os_cond_broadcast(&s->over_changed);
 	os_mutex_unlock(&s->lock);
-	os_thread_join(renewer);
+	os_thread_join(s->renewer);
 	os_cond_fini(&s->over_changed);
 	os_mutex_fini(&s->lock);
 }
@@ -177,12 +191,11 @@ static enum err run_workers(struct call *call, struct chore *chore, void *arg)
 {
 	struct satellite *sat = arg;
 	struct shift s = { .sat = sat, .parent = call };
-	struct os_thread *threads[WORKERS_MAX] = { NULL }, *renewer = NULL;
+	struct os_thread *threads[WORKERS_MAX] = { NULL };
 	struct worker workers[WORKERS_MAX];
 	size_t n = (size_t)MIN(sat->config.repair_workers, (uint64_t)WORKERS_MAX);
 
 	TRY_PLAIN(free_claims(call, sat));
-	TRY_PLAIN(os_thread_start(call, "repair-claims", renewer_main, &s, &renewer));
 	for (size_t i = 0; i < n; i++)
 		workers[i] = (struct worker){ &s, (unsigned)i };
 	for (size_t i = 1; i < n; i++)
@@ -191,7 +204,7 @@ static enum err run_workers(struct call *call, struct chore *chore, void *arg)
 	worker_main(&workers[0]);
 	for (size_t i = 1; i < n; i++)
 		os_thread_join(threads[i]);
-	end_renewer(&s, renewer);
+	end_renewer(&s);
 	if (s.repaired || s.failed)
 		chore_note(chore, "%u repaired, %u not", s.repaired, s.failed);
 	TRY_PLAIN(os_call_check(call));
