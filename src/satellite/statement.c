@@ -371,18 +371,28 @@ struct list_arg {
 	size_t count;
 };
 
-/* Rows of one node, of one month, of both, of all. */
+/* Rows of one month or all, of one node or all: nodes ask for theirs, which an index finds. */
+struct list_sql {
+	const char *of_all, *of_node;
+};
+#define LIST_MONTH " WHERE ($2 = 1 OR period = $1)"
+#define LIST_SQL(select, order)                                                                    \
+	((struct list_sql){ select LIST_MONTH order, select LIST_MONTH " AND node_id = "           \
+								       "$3" order })
+
 static enum err query_list(struct call *call, struct db_tx *tx, const struct list_arg *l,
-			   const char *sql, struct db_rows **ret)
+			   struct list_sql sql, struct db_rows **ret)
 {
-	return DB_QUERY(call, tx, sql, ret, DB_V_TEXT(bytes_str(l->month)),
-			DB_V_BLOB(l->node ? node_id_bytes(l->node) : BYTES_NONE),
-			DB_V_INT(!l->month[0]), DB_V_INT(!l->node));
+	const struct db_value month = DB_V_TEXT(bytes_str(l->month));
+	const struct db_value any = DB_V_INT(!l->month[0]);
+
+	if (!l->node)
+		return DB_QUERY(call, tx, sql.of_all, ret, month, any);
+	return DB_QUERY(call, tx, sql.of_node, ret, month, any, DB_V_BLOB(node_id_bytes(l->node)));
 }
-#define LIST_WHERE " WHERE ($3 = 1 OR period = $1) AND ($4 = 1 OR node_id = $2)"
 
 static enum err count_list(struct call *call, struct db_tx *tx, const struct list_arg *l,
-			   const char *sql, size_t *ret)
+			   struct list_sql sql, size_t *ret)
 {
 	struct db_rows *rows = NULL;
 
@@ -427,14 +437,14 @@ static enum err list_stubs(struct call *call, struct db_tx *tx, void *arg)
 	enum err e;
 
 	l->count = 0;
-	TRY_PLAIN(count_list(call, tx, l, "SELECT COUNT(*) FROM storagenode_paystubs" LIST_WHERE,
+	TRY_PLAIN(count_list(call, tx, l, LIST_SQL("SELECT COUNT(*) FROM storagenode_paystubs", ""),
 			     &room));
 	l->stubs = arena_array(l->a, room + 1, sizeof(*l->stubs));
 	if (!l->stubs)
 		return call_fail(call, ERR_NO_MEMORY, "no room for statements");
 	TRY_PLAIN(query_list(call, tx, l,
-			     "SELECT " STUB_COLUMNS " FROM storagenode_paystubs" LIST_WHERE
-			     " ORDER BY period, node_id",
+			     LIST_SQL("SELECT " STUB_COLUMNS " FROM storagenode_paystubs",
+				      " ORDER BY period, node_id"),
 			     &rows));
 	while (!(e = db_rows_next(call, rows)) && l->count < room) {
 		e = read_stub(call, l->a, rows, &l->stubs[l->count]);
@@ -519,14 +529,15 @@ static enum err list_payments(struct call *call, struct db_tx *tx, void *arg)
 	enum err e;
 
 	l->count = 0;
-	TRY_PLAIN(count_list(call, tx, l, "SELECT COUNT(*) FROM storagenode_payments" LIST_WHERE,
+	TRY_PLAIN(count_list(call, tx, l, LIST_SQL("SELECT COUNT(*) FROM storagenode_payments", ""),
 			     &room));
 	l->payments = arena_array(l->a, room + 1, sizeof(*l->payments));
 	if (!l->payments)
 		return call_fail(call, ERR_NO_MEMORY, "no room for payments");
 	TRY_PLAIN(query_list(call, tx, l,
-			     "SELECT id, node_id, period, created_at, amount, receipt, notes FROM "
-			     "storagenode_payments" LIST_WHERE " ORDER BY id",
+			     LIST_SQL("SELECT id, node_id, period, created_at, amount, receipt, "
+				      "notes FROM storagenode_payments",
+				      " ORDER BY id"),
 			     &rows));
 	while (!(e = db_rows_next(call, rows)) && l->count < room) {
 		e = read_payment(call, l->a, rows, &l->payments[l->count]);

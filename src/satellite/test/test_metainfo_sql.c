@@ -9,6 +9,7 @@
 #include "satellite/repair.h"
 #include "satellite/bandwidth.h"
 #include "satellite/settlement.h"
+#include "satellite/statement.h"
 #include "satellite/test/metainfo_requests.h"
 
 enum { STATEMENTS_MAX = 200, PARAMS_MAX = 64 };
@@ -316,6 +317,27 @@ static void with_settlement(struct world *w)
 	}
 }
 
+/* What a node asks about its pay, and what would note a payment. */
+static void with_pay(struct world *w)
+{
+	const struct node_id node = *identity_node_id(w->nodes[0]);
+	struct payment payment = { .node = node, .month = "2026-01", .receipt = "", .notes = "" };
+	struct payment *payments = NULL;
+	struct paystub *stubs = NULL;
+	size_t n = 0;
+
+	assert_int_equal(payment_store(&w->call, w->sat.db, &payment), ERR_NOT_FOUND);
+	call_clear_error(&w->call);
+	for (int all = 0; all < 2; all++) {
+		const char *month = all ? "" : payment.month;
+		must(w, paystubs_list(&w->call, w->sat.db, &w->call.scratch, month, &node, &stubs,
+				      &n));
+		must(w, payments_list(&w->call, w->sat.db, &w->call.scratch, month, &node,
+				      &payments, &n));
+		assert_int_equal(n, 0);
+	}
+}
+
 /* What one audit asks, with pieces that failed. */
 static void audits(struct world *w)
 {
@@ -371,6 +393,7 @@ static void test_every_statement_uses_an_index(void **state)
 	with_limits(w);
 	with_repair(w);
 	with_settlement(w);
+	with_pay(w);
 	audits(w);
 	db_trace(w->sat.db, NULL, NULL);
 	satellite_stop_chores(&w->sat);
