@@ -164,6 +164,22 @@ static enum err range_bytes(struct call *call, struct download *d, uint64_t n, s
 	return OK;
 }
 
+/* Who answers an audit late has failed it. */
+static bool waits(const struct download *d)
+{
+	return d->t.terms.action != ORDERS__PIECE_ACTION__GET_AUDIT;
+}
+
+static enum err wait_turn(struct call *call, struct download *d, uint64_t n)
+{
+	struct traffic *t = d->t.node->traffic;
+
+	if (waits(d))
+		return traffic_wait(call, t, TRAFFIC_SEND, n);
+	traffic_charge(t, TRAFFIC_SEND, n);
+	return OK;
+}
+
 /* Sends what the orders so far pay for. */
 static enum err send_credit(struct call *call, struct download *d)
 {
@@ -171,7 +187,11 @@ static enum err send_credit(struct call *call, struct download *d)
 
 	while (d->sent < paid) {
 		struct bytes data = BYTES_NONE;
-		TRY_PLAIN(range_bytes(call, d, MIN(paid - d->sent, d->chunk_max), &data));
+		uint64_t n = MIN(paid - d->sent, d->chunk_max);
+		if (waits(d))
+			n = MIN(n, traffic_step(d->t.node->traffic, TRAFFIC_SEND));
+		TRY_PLAIN(range_bytes(call, d, n, &data));
+		TRY_PLAIN(wait_turn(call, d, data.len));
 		TRY_PLAIN(send_chunk(call, d, data));
 		/* Further orders may have come meanwhile; one that is bad ends the download now. */
 		struct bytes wire;

@@ -26,6 +26,9 @@ static enum err too_many(struct call *call, const struct node *n)
 		return call_fail(call, ERR_UNAVAILABLE,
 				 "storage node overloaded, request limit: %llu",
 				 (unsigned long long)max_requests);
+	if (traffic_congested(n->traffic, TRAFFIC_RECEIVE))
+		return call_fail(call, ERR_UNAVAILABLE,
+				 "storage node overloaded: it receives as much as it may");
 	return OK;
 }
 
@@ -72,6 +75,8 @@ static enum err take_chunk(struct call *call, struct upload *u, const struct upl
 		return call_fail(
 			call, ERR_INVALID, "not enough allocated, allocated=%lld writing=%llu",
 			(long long)u->t.order.amount, (unsigned long long)have + r->data.len);
+	/* Nothing more is read from the connection meanwhile. */
+	TRY_PLAIN(traffic_wait(call, u->t.node->traffic, TRAFFIC_RECEIVE, r->data.len));
 	enum err e = piece_writer_add(call, u->writer, r->data);
 	if (e == ERR_NO_SPACE)
 		log_error("the disk is full in the middle of an upload",

@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "node/import.h"
 #include "node/storage_dir.h"
+#include "node/traffic.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/lock.h"
@@ -437,6 +438,8 @@ static enum err start_process(struct call *call, struct farm *f)
 	if (s.sandbox)
 		TRY(enter_sandbox(call, f, &s), "sandbox (--sandbox=false does without)");
 	settings_limits(&s, &rpc);
+	TRY_PLAIN(traffic_new(call, &f->host.traffic));
+	TRY_PLAIN(traffic_set(call, f->host.traffic, s.receive_rate, s.send_rate));
 	TRY_PLAIN(chores_new(call, CHORE_THREADS_MAX, &f->host.chores));
 	return rpc_host_new(call, &rpc, &f->host.rpc);
 }
@@ -496,6 +499,7 @@ void farm_stop(struct farm *f)
 	stop_nodes(f);
 	rpc_host_free(f->host.rpc);
 	chores_free(f->host.chores);
+	traffic_free(f->host.traffic);
 	while (f->slots) {
 		struct slot *s = f->slots;
 		f->slots = s->next;
@@ -550,6 +554,7 @@ static enum err reload(struct call *call, struct farm *f, struct buf *notes)
 	enum log_level level;
 
 	TRY_PLAIN(settings_process(call, &a, &source, f->single, &s, &level));
+	TRY_PLAIN(traffic_set(call, f->host.traffic, s.receive_rate, s.send_rate));
 	log_set_level(level);
 	if (!f->single)
 		TRY_PLAIN(scan(call, f));

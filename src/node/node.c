@@ -245,6 +245,7 @@ enum err node_open(struct call *call, const char *dir, const struct node_config 
 	n->config = *config;
 	n->chores = host->chores;
 	n->rpc = host->rpc;
+	n->traffic = host->traffic;
 	enum err e = open_parts(call, n, dir);
 	if (e) {
 		node_stop(n);

@@ -38,7 +38,8 @@ struct node_config {
 /* What the nodes of a process share; borrowed. */
 struct node_host {
 	struct chores *chores;
-	struct rpc_host *rpc; /* NULL: the node's server has threads of its own */
+	struct rpc_host *rpc;	 /* NULL: the node's server has threads of its own */
+	struct traffic *traffic; /* NULL: no limits */
 };
 
 struct node;

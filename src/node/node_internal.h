@@ -12,6 +12,7 @@
 #include "node/piece_store.h"
 #include "node/serials.h"
 #include "node/storage_dir.h"
+#include "node/traffic.h"
 #include "node/trust.h"
 #include "node/verify.h"
 #include "os/cancel.h"
@@ -90,8 +91,9 @@ struct node {
 	bool cancel_made;
 	int64_t started_unix_ns;
 
-	struct chores *chores; /* borrowed */
-	struct rpc_host *rpc;  /* borrowed; NULL = none */
+	struct chores *chores;	 /* borrowed */
+	struct rpc_host *rpc;	 /* borrowed; NULL = none */
+	struct traffic *traffic; /* borrowed; NULL = no limits */
 	void (*on_failure)(void *arg);
 	void *on_failure_arg;
 	struct chore *sync_orders;

@@ -9,7 +9,7 @@
 #include "net/net.h"
 #include "os/file.h"
 #include "rpc/rpc.h"
-#include "transfer/pacer.h"
+#include "os/pacer.h"
 #include "transfer/shy.h"
 
 struct fanout;

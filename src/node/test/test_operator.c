@@ -12,6 +12,7 @@
 #include "node/chores.h"
 #include "node/control.h"
 #include "node/day_hours.h"
+#include "node/traffic.h"
 #include "node/trust_sources.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -206,12 +207,48 @@ static void chores_in_any_order(void **state)
 	os_cond_fini(&log.changed);
 }
 
+/* Limits by the hours of the day. */
+static void rates(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned minute;
+		uint64_t rate;
+	} cases[] = {
+		{ "", 0, 0 },
+		{ "0", 700, 0 },
+		{ "20MB", 1439, 20000000 },
+		{ "20MB, 8-18=2MB", 479, 20000000 },
+		{ "20MB, 8-18=2MB", 480, 2000000 },
+		{ "20MB,8-18=2MB,12-13=0", 725, 0 },
+		{ "8-18=1MiB", 60, 0 },
+		{ "64KiB, 22-6:30 = 3MB", 389, 3000000 },
+	};
+	static const char *const wrong[] = {
+		"x",
+		"20MB 8-18",
+		"=3",
+		"8-18=",
+		"8=3MB",
+		"1,2-3=y",
+		"1-2=1,1-2=1,1-2=1,1-2=1,1-2=1,1-2=1,1-2=1,1-2=1,1-2=1"
+	};
+	AUTO_CALL struct call call = CALL_INIT;
+	uint64_t rate;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(traffic_rate_at(&call, cases[i].text, cases[i].minute, &rate), OK);
+		assert_int_equal(rate, cases[i].rate);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_int_equal(traffic_rate_at(&call, wrong[i], 0, &rate), ERR_CONFIG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(hours_of_the_day),
-		cmocka_unit_test(lists_of_satellites),
-		cmocka_unit_test(control_lines),
+		cmocka_unit_test(hours_of_the_day),    cmocka_unit_test(rates),
+		cmocka_unit_test(lists_of_satellites), cmocka_unit_test(control_lines),
 		cmocka_unit_test(chores_in_any_order),
 	};
 
