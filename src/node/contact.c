@@ -20,6 +20,7 @@ enum {
 	DIAL_SECONDS = 20,
 	CLOCK_SECONDS_WARN = 10 * 60,
 	CLOCK_SECONDS_MAX = 30 * 60,
+	CLOCK_RETRY_SECONDS = 60,
 	/* noise.md 9: of equal first messages so many are coped with, by answering only one. */
 	DEBOUNCE_LIMIT = 2,
 	FEATURE_FAST_OPEN = 1,
@@ -32,36 +33,47 @@ enum {
 
 DEFINE_AUTO_PTR(struct rpc_conn, conn_auto, rpc_conn_close)
 
-/* What one satellite thinks of our clock.  The node stops when all that answered so far say that it
- * is too far off for any transfer: the grace for order limits is an hour. */
-static void judge_clock(struct node *n, struct check_in *c, int64_t off_ns)
+/* The clock is wrong when a satellite says so and none says the contrary: then satellites and we
+ * would disagree about every limit, and the node is better offline (the grace for order limits is
+ * an hour). */
+static void note_clock(struct node *n, struct check_in *c, bool wrong)
 {
-	AUTO_CALL struct call call = CALL_INIT;
+	bool any = wrong;
+
+	os_mutex_lock(&n->lock);
+	c->clock = wrong ? CLOCK_WRONG : CLOCK_RIGHT;
+	for (size_t i = 0; i < trust_count(n->trust); i++)
+		any = any && n->check_ins[i].clock != CLOCK_RIGHT;
+	bool before = n->clock_wrong;
+	n->clock_wrong = any;
+	os_mutex_unlock(&n->lock);
+	if (any && !before)
+		log_error("this machine's clock is wrong: nothing is served until it is right",
+			  F_STR("satellite", trust_address(n->trust, c->satellite)));
+	else if (before && !any)
+		log_info("this machine's clock is right again");
+}
+
+/* What one satellite thinks of our clock. */
+static enum err judge_clock(struct call *call, struct node *n, struct check_in *c, int64_t off_ns)
+{
 	int64_t off = llabs(off_ns / NS_PER_SEC);
 	const char *way = off_ns > 0 ? "ahead" : "behind";
 
-	call_init(&call);
+	note_clock(n, c, off > CLOCK_SECONDS_MAX);
+	if (off > CLOCK_SECONDS_MAX)
+		return call_fail(call, ERR_PRECONDITION,
+				 "this machine's clock is %lld minutes %s%s the satellite's, so no "
+				 "transfer can work: set it right (timedatectl set-ntp true)",
+				 (long long)((off + 30) / 60), way, off_ns > 0 ? " of" : "");
 	if (off > CLOCK_SECONDS_WARN)
 		log_warn("this machine's clock differs from the satellite's: set it right (NTP)",
 			 F_STR("satellite", trust_address(n->trust, c->satellite)),
 			 F_I64("seconds", off), F_STR("clock", way));
-	if (c->last_unix_ns)
-		return; /* started with a good clock; a warning is enough */
-	os_mutex_lock(&n->lock);
-	n->clocks_wrong += off > CLOCK_SECONDS_MAX;
-	bool all = n->clocks_wrong == trust_count(n->trust);
-	os_mutex_unlock(&n->lock);
-	if (!all)
-		return;
-	call_fail(&call, ERR_PRECONDITION,
-		  "this machine's clock is %lld minutes %s%s every satellite's, so no transfer can "
-		  "work: set it right (timedatectl set-ntp true) and start again",
-		  (long long)((off + 30) / 60), way, off_ns > 0 ? " of" : "");
-	node_fail(n, &call, ERR_PRECONDITION);
+	return OK;
 }
 
-static enum err check_clock(struct call *call, struct node *n, struct check_in *c,
-			    struct rpc_conn *conn)
+static enum err ask_clock(struct call *call, struct rpc_conn *conn, int64_t *ret_off_ns)
 {
 	Contact__GetTimeRequest request = CONTACT__GET_TIME_REQUEST__INIT;
 	Contact__GetTimeResponse *reply = NULL;
@@ -72,9 +84,9 @@ static enum err check_clock(struct call *call, struct node *n, struct check_in *
 	int64_t after = os_clock_unix_ns(), theirs = proto_time(reply->timestamp);
 	/* A time of another century is no time (and its difference would not fit). */
 	if (theirs <= TIME_NONE || theirs == INT64_MAX)
-		return OK;
+		return call_fail(call, ERR_FORMAT, "the satellite's time is none");
 	/* Anywhere between asking and hearing is right. */
-	judge_clock(n, c, theirs < before ? before - theirs : theirs > after ? after - theirs : 0);
+	*ret_off_ns = theirs < before ? before - theirs : theirs > after ? after - theirs : 0;
 	return OK;
 }
 
@@ -137,11 +149,14 @@ enum err node_dial_satellite(struct call *call, struct node *n, size_t i, struct
 static enum err attempt(struct call *call, struct node *n, struct check_in *c)
 {
 	AUTO(conn_auto) struct rpc_conn *conn = NULL;
+	int64_t off_ns = 0;
 
 	os_call_limit(call, ATTEMPT_SECONDS_MAX * NS_PER_SEC);
 	TRY_PLAIN(node_dial_satellite(call, n, c->satellite, &conn));
 	/* Not every satellite must answer this; the check-in itself tells more. */
-	if (check_clock(call, n, c, conn)) {
+	if (!ask_clock(call, conn, &off_ns)) {
+		TRY_PLAIN(judge_clock(call, n, c, off_ns));
+	} else {
 		log_debug("no time from satellite", F_STR("why", call->error));
 		call_clear_error(call);
 		if (!rpc_conn_reusable(conn)) {
@@ -207,7 +222,9 @@ static int64_t check_in(struct call *call, void *arg)
 			log_info("checked in", F_STR("satellite", address));
 	}
 	c->failures = e ? c->failures + 1 : 0;
-	return e ? next_try(n, c) : next_check_in(n, took_ns);
+	int64_t next = e ? next_try(n, c) : next_check_in(n, took_ns);
+	/* A clock is soon set. */
+	return c->clock == CLOCK_WRONG ? MIN(next, CLOCK_RETRY_SECONDS * NS_PER_SEC) : next;
 }
 
 enum err node_contact_start(struct call *call, struct node *n)

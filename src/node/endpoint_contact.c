@@ -19,6 +19,8 @@ enum err endpoint_ping_node(struct call *call, void *service, struct rpc_stream 
 	/* Better offline than failing audits. */
 	if (piece_store_state(n->store) == STORE_OFFLINE)
 		return call_fail(call, ERR_UNAVAILABLE, "the disk does not answer");
+	if (n->clock_wrong)
+		return call_fail(call, ERR_UNAVAILABLE, "the node's clock is wrong");
 	return rpc_send_message(call, stream, &answer.base);
 }
 

@@ -32,7 +32,8 @@ struct check_in {
 	struct chore *chore;
 	unsigned failures; /* in a row */
 	/* Under the node's lock: */
-	int64_t last_unix_ns; /* 0 = never */
+	enum { CLOCK_UNKNOWN, CLOCK_RIGHT, CLOCK_WRONG } clock; /* ours, as the satellite sees it */
+	int64_t last_unix_ns;					/* 0 = never */
 	bool ok;
 	char error[CALL_ERROR_MAX];
 };
@@ -124,7 +125,8 @@ struct node {
 	struct chore *amnesty;
 	struct lost *lost; /* pieces to confess (amnesty.c) */
 	size_t lost_count;
-	size_t clocks_wrong; /* satellites that said the clock is far off */
+	_Atomic bool
+		clock_wrong; /* by all that satellites said: nothing is served, dropped, settled */
 };
 
 /* A setting that may change while the node runs; strings live as long as the node. */

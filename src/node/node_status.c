@@ -248,6 +248,11 @@ enum err node_view_fill(struct call *call, struct arena *a, struct node *n, stru
 		   : !piece_store_recovered(n->store) ? "being recovered"
 						      : "ready";
 	worry_about_disk(v, state, no_uploads);
+	if (n->clock_wrong)
+		node_view_worry(
+			v, "this machine's clock is wrong: nothing is served",
+			"set it right (timedatectl set-ntp true); the node notices within a "
+			"minute");
 	for (size_t i = 0; i < count; i++) {
 		fill_satellite(a, n, i, &v->satellites[i]);
 		worry_about_satellite(a, v, &v->satellites[i]);

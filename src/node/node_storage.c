@@ -12,6 +12,7 @@ enum {
 	READABLE_SECONDS = 60,
 	WRITABLE_SECONDS = 5 * 60,
 	RETRY_SECONDS = 20,
+	RETRY_SECONDS_DEVELOPMENT = 2,
 	MAINTAIN_SECONDS = 60,
 	HOURS_SECONDS = 20,
 	EXPIRE_SECONDS = 3600,
@@ -23,6 +24,12 @@ enum {
 };
 
 /* ---- the disk ---- */
+
+/* Until a disk that is not well is looked at again. */
+static int64_t retry_ns(const struct node *n)
+{
+	return (n->config.development ? RETRY_SECONDS_DEVELOPMENT : RETRY_SECONDS) * NS_PER_SEC;
+}
 
 /* Satellites learn at once that there is no room, or that there is again. */
 static void set_writable(struct node *n, bool writable)
@@ -61,7 +68,7 @@ static int64_t check_readable(struct call *call, void *arg)
 	bool slow = piece_store_state(n->store) == STORE_OFFLINE;
 	if (slow)
 		log_error("the disk is too slow: nothing is served until it answers faster");
-	return (slow ? RETRY_SECONDS : READABLE_SECONDS) * NS_PER_SEC;
+	return slow ? retry_ns(n) : READABLE_SECONDS * NS_PER_SEC;
 }
 
 /* A disk that turned read-only can still be read from. */
@@ -75,7 +82,7 @@ static int64_t check_writable(struct call *call, void *arg)
 	if (e)
 		log_error("the disk cannot be written to", F_STR("why", call_error(call, e)));
 	set_writable(n, !e);
-	return (e ? RETRY_SECONDS : WRITABLE_SECONDS) * NS_PER_SEC;
+	return e ? retry_ns(n) : WRITABLE_SECONDS * NS_PER_SEC;
 }
 
 /* ---- hours of the day ---- */
@@ -139,6 +146,8 @@ static int64_t expire(struct call *call, void *arg)
 	struct node *n = arg;
 	uint64_t count = 0;
 
+	if (n->clock_wrong)
+		return MAINTAIN_SECONDS * NS_PER_SEC;
 	report(call, "expiry", piece_store_expire(call, n->store, &count));
 	if (count)
 		log_info("expired pieces and old trash dropped", F_U64("pieces", count));
@@ -170,7 +179,7 @@ static int64_t collect_garbage(struct call *call, void *arg)
 	struct node *n = arg;
 	bool found = true;
 
-	if (!piece_store_recovered(n->store))
+	if (!piece_store_recovered(n->store) || n->clock_wrong)
 		return MAINTAIN_SECONDS * NS_PER_SEC;
 	while (found) {
 		struct garbage_filter f = { 0 };

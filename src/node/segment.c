@@ -172,7 +172,13 @@ static enum err open_file(struct call *call, struct piece_log *log, uint32_t seg
 	struct segment_header h;
 	size_t n = 0;
 
-	TRY_PLAIN(os_file_open(call, path, OS_FILE_WRITE | OS_FILE_BULK, &file));
+	enum err e = os_file_open(call, path, OS_FILE_WRITE | OS_FILE_BULK, &file);
+	if (e == ERR_PERMISSION) {
+		/* What a disk that turned read-only holds can still be served. */
+		call_clear_error(call);
+		e = os_file_open(call, path, OS_FILE_READ | OS_FILE_BULK, &file);
+	}
+	TRY_PLAIN(e);
 	TRY_PLAIN(os_file_read_at(call, file, wire, sizeof(wire), 0, &n));
 	if (segment_header_decode(call, BYTES(wire, n), &h))
 		return call_wrap(call, ERR_DATA_LOSS, "%s", path);

@@ -244,8 +244,9 @@ static int64_t settle(struct call *call, void *arg)
 	struct node *n = t->node;
 	uint64_t waiting = 0;
 
-	/* Until the log is read a window may lack orders of uploads that were acknowledged. */
-	if (!piece_store_recovered(n->store))
+	/* Until the log is read a window may lack orders of uploads that were acknowledged; by a
+	 * wrong clock its hour may not be over. */
+	if (!piece_store_recovered(n->store) || n->clock_wrong)
 		return (n->config.development ? INTERVAL_DEVELOPMENT : RETRY_SECONDS_FIRST) *
 		       NS_PER_SEC;
 	enum err e = settle_due(call, t, &waiting);

@@ -20,6 +20,8 @@ enum err transfer_authorize(struct call *call, struct transfer *t)
 	struct node *n = t->node;
 	int64_t now = os_clock_unix_ns();
 
+	if (n->clock_wrong)
+		return call_fail(call, ERR_UNAVAILABLE, "the node's clock is wrong");
 	TRY_PLAIN(verify_limit(call, &t->terms, identity_node_id(n->identity), now));
 	TRY_PLAIN(trust_verify_limit(call, n->trust, &t->terms));
 	/* Before the serial is used up: the window must not be settled without this transfer. */

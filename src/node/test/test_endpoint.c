@@ -14,6 +14,7 @@
 #include "base/wire.h"
 #include "network.h"
 #include "node/node_internal.h"
+#include "node/node_status.h"
 #include "node/order_file.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -1044,11 +1045,34 @@ static void test_wrong_clock(void **state)
 	network_stop_node(net);
 	net->clock_ns = 31 * 60 * NS_PER_SEC;
 	network_start_node(net);
+	/* The node stays, serves nothing, and says why. */
+	struct ticket *t = network_ticket(net, GET, 100, 910);
+	AUTO_BUF struct buf got = BUF_INIT(100);
+	uint64_t status = 0;
+	struct node_view v = { 0 };
+	struct arena a = { 0 };
 	struct call call;
 	call_init(&call);
-	os_call_limit(&call, 10 * NS_PER_SEC);
-	assert_int_equal(node_wait(&call, net->node), ERR_PRECONDITION);
-	assert_non_null(strstr(call.error, "31 minutes behind"));
+	while (!net->node->clock_wrong)
+		assert_int_equal(os_sleep(&call, NS_PER_MS), OK);
+	assert_true(network_download(net, t, 0, 100, &got, &status) != OK);
+	assert_int_equal(status, STATUS_UNAVAILABLE);
+	assert_int_equal(node_view_fill(&call, &a, net->node, &v), OK);
+	assert_int_equal(v.worries_count, 2);
+	assert_non_null(strstr(v.worries[0].what, "clock is wrong"));
+	while (!v.satellites[0].error[0]) {
+		assert_int_equal(os_sleep(&call, NS_PER_MS), OK);
+		assert_int_equal(node_view_fill(&call, &a, net->node, &v), OK);
+	}
+	assert_non_null(strstr(v.satellites[0].error, "31 minutes behind"));
+	/* Once it is right it goes on by itself. */
+	net->clock_ns = 0;
+	unsigned seen = net->check_ins;
+	node_contact_all(net->node);
+	network_wait_check_in(net, seen + 1);
+	assert_false(net->node->clock_wrong);
+	assert_int_equal(node_failure(&call, net->node), OK);
+	arena_free(&a);
 	call_fini(&call);
 	network_stop_node(net);
 	/* A quarter of an hour is only worth a warning. */
