@@ -24,6 +24,7 @@ enum {
 	/* noise.md 9: of equal first messages so many are coped with, by answering only one. */
 	DEBOUNCE_LIMIT = 2,
 	FEATURE_FAST_OPEN = 1,
+	TAGS_BYTES_MAX = 512,
 };
 
 /* The Storj release whose protocol this node implements: satellites may choose nodes by it
@@ -90,6 +91,44 @@ static enum err ask_clock(struct call *call, struct rpc_conn *conn, int64_t *ret
 	return OK;
 }
 
+/* A satellite chooses nodes by the release of Storj's whose protocol they speak; this says, signed
+ * by the node itself, what really runs (satellite.md 2.6). */
+static enum err add_tags(struct call *call, struct node *n, Contact__CheckInRequest *request)
+{
+	static char name[] = "software";
+	static uint8_t value[] = "acre/" ACRE_VERSION;
+	AUTO_BUF struct buf wire = BUF_INIT(TAGS_BYTES_MAX), signature = BUF_INIT(TAGS_BYTES_MAX);
+	struct arena *a = &call->scratch;
+	Node__Tag tag = NODE__TAG__INIT, *list = &tag;
+	Node__NodeTagSet set = NODE__NODE_TAG_SET__INIT;
+
+	tag.name = name;
+	tag.value = (ProtobufCBinaryData){ sizeof(value) - 1, value };
+	set.node_id = proto_view(node_id_bytes(identity_node_id(n->identity)));
+	set.signed_at = os_clock_unix_ns() / NS_PER_SEC;
+	set.tags = &list;
+	set.n_tags = 1;
+	TRY_PLAIN(proto_encode(call, &set.base, &wire));
+	TRY_PLAIN(private_key_sign(call, identity_key(n->identity), buf_bytes(&wire), &signature));
+	Node__SignedNodeTagSet *one = arena_alloc(a, sizeof(*one));
+	Node__SignedNodeTagSets *sets = arena_alloc(a, sizeof(*sets));
+	Node__SignedNodeTagSet **sets_list = arena_alloc(a, sizeof(one));
+	struct bytes kept = arena_bytes(a, buf_bytes(&wire)),
+		     kept_signature = arena_bytes(a, buf_bytes(&signature));
+	if (!one || !sets || !sets_list || !kept.len || !kept_signature.len)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	node__signed_node_tag_set__init(one);
+	node__signed_node_tag_sets__init(sets);
+	one->serialized_tag = proto_view(kept);
+	one->signer_node_id = set.node_id;
+	one->signature = proto_view(kept_signature);
+	sets_list[0] = one;
+	sets->tags = sets_list;
+	sets->n_tags = 1;
+	request->signed_tags = sets;
+	return OK;
+}
+
 static enum err send_check_in(struct call *call, struct node *n, struct rpc_conn *conn)
 {
 	Contact__CheckInRequest request = CONTACT__CHECK_IN_REQUEST__INIT;
@@ -119,6 +158,7 @@ static enum err send_check_in(struct call *call, struct node *n, struct rpc_conn
 	request.noise_key_attestation = n->attestation;
 	/* Tells clients, too, that an upload may come in one message. */
 	request.debounce_limit = n->attestation ? DEBOUNCE_LIMIT : 0;
+	TRY_PLAIN(add_tags(call, n, &request));
 	TRY_PLAIN(rpc_invoke(call, conn, "/contact.Node/CheckIn", &request.base, &call->scratch,
 			     &contact__check_in_response__descriptor, &reply));
 	if (!reply->ping_node_success)

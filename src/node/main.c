@@ -10,6 +10,7 @@
 #include "node/leave.h"
 #include "node/node.h"
 #include "node/settings.h"
+#include "node/setup_ask.h"
 #include "os/cancel.h"
 #include "os/clock.h"
 #include "os/event.h"
@@ -157,6 +158,8 @@ static enum err setup(struct call *call, const struct settings *flags, const str
 	struct node_id id;
 
 	TRY_PLAIN(setup_settings(call, &a, flags->dir, args, &s, &have_file));
+	if (!have_file && setup_can_ask())
+		TRY_PLAIN(setup_ask(call, &a, args->argc, args->argv, &s));
 	struct node_setup how = { .difficulty = (unsigned)s.difficulty,
 				  .progress = progress,
 				  .progress_arg = &told };
@@ -383,7 +386,8 @@ static const struct {
 	size_t rest_max;
 	const char *doc;
 } commands[] = {
-	{ "setup", setup, 0, "makes a node: identity, settings, storage directory" },
+	{ "setup", setup, 0,
+	  "makes a node: identity, settings, storage directory; asks for what it was not told" },
 	{ "run", run, 0, "runs it, or all nodes in DIR/nodes, until SIGTERM" },
 	{ "import", import, 0,
 	  "takes over the pieces of Storj's node with this identity, which must not run" },

@@ -59,6 +59,27 @@ static enum err ping(struct call *call, struct network *n, const char *address,
 	return e;
 }
 
+/* As storj.io/common/nodetag verifies them. */
+static enum err read_tags(struct call *call, struct network *n, const Node__SignedNodeTagSets *sets,
+			  const struct node_id *id, const struct public_key *leaf)
+{
+	Node__NodeTagSet *set = NULL;
+
+	if (!sets || sets->n_tags != 1 ||
+	    !bytes_equal(proto_bytes(sets->tags[0]->signer_node_id), node_id_bytes(id)))
+		return call_fail(call, ERR_INVALID, "no tags, or others' tags");
+	TRY_PLAIN(public_key_verify(call, leaf, proto_bytes(sets->tags[0]->serialized_tag),
+				    proto_bytes(sets->tags[0]->signature)));
+	TRY_PLAIN(proto_decode(call, &call->scratch, &node__node_tag_set__descriptor,
+			       proto_bytes(sets->tags[0]->serialized_tag), &set));
+	if (!bytes_equal(proto_bytes(set->node_id), node_id_bytes(id)) || set->n_tags != 1 ||
+	    strcmp(set->tags[0]->name, "software") != 0)
+		return call_fail(call, ERR_INVALID, "wrong tags");
+	snprintf(n->software, sizeof(n->software), "%.*s", (int)set->tags[0]->value.len,
+		 (const char *)set->tags[0]->value.data);
+	return OK;
+}
+
 static enum err handle_check_in(struct call *call, void *service, struct rpc_stream *stream)
 {
 	struct network *n = service;
@@ -74,6 +95,8 @@ static enum err handle_check_in(struct call *call, void *service, struct rpc_str
 	n->release = request->version->release;
 	n->free_disk = request->capacity->free_disk;
 	n->debounce_limit = request->debounce_limit;
+	TRY_PLAIN(read_tags(call, n, request->signed_tags, &id,
+			    cert_chain_leaf_key(net_peer_chain(rpc_stream_net(stream)))));
 	if (request->noise_key_attestation) {
 		TRY_PLAIN(noise_attestation_verify(call, request->noise_key_attestation, &id));
 		n->noise = noise_peer_from(

@@ -32,6 +32,7 @@ struct network {
 	bool release;
 	struct noise_peer noise; /* attested */
 	int32_t debounce_limit;
+	char software[64]; /* of the tag that the node signed itself */
 	/* Settlement: the first `settle_failures` streams break after an entry. */
 	_Atomic unsigned settlements, settle_failures;
 	unsigned settle_entries; /* of the last one */

@@ -890,6 +890,7 @@ static void test_check_in(void **state)
 	assert_true(net->pings_ok >= 1);
 	assert_string_equal(net->address, node_address(net->node));
 	assert_int_equal(net->version[0], 'v');
+	assert_int_equal(strncmp(net->software, "acre/", 5), 0);
 	assert_true(net->release);
 	assert_true(net->free_disk > 0 && net->free_disk < 1 << 30);
 }
