@@ -188,7 +188,31 @@ static enum err handle_paystubs(struct call *call, void *service, struct rpc_str
 	return rpc_send_message(call, stream, &reply.base);
 }
 
+static enum err handle_amnesty(struct call *call, void *service, struct rpc_stream *stream)
+{
+	Contact__AmnestyReportResponse reply = CONTACT__AMNESTY_REPORT_RESPONSE__INIT;
+	Contact__AmnestyReportRequest *request = NULL;
+	struct network *n = service;
+
+	TRY_PLAIN(rpc_request(call, stream, &call->scratch,
+			      &contact__amnesty_report_request__descriptor, &request));
+	n->reports++;
+	if (n->amnesty_failures) {
+		n->amnesty_failures--;
+		return call_fail_status(call, ERR_UNAVAILABLE, n->amnesty_status, "not now");
+	}
+	for (size_t i = 0; i < request->n_lost_pieces; i++) {
+		const Contact__LostPiece *p = request->lost_pieces[i];
+		if (p->piece_id.len != PIECE_ID_BYTES || n->lost_count == ARRAY_LEN(n->lost))
+			return call_fail(call, ERR_INVALID, "not a piece");
+		memcpy(n->lost[n->lost_count].b, p->piece_id.data, PIECE_ID_BYTES);
+		n->lost_count++;
+	}
+	return rpc_send_message(call, stream, &reply.base);
+}
+
 static const struct rpc_method satellite_methods[] = {
+	{ "/contact.Node/AmnestyReport", handle_amnesty },
 	{ "/nodestats.NodeStats/GetStats", handle_stats },
 	{ "/heldamount.HeldAmount/GetAllPaystubs", handle_paystubs },
 	{ "/orders.Orders/SettlementWithWindow", handle_settlement },

@@ -38,6 +38,11 @@ struct network {
 	unsigned settle_entries; /* of the last one */
 	int64_t settle_amount;	 /* sum of it */
 	bool settle_reject;
+	/* Amnesty: the first `amnesty_failures` reports are refused with that status. */
+	_Atomic unsigned reports, amnesty_failures;
+	uint64_t amnesty_status;
+	_Atomic size_t lost_count;
+	struct piece_id lost[256];
 };
 
 void network_start(struct network *n);
