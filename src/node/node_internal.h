@@ -54,6 +54,8 @@ struct settler {
 	} view;
 };
 
+enum { STATS_MONTHS = 12, STATS_MONTHS_TEXT = 40 * STATS_MONTHS };
+
 /* What a satellite says of the node; times in Unix seconds, money in millionths of a dollar. */
 struct satellite_stats {
 	uint64_t known_unix; /* 0 = it said nothing yet */
@@ -61,6 +63,8 @@ struct satellite_stats {
 	uint64_t audits, audits_passed;
 	uint64_t disqualified, suspended, offline_suspended, under_review, joined, vetted;
 	uint64_t paid, held, disposed, paid_last;
+	char months[STATS_MONTHS_TEXT]; /* what was paid for each, newest first: "2026-10 $1.50,
+					   ..." */
 };
 
 struct stats_asker {

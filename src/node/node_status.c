@@ -83,6 +83,7 @@ static const struct field satellite_fields[] = {
 	{ "under-review", MOMENT, SAT(under_review), false, "", "Unix time; 0 = no" },
 	{ "paid", MONEY, SAT(paid), false, "paid so far", "millionths of a dollar" },
 	{ "paid-last", MONEY, SAT(paid_last), false, "  last period", "millionths of a dollar" },
+	{ "months", TEXT, SAT(months), false, "  by month", "" },
 	{ "held", MONEY, SAT(held), false, "held back",
 	  "millionths of a dollar, held and not given back" },
 	{ "disposed", MONEY, SAT(disposed), false, "",
@@ -138,6 +139,7 @@ static void fill_satellite(struct arena *a, struct node *n, size_t i, struct sat
 	v->held = s.held;
 	v->disposed = s.disposed;
 	v->paid_last = s.paid_last;
+	v->months = clean(a, s.months);
 	OS_LOCKED(&n->lock);
 	v->state = c->ok ? "ok" : c->last_unix_ns ? "failed" : "pending";
 	v->error = clean(a, c->error);

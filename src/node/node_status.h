@@ -25,6 +25,7 @@ struct satellite_view {
 	uint64_t audits, audits_passed;
 	uint64_t disqualified, suspended, offline_suspended, under_review, joined, vetted;
 	uint64_t paid, held, disposed, paid_last; /* millionths of a dollar */
+	const char *months;			  /* what was paid for each */
 };
 
 struct worry {

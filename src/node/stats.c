@@ -1,12 +1,15 @@
 /* What satellites say of the node: audits, suspension, time online, payouts.  Only for the
  * operator's eyes; asked rarely, at a time of the node's own (storagenode.md 10, satellite.md 11,
  * 12). */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "base/text.h"
 #include "node/node_internal.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/log.h"
 #include "os/random.h"
 #include "proto/heldamount.pb-c.h"
@@ -17,7 +20,11 @@ enum {
 	FIRST_SECONDS_MAX = 300,
 	INTERVAL_DEVELOPMENT = 5,
 	ASK_SECONDS_MAX = 120,
+	KEPT_MAX = 4096,
 };
+
+/* Of the year 9999. */
+#define MONTH_MAX UINT64_C(253402300799)
 
 DEFINE_AUTO_PTR(struct rpc_conn, conn_auto, rpc_conn_close)
 
@@ -57,28 +64,176 @@ static enum err ask_stats(struct call *call, struct rpc_conn *conn, struct satel
 	return OK;
 }
 
+static int newer(const void *a, const void *b)
+{
+	const Heldamount__GetHeldAmountResponse *const *x = a, *const *y = b;
+	uint64_t m = seconds_of((*x)->period), n = seconds_of((*y)->period);
+
+	return (m < n) - (m > n);
+}
+
+/* Statements come in any order. */
+static void tell_months(struct satellite_stats *s, Heldamount__GetHeldAmountResponse **stubs,
+			size_t count)
+{
+	AUTO_BUF struct buf text = BUF_INIT(sizeof(s->months) - 1);
+
+	for (size_t i = 0; i < count && i < STATS_MONTHS; i++) {
+		AUTO_BUF struct buf day = BUF_INIT(64);
+		uint64_t paid = positive(stubs[i]->paid);
+		text_add_time(&day,
+			      (int64_t)MIN(seconds_of(stubs[i]->period), MONTH_MAX) * NS_PER_SEC,
+			      false);
+		buf_printf(&text, "%s%.7s $%llu.%02llu", i ? ", " : "", buf_cstr(&day),
+			   (unsigned long long)(paid / 1000000),
+			   (unsigned long long)(paid % 1000000 / 10000));
+	}
+	snprintf(s->months, sizeof(s->months), "%s", buf_cstr(&text));
+}
+
 static enum err ask_payouts(struct call *call, struct rpc_conn *conn, struct satellite_stats *s)
 {
 	Heldamount__GetAllPaystubsResponse *reply = NULL;
-	uint64_t newest = 0, held = 0;
+	uint64_t held = 0;
 
 	TRY_PLAIN(rpc_invoke(call, conn, "/heldamount.HeldAmount/GetAllPaystubs", NULL,
 			     &call->scratch, &heldamount__get_all_paystubs_response__descriptor,
 			     &reply));
 	for (size_t i = 0; i < reply->n_paystub; i++) {
-		const Heldamount__GetHeldAmountResponse *stub = reply->paystub[i];
-		uint64_t period = seconds_of(stub->period);
-		s->paid += positive(stub->paid);
-		held += positive(stub->held);
-		s->disposed += positive(stub->disposed);
-		if (period >= newest) {
-			newest = period;
-			s->paid_last = positive(stub->paid);
-		}
+		s->paid += positive(reply->paystub[i]->paid);
+		held += positive(reply->paystub[i]->held);
+		s->disposed += positive(reply->paystub[i]->disposed);
 	}
 	s->held = held > s->disposed ? held - s->disposed : 0;
+	if (reply->n_paystub) {
+		qsort(reply->paystub, reply->n_paystub, sizeof(*reply->paystub), newer);
+		s->paid_last = positive(reply->paystub[0]->paid);
+		tell_months(s, reply->paystub, reply->n_paystub);
+	}
 	return OK;
 }
+
+/* ---- kept, so that a start shows what was known ---- */
+
+#define KEPT_HEAD "acre-node satellite 1\n"
+
+static const struct {
+	const char *name;
+	size_t offset;
+	enum { COUNT, REAL, TEXT } kind;
+} kept[] = {
+#define KEPT(name, field, kind)                                                                    \
+	{                                                                                          \
+		name, offsetof(struct satellite_stats, field), kind                                \
+	}
+	KEPT("known ", known_unix, COUNT),
+	KEPT("audit-score ", audit_score, REAL),
+	KEPT("suspension-score ", suspension_score, REAL),
+	KEPT("online-score ", online_score, REAL),
+	KEPT("audits ", audits, COUNT),
+	KEPT("audits-passed ", audits_passed, COUNT),
+	KEPT("disqualified ", disqualified, COUNT),
+	KEPT("suspended ", suspended, COUNT),
+	KEPT("offline-suspended ", offline_suspended, COUNT),
+	KEPT("under-review ", under_review, COUNT),
+	KEPT("joined ", joined, COUNT),
+	KEPT("vetted ", vetted, COUNT),
+	KEPT("paid ", paid, COUNT),
+	KEPT("held ", held, COUNT),
+	KEPT("disposed ", disposed, COUNT),
+	KEPT("paid-last ", paid_last, COUNT),
+	KEPT("months ", months, TEXT),
+#undef KEPT
+};
+
+static const char *kept_path(struct call *call, struct node *n, size_t satellite)
+{
+	char id[NODE_ID_TEXT_MAX];
+
+	node_id_text(trust_id(n->trust, satellite), id);
+	return os_path_join(call, os_path_join(call, n->dir, "satellites"), id);
+}
+
+static enum err keep(struct call *call, struct node *n, size_t satellite,
+		     const struct satellite_stats *s)
+{
+	AUTO_BUF struct buf text = BUF_INIT(KEPT_MAX);
+
+	buf_add_str(&text, KEPT_HEAD);
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+		const uint8_t *field = (const uint8_t *)s + kept[i].offset;
+		uint64_t count;
+		double real;
+		buf_add_str(&text, kept[i].name);
+		switch (kept[i].kind) {
+		case COUNT:
+			memcpy(&count, field, sizeof(count));
+			buf_printf(&text, "%llu\n", (unsigned long long)count);
+			break;
+		case REAL: /* a satellite's number may be none */
+			memcpy(&real, field, sizeof(real));
+			buf_printf(&text, "%.9f\n", real >= 0 && real <= 1000 ? real : 0);
+			break;
+		case TEXT:
+			buf_printf(&text, "%s\n", (const char *)field);
+		}
+	}
+	TRY(buf_status(&text), "what a satellite said");
+	TRY_PLAIN(os_dir_make(call, os_path_join(call, n->dir, "satellites"), false));
+	return os_file_write_all(call, kept_path(call, n, satellite), buf_bytes(&text), false);
+}
+
+static bool read_kept(struct bytes line, size_t i, struct satellite_stats *s)
+{
+	uint8_t *field = (uint8_t *)s + kept[i].offset;
+	uint64_t count = 0;
+	double real = 0;
+
+	switch (kept[i].kind) {
+	case COUNT:
+		if (text_u64(line, UINT64_MAX, &count))
+			return false;
+		memcpy(field, &count, sizeof(count));
+		return true;
+	case REAL:
+		if (text_real(line, &real))
+			return false;
+		memcpy(field, &real, sizeof(real));
+		return true;
+	case TEXT:
+		snprintf((char *)field, STATS_MONTHS_TEXT, "%.*s", (int)line.len,
+			 line.len ? (const char *)line.data : "");
+		return true;
+	}
+	return false;
+}
+
+/* One that is damaged, or of a later version, is none: the satellite will say it again. */
+static void recall(struct call *call, struct node *n, size_t satellite, struct satellite_stats *ret)
+{
+	AUTO_BUF struct buf text = BUF_INIT(KEPT_MAX);
+	struct satellite_stats s = { 0 };
+
+	if (os_file_read_all(call, kept_path(call, n, satellite), &text)) {
+		call_clear_error(call);
+		return;
+	}
+	struct bytes rest = buf_bytes(&text);
+	if (!bytes_has_prefix(rest, bytes_str(KEPT_HEAD)))
+		return;
+	rest = bytes_from(rest, strlen(KEPT_HEAD));
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+		const uint8_t *end = rest.len ? memchr(rest.data, '\n', rest.len) : NULL;
+		struct bytes line = BYTES(rest.data, end ? (size_t)(end - rest.data) : 0);
+		if (!end || !bytes_has_prefix(line, bytes_str(kept[i].name)) ||
+		    !read_kept(bytes_from(line, strlen(kept[i].name)), i, &s))
+			return;
+		rest = bytes_from(rest, line.len + 1);
+	}
+	*ret = s;
+}
+
+/* ---- asking ---- */
 
 static enum err ask(struct call *call, struct node *n, size_t satellite,
 		    struct satellite_stats *ret)
@@ -113,6 +268,8 @@ static int64_t ask_satellite(struct call *call, void *arg)
 	if (!e)
 		a->stats = s;
 	os_mutex_unlock(&n->lock);
+	if (!e && keep(call, n, a->satellite, &s))
+		log_warn("what a satellite said could not be kept", F_STR("why", call->error));
 	return (n->config.development ? INTERVAL_DEVELOPMENT : INTERVAL_SECONDS) * NS_PER_SEC;
 }
 
@@ -129,6 +286,7 @@ enum err node_stats_start(struct call *call, struct node *n)
 		int64_t first = (int64_t)os_random_below(spread * NS_PER_SEC);
 		a->node = n;
 		a->satellite = i;
+		recall(call, n, i, &a->stats);
 		TRY_PLAIN(chores_add_network(call, n->chores, ask_satellite, a, first, &n->cancel,
 					     &a->chore));
 	}

@@ -83,10 +83,15 @@ static void satellites_words_are_shown(void **state)
 	assert_int_equal(number(s, "held"), 750000);
 	json_decref(root);
 
+	/* A start shows what was known, though the satellite has said nothing yet. */
+	network_stop_node(net);
+	network_start_node(net);
 	AUTO_BUF struct buf text = BUF_INIT(1 << 20), metrics = BUF_INIT(1 << 20);
 	write_status(STATUS_TEXT, &text);
 	assert_non_null(strstr(buf_cstr(&text), "audit score            0.9700"));
 	assert_non_null(strstr(buf_cstr(&text), "paid so far            $3.00"));
+	assert_non_null(
+		strstr(buf_cstr(&text), "  by month             2023-11 $1.50, 2023-10 $1.50"));
 	assert_non_null(strstr(buf_cstr(&text), "! 127.0.0.1:"));
 	assert_non_null(strstr(buf_cstr(&text), "is suspended"));
 	assert_non_null(strstr(buf_cstr(&text), "audits have failed"));
