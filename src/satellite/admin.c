@@ -139,6 +139,8 @@ static unsigned http_status(enum err e)
 	case ERR_EXISTS:
 	case ERR_PRECONDITION:
 		return 409;
+	case ERR_NO_SPACE:
+		return 507;
 	case ERR_UNAVAILABLE:
 	case ERR_BUSY:
 	case ERR_CANCELED:

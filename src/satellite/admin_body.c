@@ -122,6 +122,13 @@ static enum err set_field(struct admin_call *ac, const struct admin_field *f, co
 	case FIELD_COUNT:
 	case FIELD_MICRO:
 		return set_number(ac, f, v);
+	case FIELD_NUMBER:
+		if (!json_is_integer(v) || json_integer_value(v) < 0 ||
+		    (uint64_t)json_integer_value(v) > f->max)
+			return call_fail(call, ERR_INVALID, "\"%s\" is no number from 0 to %llu",
+					 f->name, (unsigned long long)f->max);
+		*(uint64_t *)at = (uint64_t)json_integer_value(v);
+		return OK;
 	case FIELD_BOOL:
 	case FIELD_CHOICE:
 		break;

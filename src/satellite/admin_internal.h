@@ -13,12 +13,14 @@ struct admin_field {
 		FIELD_TEXT,
 		FIELD_COUNT,  /* 0 to 2^63 - 1 */
 		FIELD_MICRO,  /* millionths of a dollar */
+		FIELD_NUMBER, /* uint64_t, from 0 to max */
 		FIELD_BOOL,   /* bool */
 		FIELD_CHOICE, /* enum param_choice */
 	} kind;
 	size_t offset;	       /* in struct command_options */
 	const char *null_text; /* what null means; NULL: null is refused */
 	bool required;
+	uint64_t max;
 };
 
 struct admin_call {

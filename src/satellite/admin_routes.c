@@ -5,13 +5,14 @@
 #include "satellite/check.h"
 #include "satellite/metrics.h"
 
+/* Audits of one request, which waits for them. */
+enum { AUDITS_AT_ONCE_MAX = 100 };
+
 #define AT(field) offsetof(struct command_options, field)
 
 const struct admin_path_name admin_path_names[] = {
-	{ "{project}", AT(project) },
-	{ "{apikey}", AT(apikey) },
-	{ "{bucket}", AT(bucket) },
-	{ "{name}", AT(name) },
+	{ "{project}", AT(project) }, { "{apikey}", AT(apikey) }, { "{bucket}", AT(bucket) },
+	{ "{name}", AT(name) },	      { "{node}", AT(node) },	  { "{month}", AT(month) },
 };
 const size_t admin_path_names_count = ARRAY_LEN(admin_path_names);
 
@@ -42,6 +43,22 @@ static const struct admin_field limit_fields[] = {
 	{ "downloads", FIELD_COUNT, AT(downloads), "none", false },
 	{ "spend_micro_dollars", FIELD_MICRO, AT(spend), "none", false },
 	{ "monthly", FIELD_BOOL, AT(monthly), NULL, false },
+};
+
+static const struct admin_field audit_fields[] = {
+	{ "segments", FIELD_NUMBER, AT(segments), NULL, true, AUDITS_AT_ONCE_MAX },
+};
+static const struct admin_field repair_fields[] = {
+	{ "all", FIELD_BOOL, AT(all), NULL, false },
+};
+static const struct admin_field statement_fields[] = {
+	{ "surge_percent", FIELD_NUMBER, AT(surge), NULL, false, SURGE_PERCENT_MAX },
+	{ "again", FIELD_BOOL, AT(again), NULL, false },
+};
+static const struct admin_field payment_fields[] = {
+	{ "amount_micro_dollars", FIELD_MICRO, AT(amount), NULL, true },
+	{ "receipt", FIELD_TEXT, AT(receipt), NULL, false },
+	{ "notes", FIELD_TEXT, AT(notes), NULL, false },
 };
 
 static enum err run_health(struct admin_call *ac)
@@ -80,6 +97,56 @@ static enum err run_revoke(struct admin_call *ac)
 static enum err run_register(struct admin_call *ac)
 {
 	return with_key(ac, command_apikey_register);
+}
+
+/* What is no ID of a node is not one of this satellite's either. */
+static enum err with_node(struct admin_call *ac, enum err (*command)(struct command *c))
+{
+	struct node_id id;
+
+	if (node_id_parse(bytes_str(ac->c.o.node), &id))
+		return call_fail(ac->c.call, ERR_NOT_FOUND, "there is no such node");
+	ac->c.args = &ac->c.o.node;
+	ac->c.args_count = 1;
+	return command(&ac->c);
+}
+
+static enum err run_node(struct admin_call *ac)
+{
+	return with_node(ac, command_node_show);
+}
+
+static enum err run_reinstate(struct admin_call *ac)
+{
+	return with_node(ac, command_node_reinstate);
+}
+
+static enum err run_disqualify(struct admin_call *ac)
+{
+	return with_node(ac, command_node_disqualify);
+}
+
+static enum err run_node_audits(struct admin_call *ac)
+{
+	return with_node(ac, command_audit_list);
+}
+
+static enum err run_node_statements(struct admin_call *ac)
+{
+	return with_node(ac, command_statement_list);
+}
+
+static enum err run_payment(struct admin_call *ac)
+{
+	ac->c.o.receipt = ac->c.o.receipt ? ac->c.o.receipt : "";
+	ac->c.o.notes = ac->c.o.notes ? ac->c.o.notes : "";
+	return with_node(ac, command_payment_record);
+}
+
+/* By the satellite that runs, not by another one as the command has it. */
+static enum err run_audits(struct admin_call *ac)
+{
+	return command_audit_segments(&ac->c, ac->sat);
 }
 
 /* A database with errors is an answer here, no failure. */
@@ -124,6 +191,26 @@ const struct admin_route admin_routes[] = {
 	  .command = command_limit_set },
 	{ "GET", "/v1/usage", .command = command_usage },
 	{ "GET", "/v1/nodes", .command = command_nodes },
+	{ "GET", "/v1/nodes/{node}", .run = run_node },
+	{ "POST", "/v1/nodes/{node}/reinstate", .run = run_reinstate },
+	{ "POST", "/v1/nodes/{node}/disqualify", .run = run_disqualify },
+	{ "GET", "/v1/nodes/{node}/audits", .run = run_node_audits },
+	{ "GET", "/v1/nodes/{node}/statements", .run = run_node_statements },
+	{ "POST", "/v1/nodes/{node}/payments/{month}", FIELDS(payment_fields), .status = 201,
+	  .run = run_payment },
+	{ "GET", "/v1/standing", .command = command_node_list },
+	{ "GET", "/v1/audits", .command = command_audit_list },
+	{ "POST", "/v1/audits", FIELDS(audit_fields), .run = run_audits },
+	{ "GET", "/v1/repairs", .command = command_repair_list },
+	{ "POST", "/v1/repairs", FIELDS(repair_fields), .status = 202,
+	  .command = command_repair_run },
+	{ "GET", "/v1/chores", .command = command_chores },
+	{ "GET", "/v1/statements", .command = command_statement_list },
+	{ "GET", "/v1/statements/{month}", .command = command_statement_list },
+	{ "POST", "/v1/statements/{month}", FIELDS(statement_fields), .status = 201,
+	  .command = command_statement_make },
+	{ "GET", "/v1/reports/{month}", .command = command_report },
+	{ "GET", PROJECT "/reports/{month}", .command = command_report },
 	{ "GET", "/v1/check", .run = run_check },
 	{ "POST", "/v1/reload", .run = run_reload },
 };

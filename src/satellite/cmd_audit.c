@@ -68,7 +68,7 @@ static enum err audit_one(struct command *c, struct satellite *sat, const struct
 	return e;
 }
 
-static enum err run_segments(struct command *c, struct satellite *sat)
+enum err command_audit_segments(struct command *c, struct satellite *sat)
 {
 	struct audit_ref ref = { .position = -1 };
 	enum err e = OK;
@@ -125,7 +125,7 @@ enum err command_audit_run(struct command *c)
 
 	TRY_PLAIN(command_config(c));
 	TRY_PLAIN(satellite_open(c->call, &c->o.config, &sat));
-	return c->o.contained ? run_contained(c, sat) : run_segments(c, sat);
+	return c->o.contained ? run_contained(c, sat) : command_audit_segments(c, sat);
 }
 
 /* ---- list ---- */

@@ -74,11 +74,15 @@ enum err command_statement_make(struct command *c)
 	TRY_PLAIN(command_database(c, &db));
 	TRY_PLAIN(read_month(c, &m));
 	TRY_PLAIN(pay_rules_read(c->call, &c->o.config, &rules));
-	if (c->o.surge > 10000)
-		return call_fail(c->call, ERR_CONFIG, "--surge: want 0 to 10000 percent");
+	if (c->o.surge > SURGE_PERCENT_MAX)
+		return call_fail(c->call, ERR_CONFIG, "--surge: want 0 to %d percent",
+				 SURGE_PERCENT_MAX);
 	rules.surge = (int64_t)c->o.surge;
 	TRY_PLAIN(statements_store(c->call, db, &rules, &m, c->o.again, &count));
-	buf_printf(&c->out, "%zu statements for %s\n", count, m.text);
+	buf_printf(&c->out,
+		   c->o.json ? "{\"statements\":%zu,\"month\":\"%s\"}\n"
+			     : "%zu statements for %s\n",
+		   count, m.text);
 	return OK;
 }
 
@@ -216,7 +220,8 @@ enum err command_payment_record(struct command *c)
 	p.node = id;
 	p.month = m.text;
 	TRY_PLAIN(payment_store(c->call, db, &p));
-	buf_printf(&c->out, "payment %lld noted\n", (long long)p.id);
+	buf_printf(&c->out, c->o.json ? "{\"payment\":%lld}\n" : "payment %lld noted\n",
+		   (long long)p.id);
 	return OK;
 }
 

@@ -251,6 +251,8 @@ static enum err change(struct command *c, bool reinstate)
 	TRY_PLAIN(command_database(c, &db));
 	TRY_PLAIN(reinstate ? standing_reinstate(c->call, db, rules, &id, now_ns)
 			    : standing_disqualify(c->call, db, rules, &id, now_ns));
+	if (c->o.json)
+		return OK;
 	buf_printf(&c->out, "%s is %s; a running satellite takes it up within seconds.\n",
 		   c->args[0], reinstate ? "taken back" : "disqualified");
 	return OK;

@@ -7,6 +7,7 @@
 #include "satellite/config.h"
 #include "satellite/satellite.h"
 
+enum { SURGE_PERCENT_MAX = 10000 };
 enum { COMMAND_OUTPUT_MAX = 16 << 20, COMMAND_PARAMS_MAX = 80 };
 
 /* Numbers of a project: option, column, whether it is a size. */
@@ -137,6 +138,8 @@ enum err command_node_list(struct command *c) MUST_USE;
 enum err command_node_show(struct command *c) MUST_USE;
 enum err command_node_reinstate(struct command *c) MUST_USE;
 enum err command_node_disqualify(struct command *c) MUST_USE;
+/* Audits --segments segments, or all, by that satellite. */
+enum err command_audit_segments(struct command *c, struct satellite *sat) MUST_USE;
 enum err command_audit_run(struct command *c) MUST_USE;
 enum err command_audit_list(struct command *c) MUST_USE;
 enum err command_pieces(struct command *c) MUST_USE;

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from conftest import ROOT, SLOW
-from test_satellite import database, made, satellite, start, wait_until  # noqa: F401  (fixtures)
+from test_satellite import database, made, node, satellite, start, wait_until  # noqa: F401  (fixtures)
 
 TOOL = ROOT / ".venv" / "bin" / "st"
 FULL = os.environ.get("ACRE_FULL") == "1"
@@ -92,6 +92,46 @@ def test_what_the_commands_do(made, api):
     assert api.ok("GET", "/v1/check") == rows("check", "--dir", made)
     api.ok("DELETE", name)
     assert api.ask("DELETE", name)[0] == 404
+
+
+def test_what_the_commands_of_audit_repair_and_books_do(made, api, start, tmp_path):  # noqa: F811
+    url = satellite("url", "--dir", made).stdout.strip()
+    start("acre-node", node(tmp_path / "node", url))
+    wait_until(lambda: api.ok("GET", "/v1/nodes"))
+    here = ["--dir", made]
+    standing, = api.ok("GET", "/v1/standing")
+    assert [standing] == rows("node", "list", *here) and standing["state"] == "new"
+    name = "/v1/nodes/" + standing["id"]
+    assert api.ok("GET", name) == rows("node", "show", *here, standing["id"])
+    api.ok("POST", name + "/disqualify")
+    assert api.ok("GET", name)["state"] == "disqualified"
+    api.ok("POST", name + "/reinstate")
+    assert api.ok("GET", name)["state"] == "new" and len(api.ok("GET", name)["events"]) == 2
+    assert api.ok("GET", "/v1/audits") == rows("audit", "list", *here) == {"results": [], "contained": []}
+    assert api.ok("GET", name + "/audits") == rows("audit", "list", *here, "--node", standing["id"])
+    assert api.ok("POST", "/v1/audits", {"segments": 3}) == []
+    assert api.ask("POST", "/v1/audits", {"segments": 101})[0] == 400
+    assert api.ok("GET", "/v1/repairs") == rows("repair", "list", *here)
+    runs = {c["name"]: c["runs"] for c in api.ok("GET", "/v1/chores")}
+    assert api.ask("POST", "/v1/repairs", {})[0] == 202 and api.ask("POST", "/v1/repairs", {"all": True})[0] == 202
+    for chore in ("segment-loop", "repair-all"):
+        wait_until(lambda: next(c for c in api.ok("GET", "/v1/chores") if c["name"] == chore)["runs"] > runs[chore])
+    month = time.strftime("%Y-%m", time.gmtime(time.time() - 40 * 24 * 3600))
+    assert api.ok("POST", "/v1/statements/" + month, {"surge_percent": 150})["month"] == month
+    assert api.ok("GET", "/v1/statements") == rows("statement", "list", *here)
+    assert api.ok("GET", "/v1/statements/" + month) == rows("statement", "list", *here, "--month", month)
+    assert api.ok("GET", name + "/statements") == rows("statement", "list", *here, "--node", standing["id"])
+    assert api.ok("GET", "/v1/reports/" + month) == rows("report", *here, "--month", month)
+    api.ok("POST", "/v1/projects", {"name": "p"})
+    assert api.ok("GET", f"/v1/projects/p/reports/{month}") == []
+    assert api.ask("GET", f"/v1/projects/other/reports/{month}")[0] == 404
+    for path in (name[:-1], "/v1/nodes/x", name + "x"):
+        assert api.ask("GET", path)[0] == 404 and api.ask("POST", path + "/reinstate")[0] == 404
+    pay = f"{name}/payments/{month}"
+    assert api.ask("POST", pay, {"amount_micro_dollars": 5})[0] in (201, 404)
+    assert api.ask("POST", pay, {"amount_micro_dollars": -5})[0] == 400
+    assert api.ask("GET", "/v1/statements/2026-13")[0] == 400
+    assert api.ok("GET", "/v1/check")["broken"] == 0
 
 
 def test_what_it_refuses(api, running):
