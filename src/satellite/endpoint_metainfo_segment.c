@@ -225,6 +225,7 @@ static enum err check_pieces(struct call *call, struct mcall *mc,
 	TRY_PLAIN(segment_check_sizes(call, &c, req));
 	TRY(satellite_load_node_keys(call, mc->sat, t->nodes, n), "load the nodes' keys");
 	TRY_PLAIN(segment_check_pieces(call, &c, req));
+	TRY_PLAIN(node_aliases_ensure(call, mc->sat->db, mc->m->aliases, c.nodes, c.count));
 	satellite_count_upload(mc->sat, t->nodes, n, c.nodes, c.count);
 	s->aliases = mc->m->aliases;
 	s->nodes = c.nodes;

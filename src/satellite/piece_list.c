@@ -8,7 +8,7 @@
 #include "base/wire.h"
 #include "os/lock.h"
 
-enum { PIECE_LIST_VERSION = 1, ALIAS_MAX = 1 << 24, ALIAS_SLOTS_MIN = 64 };
+enum { PIECE_LIST_VERSION = 1, ALIAS_MAX = 1 << 24, ALIAS_TRIES_MAX = 100, ALIAS_SLOTS_MIN = 64 };
 
 void piece_list_encode(struct buf *out, const struct piece *pieces, size_t count)
 {
@@ -181,6 +181,42 @@ enum err node_aliases_assign(struct call *call, struct db_tx *tx, struct node_al
 		if (!ret[i])
 			TRY_PLAIN(assign_one(call, tx, &ids[i], &ret[i]));
 	}
+	return OK;
+}
+
+struct new_alias {
+	const struct node_id *id;
+	uint32_t alias;
+};
+
+static enum err assign_new(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct new_alias *a = arg;
+
+	return assign_one(call, tx, a->id, &a->alias);
+}
+
+static bool is_known(struct node_aliases *n, const struct node_id *id)
+{
+	OS_LOCKED(&n->lock);
+	return lookup(n, id) != 0;
+}
+
+enum err node_aliases_ensure(struct call *call, struct db *db, struct node_aliases *n,
+			     const struct node_id *ids, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct new_alias a = { .id = &ids[i] };
+		enum err e = is_known(n, a.id) ? OK : ERR_EXISTS;
+		if (!e)
+			continue;
+		/* Another transaction took the next number at the same moment. */
+		for (unsigned tries = 0; e == ERR_EXISTS && tries < ALIAS_TRIES_MAX; tries++)
+			e = db_write(call, db, assign_new, &a);
+		TRY_PLAIN(e);
+		node_aliases_learn(n, a.id, &a.alias, 1);
+	}
+	call_clear_error(call);
 	return OK;
 }
 

@@ -230,8 +230,11 @@ static enum err swap_list(struct call *call, struct db_tx *tx, void *arg)
 
 static enum err store_list(struct call *call, struct repair_job *job, struct change *c)
 {
+	struct node_aliases *aliases = job->sat->metainfo->aliases;
+
+	TRY_PLAIN(node_aliases_ensure(call, job->sat->db, aliases, c->ids, c->count));
 	TRY_PLAIN(db_write(call, job->sat->db, swap_list, c));
-	node_aliases_learn(job->sat->metainfo->aliases, c->ids, c->aliases, c->count);
+	node_aliases_learn(aliases, c->ids, c->aliases, c->count);
 	return OK;
 }
 

@@ -141,6 +141,9 @@ enum err satellite_trouble(struct call *call, enum err e, const char *message, c
 	if (e == ERR_NO_SPACE)
 		text = "the satellite has no room for changes in its database: nothing was "
 		       "changed, reading works, try again later";
+	else if (e == ERR_UNCERTAIN)
+		text = "the satellite's database went away before it said whether the change was "
+		       "made, look before you repeat it";
 	return call_fail(call,
 			 err_retryable(e) || e == ERR_NO_SPACE ? ERR_UNAVAILABLE : ERR_INTERNAL,
 			 request[0] ? "%s (request %s)" : "%s", text, request);
