@@ -1,7 +1,8 @@
 /*
- * load put|get|list BUCKET COUNT SIZE PARALLEL: moves COUNT objects of SIZE bytes, PARALLEL at a
- * time, or lists the bucket, over libacre; prints the seconds it took, without its start.  The
- * grant is in ACRE_ACCESS.  The Go twin is gouplink/main.go.
+ * load put|get|stat|list BUCKET COUNT SIZE PARALLEL [TIMES]: moves, or asks for, COUNT objects of
+ * SIZE bytes, PARALLEL at a time, over libacre, or lists them all; prints the seconds it took,
+ * without its start.  TIMES is how many operations there are over those objects: COUNT, but one
+ * listing, if it is not given.  The grant is in ACRE_ACCESS.  The Go twin is gouplink/main.go.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,7 +18,7 @@ struct load {
 	char *bucket;
 	char *data;
 	size_t size;
-	int count;
+	int count, times;
 	atomic_int next;
 	UplinkError *(*one)(struct load *l, char *key);
 	atomic_bool failed;
@@ -64,26 +65,17 @@ static UplinkError *get(struct load *l, char *key)
 	return e;
 }
 
-static void *worker(void *arg)
+static UplinkError *stat_one(struct load *l, char *key)
 {
-	struct load *l = arg;
+	UplinkObjectResult r = uplink_stat_object(l->project, l->bucket, key);
+	UplinkError *e = r.error;
 
-	for (;;) {
-		int i = atomic_fetch_add(&l->next, 1);
-		char key[32];
-		if (i >= l->count || l->failed)
-			return NULL;
-		snprintf(key, sizeof(key), "load/%06d", i);
-		UplinkError *e = l->one(l, key);
-		if (!e)
-			continue;
-		fprintf(stderr, "load: %s: %s\n", key, e->message);
-		uplink_free_error(e);
-		l->failed = true;
-	}
+	r.error = NULL;
+	uplink_free_object_result(r);
+	return e;
 }
 
-static void list(struct load *l)
+static UplinkError *list(struct load *l, char *key)
 {
 	UplinkListObjectsOptions options = { .recursive = true, .system = true };
 	UplinkObjectIterator *it = uplink_list_objects(l->project, l->bucket, &options);
@@ -94,32 +86,79 @@ static void list(struct load *l)
 		seen++;
 	}
 	UplinkError *e = uplink_object_iterator_err(it);
-	if (e || seen != l->count) {
-		fprintf(stderr, "load: %d objects listed: %s\n", seen, e ? e->message : "");
+	uplink_free_object_iterator(it);
+	if (!e && seen != l->count) {
+		fprintf(stderr, "load: %d objects listed instead of %d\n", seen, l->count);
 		l->failed = true;
 	}
-	uplink_free_error(e);
-	uplink_free_object_iterator(it);
+	return e;
+}
+
+static void *worker(void *arg)
+{
+	struct load *l = arg;
+
+	for (;;) {
+		int i = atomic_fetch_add(&l->next, 1);
+		char key[32];
+		if (i >= l->times || l->failed)
+			return NULL;
+		snprintf(key, sizeof(key), "load/%06d", i % l->count);
+		UplinkError *e = l->one(l, key);
+		if (!e)
+			continue;
+		fprintf(stderr, "load: %s: %s\n", key, e->message);
+		uplink_free_error(e);
+		l->failed = true;
+	}
+}
+
+static int run_all(struct load *l, int parallel)
+{
+	pthread_t threads[256];
+
+	for (int i = 0; i < parallel; i++)
+		if (pthread_create(&threads[i], NULL, worker, l))
+			return 1;
+	for (int i = 0; i < parallel; i++)
+		pthread_join(threads[i], NULL);
+	return l->failed;
+}
+
+static const struct {
+	const char *name;
+	UplinkError *(*one)(struct load *l, char *key);
+} kinds[] = { { "put", put }, { "get", get }, { "stat", stat_one }, { "list", list } };
+
+/* false: the arguments are wrong. */
+static int read_arguments(int argc, char **argv, struct load *l)
+{
+	if (argc != 6 && argc != 7)
+		return 0;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(argv[1], kinds[i].name) == 0)
+			l->one = kinds[i].one;
+	l->bucket = argv[2];
+	l->count = (int)strtol(argv[3], NULL, 10);
+	l->size = strtoul(argv[4], NULL, 10);
+	l->times = argc == 7 ? (int)strtol(argv[6], NULL, 10) : l->one == list ? 1 : l->count;
+	return l->one && l->count > 0;
 }
 
 int main(int argc, char **argv)
 {
 	struct load l = { 0 };
 	struct timespec start, end;
-	pthread_t threads[256];
 
-	int parallel = argc == 6 ? (int)strtol(argv[5], NULL, 10) : 0;
+	int parallel = read_arguments(argc, argv, &l) ? (int)strtol(argv[5], NULL, 10) : 0;
 	if (parallel < 1 || parallel > 256) {
-		fprintf(stderr, "usage: load put|get|list BUCKET COUNT SIZE PARALLEL\n");
+		fprintf(stderr,
+			"usage: load put|get|stat|list BUCKET COUNT SIZE PARALLEL [TIMES]\n");
 		return 2;
 	}
-	l.bucket = argv[2];
-	l.count = (int)strtol(argv[3], NULL, 10);
-	l.size = strtoul(argv[4], NULL, 10);
 	l.data = malloc(l.size + 1);
 	for (size_t i = 0; i < l.size; i++)
 		l.data[i] = (char)(i * 2654435761U >> 11);
-	l.one = strcmp(argv[1], "put") == 0 ? put : get;
 	UplinkAccessResult a = uplink_parse_access(getenv("ACRE_ACCESS"));
 	UplinkProjectResult p = { 0 };
 	if (!a.error)
@@ -130,21 +169,13 @@ int main(int argc, char **argv)
 	}
 	l.project = p.project;
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	if (strcmp(argv[1], "list") == 0) {
-		list(&l);
-	} else {
-		for (int i = 0; i < parallel; i++)
-			if (pthread_create(&threads[i], NULL, worker, &l))
-				return 1;
-		for (int i = 0; i < parallel; i++)
-			pthread_join(threads[i], NULL);
-	}
+	int failed = run_all(&l, parallel);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	uplink_free_error(uplink_close_project(p.project));
 	uplink_free_project_result(p);
 	uplink_free_access_result(a);
 	free(l.data);
-	if (l.failed)
+	if (failed)
 		return 1;
 	printf("%.6f\n",
 	       (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9);

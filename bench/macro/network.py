@@ -93,7 +93,7 @@ class Foreign:
 
 
 @contextlib.contextmanager
-def network(acre, directory, nodes, rs, foreign=None):
+def network(acre, directory, nodes, rs, foreign=None, database=None):
     """The network of the file `foreign`, else that in a directory: one that runs there is used and left, else one is started and stopped."""
     if not acre.exists():
         raise Failed(f"{acre} is not there; build first, or set ACRE_BIN")
@@ -114,7 +114,7 @@ def network(acre, directory, nodes, rs, foreign=None):
             yield net
             return
         net.dir.mkdir(parents=True, exist_ok=True)
-        net.dev("up", "--nodes", nodes, *(("--rs", rs) if rs else ()))
+        net.dev("up", "--nodes", nodes, *(("--rs", rs) if rs else ()), *(("--database", database) if database else ()))
         stack.callback(net.dev, "down")
         net.read_env()
         yield net
