@@ -28,8 +28,9 @@ enum err piece_list_decode(struct call *call, struct bytes v, struct piece *piec
 struct node_aliases;
 struct node_aliases *node_aliases_new(void);
 void node_aliases_free(struct node_aliases *n);
-/* Before a writing transaction: nodes without an alias get one, each in a transaction of its own, so
- * that uploads which meet new nodes in different order do not wait for each other in a circle. */
+/* Before a writing transaction: nodes without an alias get one, each in a transaction of its own,
+ * so that uploads which meet new nodes in different order do not wait for each other in a circle.
+ */
 enum err node_aliases_ensure(struct call *call, struct db *db, struct node_aliases *n,
 			     const struct node_id *ids, size_t count) MUST_USE;
 /* Inside a writing transaction: aliases for all ids, new rows for nodes without one. */
