@@ -290,6 +290,20 @@ static enum err read_on(struct call *call, struct sqlite_db *s, struct sqlite_co
 	return e;
 }
 
+/* A reader's own cache is forgotten whenever the writer commits, and the kernel has the pages. */
+static enum err open_reader(struct call *call, struct sqlite_db *s, struct sqlite_conn **ret)
+{
+	struct sqlite_conn *c = NULL;
+
+	TRY_PLAIN(sqlite_conn_open(call, s->path, false, &c));
+	enum err e = sqlite_conn_run(call, c, "PRAGMA cache_size=-1024");
+	if (e)
+		sqlite_conn_close(c);
+	else
+		*ret = c;
+	return e;
+}
+
 static enum err sqlite_read(struct call *call, struct db *db, bool one, db_work *work, void *arg)
 {
 	struct sqlite_db *s = sqlite_of(db);
@@ -302,7 +316,7 @@ static enum err sqlite_read(struct call *call, struct db *db, bool one, db_work 
 		return submit(call, s, &job);
 	}
 	TRY_PLAIN(reader_get(call, s, &c));
-	enum err e = c ? OK : sqlite_conn_open(call, s->path, false, &c);
+	enum err e = c ? OK : open_reader(call, s, &c);
 	if (!e)
 		e = read_on(call, s, c, one, work, arg);
 	if (c && !sqlite_conn_lost_tx(c)) {

@@ -36,7 +36,11 @@ enum {
 	SERVE_ROUNDS_MAX = 8192, /* reads in a row that begin no call, up to 256 MiB */
 	SHAKE_SECONDS_MIN = 1,	 /* handshakes older than this give way when room is wanted */
 	SHAKE_QUEUE_MAX = 1024,
+	LINGER_SHARE = 8, /* of the workers, may wait for a brisk peer's next call */
 };
+
+/* A peer that calls again within this time is brisk. */
+#define LINGER_NS (2 * NS_PER_MS)
 
 /* What the poller gives back: the first member of a server or a connection. */
 struct tag {
@@ -50,6 +54,7 @@ struct server_conn {
 	struct rpc_conn rpc;  /* rpc.net NULL until then */
 	struct os_cancel cancel;
 	bool established;
+	bool brisk; /* its worker waits a moment for the next call; the owner's */
 	/* Under the server's lock: */
 	bool parked, expired;
 	int64_t since_ns; /* accepted, or parked idle */
@@ -72,12 +77,13 @@ struct rpc_host {
 	struct os_mutex lock;
 	struct os_cond changed;
 	struct rpc_server *servers;
-	struct conn_list shaking; /* handshakes, whether parked or busy */
-	struct conn_list idle;	  /* parked between calls */
-	unsigned count;		  /* connections */
-	unsigned want_room;	  /* connections that were turned away since the poller looked */
-	unsigned ending;	  /* servers whose parked connections the poller must close */
-	unsigned deaf;		  /* servers whose listener is not watched for a moment */
+	struct conn_list shaking;   /* handshakes, whether parked or busy */
+	struct conn_list idle;	    /* parked between calls */
+	unsigned count;		    /* connections */
+	unsigned want_room;	    /* connections that were turned away since the poller looked */
+	unsigned ending;	    /* servers whose parked connections the poller must close */
+	unsigned deaf;		    /* servers whose listener is not watched for a moment */
+	_Atomic unsigned lingering; /* workers; no lock */
 	bool stop;
 };
 
@@ -244,8 +250,9 @@ static enum err unknown_method(struct call *call, const char *name)
 	return ERR_UNKNOWN;
 }
 
-/* Runs one call to its end.  False when the connection is of no use any more. */
-static bool serve_call(struct server_conn *sc)
+/* Runs one call to its end.  False when the connection is of no use any more.  sc->cancel is made
+ * for the first of several calls; one that was set is of no use for the next. */
+static bool serve_call(struct server_conn *sc, bool *has_cancel)
 {
 	struct rpc_server *server = sc->server;
 	struct rpc_conn *c = &sc->rpc;
@@ -261,11 +268,15 @@ static bool serve_call(struct server_conn *sc)
 	/* Who comes by Noise is nobody in particular (noise.md 8). */
 	if (!m || (net_is_noise(c->net) && !m->anonymous)) {
 		e = unknown_method(&call, name);
-	} else if ((e = os_cancel_init(&call, &sc->cancel, &server->cancel)) == OK) {
+	} else if (*has_cancel || (e = os_cancel_init(&call, &sc->cancel, &server->cancel)) == OK) {
+		*has_cancel = true;
 		call.cancel = c->cancel = &sc->cancel;
 		e = m->handle(&call, server->config.service, &c->stream);
 		call.cancel = c->cancel = NULL;
-		os_cancel_fini(&sc->cancel);
+		if (os_cancel_is_set(&sc->cancel)) {
+			os_cancel_fini(&sc->cancel);
+			*has_cancel = false;
+		}
 	}
 	enum err sent = answer(c, e, &call);
 	if (server->config.observe)
@@ -274,25 +285,59 @@ static bool serve_call(struct server_conn *sc)
 	return sent == OK && !c->broken;
 }
 
-/* Serves calls as long as there is input; then parks.  ERR_WOULD_BLOCK means park. */
-static enum err serve(struct call *call, struct server_conn *sc)
+/* Waits a moment for the next call of a peer that is quick to make one: that costs less than giving
+ * the connection to the poller and another worker.  ERR_WOULD_BLOCK when none came. */
+static enum err linger(struct server_conn *sc)
+{
+	struct rpc_host *h = sc->server->host;
+	AUTO_CALL struct call call = CALL_INIT;
+
+	call_init(&call);
+	call.cancel = &sc->server->cancel;
+	os_call_limit(&call, LINGER_NS);
+	unsigned others = atomic_fetch_add_explicit(&h->lingering, 1, memory_order_relaxed);
+	bool came = others < h->config.active_max / LINGER_SHARE &&
+		    net_wait(&call, sc->rpc.net, true, false) == OK;
+	atomic_fetch_sub_explicit(&h->lingering, 1, memory_order_relaxed);
+	sc->brisk = came;
+	return came ? OK : ERR_WOULD_BLOCK;
+}
+
+static enum err serve_calls(struct call *call, struct server_conn *sc, bool *has_cancel)
 {
 	struct rpc_conn *c = &sc->rpc;
 	unsigned idle_rounds = 0;
+	bool served = false;
 
 	while (idle_rounds < SERVE_ROUNDS_MAX) {
 		TRY_PLAIN(conn_pump(call, c));
 		if (!c->has_invoke) {
 			idle_rounds++;
+			/* Once behind each call: who sends a bit at a time keeps no worker. */
+			if (served && sc->brisk && !net_has_input(c->net))
+				TRY_PLAIN(linger(sc));
+			served = false;
 			TRY_PLAIN(conn_fill(call, c));
 			continue;
 		}
 		idle_rounds = 0;
-		if (!serve_call(sc) || sc->server->stopping)
+		if (!serve_call(sc, has_cancel) || sc->server->stopping)
 			return ERR_CLOSED;
+		served = true;
 	}
 	return call_fail(call, ERR_PROTOCOL, "%s sends and sends but calls nothing",
 			 net_remote(c->net));
+}
+
+/* Serves calls as long as there is input; then parks.  ERR_WOULD_BLOCK means park. */
+static enum err serve(struct call *call, struct server_conn *sc)
+{
+	bool has_cancel = false;
+	enum err e = serve_calls(call, sc, &has_cancel);
+
+	if (has_cancel)
+		os_cancel_fini(&sc->cancel);
+	return e;
 }
 
 static enum err shake(struct call *call, struct server_conn *sc)
@@ -469,8 +514,10 @@ static bool unpark(struct rpc_host *h, struct server_conn *c)
 	if (!c->parked)
 		return false;
 	c->parked = false;
-	if (c->established)
+	if (c->established) {
 		list_remove(c);
+		c->brisk = os_clock_mono_ns() - c->since_ns < LINGER_NS;
+	}
 	return true;
 }
 

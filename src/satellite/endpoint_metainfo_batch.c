@@ -8,7 +8,9 @@
 enum {
 	BATCH_DECODED_MAX = PROTO_MESSAGE_MAX, /* as much as may come without compression */
 	ZSTD_SLACK = 1 << 20,		       /* what does not shrink grows a little */
-	COMPRESS_MIN = 1 << 10, /* smaller answers go as they are: every client takes that */
+	/* Smaller answers go as they are: every client takes that, most of what is in them is
+	 * cipher text, and a compressor costs more than all else of a small request. */
+	COMPRESS_MIN = 4 << 10,
 };
 
 static const struct metainfo_method *find_method(unsigned item)

@@ -33,14 +33,17 @@ struct os_pool {
 	unsigned queue_max, queue_first, queue_len;
 };
 
-static void reap(struct os_pool *pool)
+/* Under the lock: the workers that have ended, to be joined outside of it. */
+static struct worker *take_done(struct os_pool *pool)
 {
-	struct worker *w;
+	struct worker *w = pool->done;
 
-	os_mutex_lock(&pool->lock);
-	w = pool->done;
 	pool->done = NULL;
-	os_mutex_unlock(&pool->lock);
+	return w;
+}
+
+static void reap(struct worker *w)
+{
 	while (w) {
 		struct worker *next = w->next;
 		os_thread_join(w->thread);
@@ -125,11 +128,12 @@ static enum err add_worker(struct call *call, struct os_pool *pool)
 
 enum err os_pool_submit(struct call *call, struct os_pool *pool, void (*fn)(void *arg), void *arg)
 {
-	reap(pool);
 	os_mutex_lock(&pool->lock);
+	struct worker *done = take_done(pool);
 	if (pool->stop || pool->queue_len == pool->queue_max) {
 		bool stop = pool->stop;
 		os_mutex_unlock(&pool->lock);
+		reap(done);
 		return call_fail(call, ERR_UNAVAILABLE, stop ? "shutting down" : "overloaded");
 	}
 	pool->queue[(pool->queue_first + pool->queue_len) % pool->queue_max] = (struct job){ fn,
@@ -138,9 +142,11 @@ enum err os_pool_submit(struct call *call, struct os_pool *pool, void (*fn)(void
 	bool grow = pool->queue_len > pool->idle && pool->threads < pool->threads_max;
 	if (grow)
 		pool->threads++;
-	else
-		os_cond_signal(&pool->work);
 	os_mutex_unlock(&pool->lock);
+	/* Not under the lock: who is woken would only wait for it. */
+	if (!grow)
+		os_cond_signal(&pool->work);
+	reap(done);
 	if (!grow)
 		return OK;
 	enum err e = add_worker(call, pool);
@@ -166,8 +172,9 @@ void os_pool_free(struct os_pool *pool)
 	os_cond_broadcast(&pool->work);
 	while (pool->threads)
 		os_cond_wait_forever(&pool->ended, &pool->lock);
+	struct worker *done = take_done(pool);
 	os_mutex_unlock(&pool->lock);
-	reap(pool);
+	reap(done);
 	os_mutex_fini(&pool->lock);
 	os_cond_fini(&pool->work);
 	os_cond_fini(&pool->ended);
