@@ -140,6 +140,8 @@ static enum err commit(struct call *call, struct pg_tx *tx)
 	AUTO_CALL struct call own = CALL_INIT;
 	PGresult *res = NULL;
 
+	if (!pg_conn_has_begun(tx->conn))
+		return OK; /* there was no statement */
 	call_init(&own);
 	os_call_limit(&own, COMMIT_NS_MAX);
 	enum err e = pg_conn_run(&own, tx->conn, "COMMIT", &tx->fate, &res);
@@ -158,28 +160,15 @@ static enum err commit(struct call *call, struct pg_tx *tx)
 	return e;
 }
 
-static void roll_back(struct pg_tx *tx)
-{
-	AUTO_CALL struct call own = CALL_INIT;
-	enum pg_fate fate;
-
-	call_init(&own);
-	os_call_limit(&own, COMMIT_NS_MAX);
-	if (pg_conn_run(&own, tx->conn, "ROLLBACK", &fate, NULL))
-		return; /* the pool closes what is not idle */
-}
-
 /* How a transaction is begun; one statement is a snapshot by itself. */
 enum pg_kind { PG_WRITE, PG_READ, PG_READ_ONE };
 
-static enum err begin(struct call *call, struct pg_tx *tx, enum pg_kind kind)
+static void begin(struct pg_tx *tx, enum pg_kind kind)
 {
-	if (kind == PG_READ_ONE)
-		return OK;
-	return pg_conn_run(call, tx->conn,
-			   kind == PG_READ ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-					   : "BEGIN ISOLATION LEVEL SERIALIZABLE",
-			   &tx->fate, NULL);
+	if (kind != PG_READ_ONE)
+		pg_conn_begin(tx->conn, kind == PG_READ
+						? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+						: "BEGIN ISOLATION LEVEL SERIALIZABLE");
 }
 
 static enum err run_once(struct call *call, struct pg_db *p, enum pg_kind kind, db_work *work,
@@ -196,19 +185,17 @@ static enum err run_once(struct call *call, struct pg_db *p, enum pg_kind kind, 
 			*ret_fate = PG_FINAL;
 		return e;
 	}
-	e = begin(call, &tx, kind);
-	if (!e) {
-		call_clear_error(call);
-		e = work(call, &tx.tx, arg);
-		/* A conflict counts even if work took it for something else. */
-		if (!e && tx.tx.failed)
-			e = call_wrap(call, ERR_ABORTED,
-				      "a statement of this transaction had failed");
-		if (!e && kind == PG_WRITE)
-			e = commit(call, &tx);
-		else if (kind != PG_READ_ONE)
-			roll_back(&tx);
-	}
+	begin(&tx, kind);
+	call_clear_error(call);
+	e = work(call, &tx.tx, arg);
+	/* A conflict counts even if work took it for something else. */
+	if (!e && tx.tx.failed)
+		e = call_wrap(call, ERR_ABORTED, "a statement of this transaction had failed");
+	if (!e && kind == PG_WRITE)
+		e = commit(call, &tx);
+	else if (kind != PG_READ_ONE && pg_conn_has_begun(tx.conn))
+		pg_conn_abandon(tx.conn);
+	pg_conn_begin(tx.conn, NULL);
 	*ret_fate = e ? tx.fate : PG_FINAL;
 	if (*ret_fate == PG_LOST)
 		pool_drop_idle(p);

@@ -33,6 +33,8 @@ struct statement {
 struct pg_conn {
 	PGconn *pg;
 	bool lost;
+	const char *begin; /* to be sent with the next statement; NULL: nothing */
+	bool abandoned;	   /* the answer to a ROLLBACK is under way */
 	unsigned count, named;
 	struct statement *slots[SLOTS];
 };
@@ -175,11 +177,90 @@ static enum err collect(struct call *call, struct pg_conn *c, enum pg_fate *ret_
 	return e;
 }
 
+/* ---- how transactions begin and end ---- */
+
+void pg_conn_begin(struct pg_conn *c, const char *sql)
+{
+	c->begin = sql;
+}
+
+bool pg_conn_has_begun(const struct pg_conn *c)
+{
+	return !c->begin;
+}
+
+void pg_conn_abandon(struct pg_conn *c)
+{
+	c->begin = NULL;
+	if (c->lost || !PQsendQuery(c->pg, "ROLLBACK") || PQflush(c->pg) < 0)
+		c->lost = true;
+	c->abandoned = true;
+}
+
+/* The answer to a ROLLBACK of before; it has come, most likely. */
+static enum err take_rollback(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate)
+{
+	if (!c->abandoned)
+		return OK;
+	c->abandoned = false;
+	if (c->lost || !PQconsumeInput(c->pg))
+		return lost(call, c, ret_fate);
+	return collect(call, c, ret_fate, NULL);
+}
+
+/* What is to be done before a statement that cannot carry BEGIN along. */
+static enum err begin_now(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate)
+{
+	const char *begin = c->begin;
+
+	TRY_PLAIN(take_rollback(call, c, ret_fate));
+	c->begin = NULL;
+	if (!begin)
+		return OK;
+	if (c->lost || !PQsendQuery(c->pg, begin))
+		return lost(call, c, ret_fate);
+	return collect(call, c, ret_fate, NULL);
+}
+
+/* As collect, for a pipeline: an end follows each command's results, a synchronization all. */
+static enum err collect_pipeline(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate,
+				 PGresult **ret)
+{
+	AUTO(result_auto) PGresult *last = NULL;
+	enum err e = OK;
+
+	*ret_fate = PG_FINAL;
+	TRY_PLAIN(send_all(call, c, ret_fate));
+	for (;;) {
+		PGresult *res = NULL;
+		TRY_PLAIN(next_result(call, c, ret_fate, &res));
+		if (!res && PQstatus(c->pg) == CONNECTION_BAD)
+			return lost(call, c, ret_fate);
+		ExecStatusType status = PQresultStatus(res);
+		if (res && (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)) {
+			PQclear(last);
+			last = res;
+			continue;
+		}
+		if (res && status != PGRES_PIPELINE_SYNC && status != PGRES_PIPELINE_ABORTED && !e)
+			e = result_error(call, c, res, ret_fate);
+		PQclear(res);
+		if (res && status == PGRES_PIPELINE_SYNC)
+			break;
+	}
+	if (!PQexitPipelineMode(c->pg))
+		return lost(call, c, ret_fate);
+	if (!e)
+		*ret = take(&last);
+	return e;
+}
+
 enum err pg_conn_run(struct call *call, struct pg_conn *c, const char *sql, enum pg_fate *ret_fate,
 		     PGresult **ret)
 {
 	AUTO_BUF struct buf text = BUF_INIT((size_t)4 * DB_SQL_MAX);
 
+	TRY_PLAIN(begin_now(call, c, ret_fate));
 	db_rewrite_postgres(&text, sql);
 	TRY_PLAIN(buf_status(&text));
 	if (c->lost || !PQsendQuery(c->pg, buf_cstr(&text)))
@@ -268,6 +349,7 @@ static enum err find_statement(struct call *call, struct pg_conn *c, const char 
 		at = (unsigned)(hash % SLOTS);
 		TRY_PLAIN(pg_conn_run(call, c, "DEALLOCATE ALL", ret_fate, NULL));
 	}
+	TRY_PLAIN(begin_now(call, c, ret_fate));
 	AUTO(statement_auto) struct statement *s = calloc(1, sizeof(*s));
 	if (!s || !(s->sql = strdup(sql)))
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
@@ -312,10 +394,20 @@ enum err pg_conn_exec(struct call *call, struct pg_conn *c, const char *sql,
 					     : "";
 		lengths[i] = (int)v->bytes.len;
 	}
+	TRY_PLAIN(take_rollback(call, c, ret_fate));
 	TRY_PLAIN(find_statement(call, c, sql, values, count, ret_fate, &name));
+	const char *begin = c->begin;
+	c->begin = NULL;
+	if (begin && (!PQenterPipelineMode(c->pg) ||
+		      !PQsendQueryParams(c->pg, begin, 0, NULL, NULL, NULL, NULL, 0)))
+		return lost(call, c, ret_fate);
 	if (!PQsendQueryPrepared(c->pg, name, (int)count, data, lengths, formats, 1))
 		return lost(call, c, ret_fate);
-	return collect(call, c, ret_fate, ret);
+	if (!begin)
+		return collect(call, c, ret_fate, ret);
+	if (!PQpipelineSync(c->pg))
+		return lost(call, c, ret_fate);
+	return collect_pipeline(call, c, ret_fate, ret);
 }
 
 /* ---- connecting ---- */
@@ -402,5 +494,5 @@ void pg_conn_close(struct pg_conn *c)
 bool pg_conn_good(const struct pg_conn *c)
 {
 	return !c->lost && PQstatus(c->pg) == CONNECTION_OK &&
-	       PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+	       (c->abandoned || PQtransactionStatus(c->pg) == PQTRANS_IDLE);
 }

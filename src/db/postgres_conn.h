@@ -19,6 +19,12 @@ enum err pg_conn_open(struct call *call, const char *url, struct pg_conn **ret) 
 void pg_conn_close(struct pg_conn *c);
 /* Whether it can be used for another transaction. */
 bool pg_conn_good(const struct pg_conn *c);
+/* Begins a transaction with the next statement, in the same packets.  sql is static. */
+void pg_conn_begin(struct pg_conn *c, const char *sql);
+/* Whether it was begun: a statement came. */
+bool pg_conn_has_begun(const struct pg_conn *c);
+/* Rolls it back without waiting for the answer: the next statement takes that first. */
+void pg_conn_abandon(struct pg_conn *c);
 /* Statements without parameters, by the simple protocol; *ret (may be NULL) is the last result. */
 enum err pg_conn_run(struct call *call, struct pg_conn *c, const char *sql, enum pg_fate *ret_fate,
 		     PGresult **ret) MUST_USE;

@@ -40,7 +40,7 @@ enum {
 };
 
 /* A peer that calls again within this time is brisk. */
-#define LINGER_NS (2 * NS_PER_MS)
+#define LINGER_NS (20 * NS_PER_MS)
 
 /* What the poller gives back: the first member of a server or a connection. */
 struct tag {
