@@ -17,8 +17,7 @@
 #include "crypto/gcm_vaes.h"
 
 struct aead {
-	const struct gcm_vaes *gcm; /* NULL = ctx does it */
-	struct gcm_vaes_key *key;
+	struct gcm_vaes_key *key; /* NULL = ctx does it */
 	EVP_CIPHER_CTX *ctx;
 	bool seal;
 };
@@ -47,8 +46,7 @@ struct aead *aead_new_with(enum aead_algorithm algorithm, const struct secret_ke
 								 : alg->chacha20_poly1305;
 	a->seal = seal;
 	if (algorithm == AEAD_AES_256_GCM && alg->gcm_vaes) {
-		a->gcm = alg->gcm_vaes;
-		a->key = gcm_vaes_key_new(a->gcm, key->b);
+		a->key = gcm_vaes_key_new(alg->gcm_vaes, BYTES_OF(key->b));
 		if (!a->key)
 			aead_free(take(&a));
 		return a;
@@ -88,8 +86,8 @@ enum err aead_seal_ad(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], str
 
 	if (!a->seal || plain.len > INT_MAX - AEAD_TAG_BYTES || ad.len > INT_MAX)
 		return ERR_INVALID;
-	if (a->gcm) {
-		gcm_vaes_seal(a->gcm, a->key, nonce, ad, plain, out);
+	if (a->key) {
+		gcm_vaes_seal(a->key, nonce, ad, plain, out);
 		return OK;
 	}
 	if (EVP_EncryptInit_ex2(a->ctx, NULL, NULL, nonce, NULL) != 1)
@@ -122,8 +120,8 @@ enum err aead_open_ad(struct aead *a, const uint8_t nonce[AEAD_NONCE_BYTES], str
 	if (sealed.len < AEAD_TAG_BYTES)
 		return ERR_CRYPTO;
 	size_t len = sealed.len - AEAD_TAG_BYTES;
-	if (a->gcm) {
-		enum err e = gcm_vaes_open(a->gcm, a->key, nonce, ad, sealed, out);
+	if (a->key) {
+		enum err e = gcm_vaes_open(a->key, nonce, ad, sealed, out);
 		if (e)
 			secret_wipe(out, len);
 		return e;

@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "crypto/gcm_vaes.h"
+#include "crypto/tls_vaes.h"
 
 static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 static struct algorithms fetched;
@@ -16,6 +17,7 @@ static void fetch(void)
 	fetched.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	fetched.chacha20_poly1305 = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
 	fetched.gcm_vaes = gcm_vaes_load();
+	fetched.tls = fetched.gcm_vaes ? tls_vaes_context(fetched.gcm_vaes) : NULL;
 	ready = fetched.aes_256_gcm && fetched.chacha20_poly1305 && fetched.sha256 &&
 		sodium_init() >= 0;
 }

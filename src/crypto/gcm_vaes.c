@@ -1,11 +1,12 @@
 /* The library is looked for at run time, so that nothing depends on it. */
 #include "crypto/gcm_vaes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "crypto/secret.h"
 
-enum { TAG_BYTES = 16 };
+enum { TAG_BYTES = GCM_VAES_TAG_BYTES, SHORT_KEY_BYTES = 16 };
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -21,13 +22,18 @@ typedef void crypt_fn(const void *expanded, void *context, uint8_t *out, const u
 		      uint64_t len, const uint8_t *iv, const uint8_t *ad, uint64_t ad_len,
 		      uint8_t *tag, uint64_t tag_len);
 
-struct gcm_vaes {
+struct functions {
 	pre_fn *pre;
 	crypt_fn *seal, *open;
 };
 
+struct gcm_vaes {
+	struct functions aes128, aes256;
+};
+
 struct gcm_vaes_key {
 	_Alignas(ALIGN) uint8_t expanded[KEY_BYTES];
+	const struct functions *f;
 };
 
 /* clang-14 does not know these two by name (leaf 7, ecx). */
@@ -48,29 +54,41 @@ static bool processor_has_it(void)
 	       __builtin_cpu_supports("avx512vl");
 }
 
+static bool find(void *library, struct functions *f, const char *bits)
+{
+	char name[64];
+
+	/* POSIX's way to make a function of what dlsym gives. */
+	snprintf(name, sizeof(name), "aes_gcm_pre_%s_vaes_avx512", bits);
+	*(void **)&f->pre = dlsym(library, name);
+	snprintf(name, sizeof(name), "aes_gcm_enc_%s_vaes_avx512", bits);
+	*(void **)&f->seal = dlsym(library, name);
+	snprintf(name, sizeof(name), "aes_gcm_dec_%s_vaes_avx512", bits);
+	*(void **)&f->open = dlsym(library, name);
+	return f->pre && f->seal && f->open;
+}
+
 const struct gcm_vaes *gcm_vaes_load(void)
 {
 	static struct gcm_vaes loaded;
-	void *library = processor_has_it() ? dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL) : NULL;
+	void *library = processor_has_it() ? dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL) : NULL;
 
 	if (!library)
 		return NULL;
-	/* POSIX's way to make a function of what dlsym gives. */
-	*(void **)&loaded.pre = dlsym(library, "aes_gcm_pre_256_vaes_avx512");
-	*(void **)&loaded.seal = dlsym(library, "aes_gcm_enc_256_vaes_avx512");
-	*(void **)&loaded.open = dlsym(library, "aes_gcm_dec_256_vaes_avx512");
-	if (loaded.pre && loaded.seal && loaded.open)
+	if (find(library, &loaded.aes128, "128") && find(library, &loaded.aes256, "256"))
 		return &loaded;
 	dlclose(library);
 	return NULL;
 }
 
-struct gcm_vaes_key *gcm_vaes_key_new(const struct gcm_vaes *gcm, const uint8_t key[32])
+struct gcm_vaes_key *gcm_vaes_key_new(const struct gcm_vaes *gcm, struct bytes key)
 {
 	struct gcm_vaes_key *k = aligned_alloc(ALIGN, sizeof(*k));
 
-	if (k)
-		gcm->pre(key, k->expanded);
+	if (!k)
+		return NULL;
+	k->f = key.len == SHORT_KEY_BYTES ? &gcm->aes128 : &gcm->aes256;
+	k->f->pre(key.data, k->expanded);
 	return k;
 }
 
@@ -81,29 +99,25 @@ void gcm_vaes_key_free(struct gcm_vaes_key *k)
 	free(k);
 }
 
-void gcm_vaes_seal(const struct gcm_vaes *gcm, const struct gcm_vaes_key *k,
-		   const uint8_t nonce[12], struct bytes ad, struct bytes plain, uint8_t *out)
+static void crypt(crypt_fn *fn, const struct gcm_vaes_key *k, const uint8_t nonce[12],
+		  struct bytes ad, struct bytes in, uint8_t *out, uint8_t tag[TAG_BYTES])
 {
 	_Alignas(ALIGN) uint8_t context[CONTEXT_BYTES];
 
-	gcm->seal(k->expanded, context, out, plain.data, plain.len, nonce, ad.data, ad.len,
-		  out + plain.len, TAG_BYTES);
+	fn(k->expanded, context, out, in.data, in.len, nonce, ad.data, ad.len, tag, TAG_BYTES);
 	secret_wipe(context, sizeof(context)); /* key stream of a last broken block */
 }
 
-enum err gcm_vaes_open(const struct gcm_vaes *gcm, const struct gcm_vaes_key *k,
-		       const uint8_t nonce[12], struct bytes ad, struct bytes sealed, uint8_t *out)
+void gcm_vaes_seal_apart(const struct gcm_vaes_key *k, const uint8_t nonce[12], struct bytes ad,
+			 struct bytes plain, uint8_t *out, uint8_t tag[TAG_BYTES])
 {
-	_Alignas(ALIGN) uint8_t context[CONTEXT_BYTES];
-	uint8_t want[TAG_BYTES], tag[TAG_BYTES];
-	size_t len = sealed.len - TAG_BYTES;
+	crypt(k->f->seal, k, nonce, ad, plain, out, tag);
+}
 
-	/* Copied first: out may be the input's place. */
-	memcpy(want, sealed.data + len, sizeof(want));
-	gcm->open(k->expanded, context, out, sealed.data, len, nonce, ad.data, ad.len, tag,
-		  sizeof(tag));
-	secret_wipe(context, sizeof(context));
-	return secret_equal(tag, want, sizeof(tag)) ? OK : ERR_CRYPTO;
+void gcm_vaes_open_apart(const struct gcm_vaes_key *k, const uint8_t nonce[12], struct bytes ad,
+			 struct bytes sealed, uint8_t *out, uint8_t tag[TAG_BYTES])
+{
+	crypt(k->f->open, k, nonce, ad, sealed, out, tag);
 }
 
 #else
@@ -113,7 +127,7 @@ const struct gcm_vaes *gcm_vaes_load(void)
 	return NULL;
 }
 
-struct gcm_vaes_key *gcm_vaes_key_new(const struct gcm_vaes *gcm, const uint8_t key[32])
+struct gcm_vaes_key *gcm_vaes_key_new(const struct gcm_vaes *gcm, struct bytes key)
 {
 	return NULL;
 }
@@ -122,15 +136,32 @@ void gcm_vaes_key_free(struct gcm_vaes_key *k)
 {
 }
 
-void gcm_vaes_seal(const struct gcm_vaes *gcm, const struct gcm_vaes_key *k,
-		   const uint8_t nonce[12], struct bytes ad, struct bytes plain, uint8_t *out)
+void gcm_vaes_seal_apart(const struct gcm_vaes_key *k, const uint8_t nonce[12], struct bytes ad,
+			 struct bytes plain, uint8_t *out, uint8_t tag[TAG_BYTES])
 {
 }
 
-enum err gcm_vaes_open(const struct gcm_vaes *gcm, const struct gcm_vaes_key *k,
-		       const uint8_t nonce[12], struct bytes ad, struct bytes sealed, uint8_t *out)
+void gcm_vaes_open_apart(const struct gcm_vaes_key *k, const uint8_t nonce[12], struct bytes ad,
+			 struct bytes sealed, uint8_t *out, uint8_t tag[TAG_BYTES])
 {
-	return ERR_CRYPTO;
 }
 
 #endif
+
+void gcm_vaes_seal(const struct gcm_vaes_key *k, const uint8_t nonce[12], struct bytes ad,
+		   struct bytes plain, uint8_t *out)
+{
+	gcm_vaes_seal_apart(k, nonce, ad, plain, out, out + plain.len);
+}
+
+enum err gcm_vaes_open(const struct gcm_vaes_key *k, const uint8_t nonce[12], struct bytes ad,
+		       struct bytes sealed, uint8_t *out)
+{
+	uint8_t want[TAG_BYTES], tag[TAG_BYTES];
+	size_t len = sealed.len - TAG_BYTES;
+
+	/* Copied first: out may be the input's place. */
+	memcpy(want, sealed.data + len, sizeof(want));
+	gcm_vaes_open_apart(k, nonce, ad, BYTES(sealed.data, len), out, tag);
+	return secret_equal(tag, want, sizeof(tag)) ? OK : ERR_CRYPTO;
+}

@@ -88,8 +88,9 @@ bool net_noise_must_read(const struct net_conn *c);
 
 extern const char net_tls_magic[NET_MAGIC_BYTES + 1];
 extern const char net_noise_magic[NET_MAGIC_BYTES + 1];
-/* Settings that are the same with and without an identity; any chain is taken unseen. */
-enum err net_tls_base(struct call *call, struct net_tls **ret) MUST_USE;
+/* Settings that are the same with and without an identity; any chain is taken unseen.  context:
+ * OpenSSL's, NULL for its default. */
+enum err net_tls_base(struct call *call, OSSL_LIB_CTX *context, struct net_tls **ret) MUST_USE;
 /* A connection before any transport; takes the socket over. */
 enum err net_conn_new(struct call *call, const struct net_tls *tls, struct os_sock *sock,
 		      bool server, struct net_conn **ret) MUST_USE;

@@ -6,6 +6,8 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "crypto/algorithms.h"
+#include "crypto/tls_vaes.h"
 #include "net/internal.h"
 
 enum {
@@ -95,6 +97,14 @@ static int no_password(char *buf, int size, int rwflag, void *arg)
 	return 0;
 }
 
+/* What Storj's connections are made of; NULL is OpenSSL's default. */
+static OSSL_LIB_CTX *openssl_context(void)
+{
+	const struct algorithms *alg = algorithms();
+
+	return alg ? alg->tls : NULL;
+}
+
 static enum err use_key(struct call *call, struct net_tls *tls)
 {
 	AUTO_SECRET_BUF struct buf pem = BUF_INIT(PEM_MAX);
@@ -104,7 +114,8 @@ static enum err use_key(struct call *call, struct net_tls *tls)
 	TRY_PLAIN(buf_status(&pem));
 	BIO *mem = BIO_new_mem_buf(pem.data, (int)pem.len);
 	if (mem)
-		key = PEM_read_bio_PrivateKey(mem, NULL, no_password, NULL);
+		key = PEM_read_bio_PrivateKey_ex(mem, NULL, no_password, NULL, openssl_context(),
+						 NULL);
 	BIO_free(mem);
 	if (!key || SSL_CTX_use_PrivateKey(tls->ctx, key) != 1)
 		return tls_fail(call, ERR_CRYPTO, "identity key");
@@ -146,19 +157,19 @@ static bool set_options(SSL_CTX *ctx)
 	       SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 	       SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
 					     "TLS_CHACHA20_POLY1305_SHA256") == 1 &&
-	       SSL_CTX_set_cipher_list(ctx, "ECDHE-ECDSA-AES128-GCM-SHA256:"
-					    "ECDHE-ECDSA-AES256-GCM-SHA384:"
+	       /* Without AES-128, which is TLS 1.3's only (crypto/tls_vaes.h). */
+	       SSL_CTX_set_cipher_list(ctx, "ECDHE-ECDSA-AES256-GCM-SHA384:"
 					    "ECDHE-ECDSA-CHACHA20-POLY1305") == 1 &&
 	       SSL_CTX_set1_groups_list(ctx, groups) == 1;
 }
 
-enum err net_tls_base(struct call *call, struct net_tls **ret)
+enum err net_tls_base(struct call *call, OSSL_LIB_CTX *context, struct net_tls **ret)
 {
 	AUTO(net_tls_auto) struct net_tls *tls = calloc(1, sizeof(*tls));
 
 	if (!tls)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for TLS");
-	tls->ctx = SSL_CTX_new(TLS_method());
+	tls->ctx = SSL_CTX_new_ex(context, context ? TLS_VAES_PROPERTIES : NULL, TLS_method());
 	tls->bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "memory of a connection");
 	if (!tls->ctx || !tls->bio)
 		return tls_fail(call, ERR_NO_MEMORY, "TLS");
@@ -176,7 +187,7 @@ enum err net_tls_new(struct call *call, const struct identity *identity, struct 
 {
 	AUTO(net_tls_auto) struct net_tls *tls = NULL;
 
-	TRY_PLAIN(net_tls_base(call, &tls));
+	TRY_PLAIN(net_tls_base(call, openssl_context(), &tls));
 	tls->identity = identity;
 	TRY_PLAIN(use_chain(call, tls));
 	TRY_PLAIN(use_key(call, tls));

@@ -72,7 +72,7 @@ enum err net_web_tls_new(struct call *call, struct bytes roots_pem, struct net_t
 	AUTO_BUF struct buf system = BUF_INIT(ROOTS_BYTES_MAX);
 	char groups[] = "X25519:P-256:P-384";
 
-	TRY_PLAIN(net_tls_base(call, &tls));
+	TRY_PLAIN(net_tls_base(call, NULL, &tls));
 	tls->web = true;
 	SSL_CTX_set_cert_verify_callback(tls->ctx, NULL, NULL);
 	SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);

@@ -6,6 +6,7 @@
 #include "node/node_internal.h"
 #include "os/clock.h"
 #include "os/log.h"
+#include "os/process.h"
 #include "proto/contact.pb-c.h"
 
 enum {
@@ -262,6 +263,9 @@ static int64_t check_in(struct call *call, void *arg)
 			log_info("checked in", F_STR("satellite", address));
 	}
 	c->failures = e ? c->failures + 1 : 0;
+	/* Handshakes take much memory, and nothing else may come for an hour. */
+	if (!n->config.development)
+		os_memory_trim();
 	int64_t next = e ? next_try(n, c) : next_check_in(n, took_ns);
 	/* A clock is soon set. */
 	return c->clock == CLOCK_WRONG ? MIN(next, CLOCK_RETRY_SECONDS * NS_PER_SEC) : next;

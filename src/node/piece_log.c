@@ -27,7 +27,6 @@ void piece_log_close(struct piece_log *log)
 		free(log->segments[i]);
 	}
 	free(log->segments);
-	buffers_fini(&log->runs);
 	free(log->losses);
 	os_mutex_fini(&log->lock);
 	free(log->dir);
@@ -230,7 +229,7 @@ enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct
 	a->exclusive = true;
 	a->header_len = record_header_len(limit_len);
 	TRY_PLAIN(piece_log_pin(call, log, s->number, &a->file));
-	uint8_t *buffer = buffers_take(&log->runs);
+	uint8_t *buffer = buffers_take(log->large);
 	if (!buffer)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a piece");
 	os_run_begin(&a->run, a->file->file, a->offset + a->header_len, buffer, LOG_RUN_BYTES);
@@ -325,7 +324,7 @@ void piece_log_append_end(struct call *call, struct piece_log *log, struct log_a
 	unlist_append(a);
 	os_mutex_unlock(&log->lock);
 	piece_log_unpin(log, a->file);
-	buffers_put(&log->runs, a->run.buffer);
+	buffers_put(log->large, a->run.buffer);
 	*a = (struct log_append){ 0 };
 	(void)call;
 }
@@ -526,11 +525,6 @@ enum err piece_log_seal_full(struct call *call, struct piece_log *log)
 	while ((s = claim_full(log)))
 		TRY(seal(call, log, s), "seal segment %08x", s->number);
 	return OK;
-}
-
-void piece_log_slim(struct piece_log *log)
-{
-	buffers_slim(&log->runs);
 }
 
 enum err piece_log_stable(struct call *call, struct piece_log *log, struct arena *a,

@@ -37,6 +37,7 @@ struct piece_log_config {
 	struct node_id node;
 	uint64_t segment_bytes; /* 0 = LOG_SEGMENT_BYTES_DEFAULT */
 	bool accept_loss;	/* open although segments are missing, short or damaged */
+	struct buffers *large;	/* of at least LOG_RUN_BYTES; borrowed */
 };
 
 /* Opens the directory.  `known` is what the index has taken in.  ERR_DATA_LOSS when a segment is
@@ -127,8 +128,6 @@ void piece_log_space(struct piece_log *log, uint32_t today, struct piece_log_spa
 
 /* Marks full segments as complete; called from time to time. */
 enum err piece_log_seal_full(struct call *call, struct piece_log *log) MUST_USE;
-/* Frees buffers that nobody has needed since the last time. */
-void piece_log_slim(struct piece_log *log);
 /* What a checkpoint begun now may claim: fills c->segments (in `a`), c->seq, c->next_segment.
  * Waits for nothing. */
 enum err piece_log_stable(struct call *call, struct piece_log *log, struct arena *a,

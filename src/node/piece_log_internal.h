@@ -54,7 +54,7 @@ struct piece_log {
 	unsigned files_idle;
 	uint64_t clock; /* of last_use */
 	uint64_t used, live;
-	struct buffers runs; /* of large uploads */
+	struct buffers *large; /* for large uploads */
 	struct log_loss *losses;
 	size_t losses_count;
 };

@@ -164,6 +164,7 @@ static enum err open_parts(struct call *call, struct piece_store *s)
 		.node = s->config.node,
 		.segment_bytes = s->config.segment_bytes,
 		.accept_loss = s->config.accept_loss,
+		.large = &s->large,
 	};
 	TRY_PLAIN(piece_log_open(call, &log_config, &known, &s->log));
 	s->scrub_segment = known.scrub_segment;
@@ -179,7 +180,7 @@ static void free_store(struct piece_store *s)
 	piece_log_close(s->log);
 	piece_index_close(s->index);
 	buffers_fini(&s->buffers);
-	buffers_fini(&s->parts);
+	buffers_fini(&s->large);
 	os_cond_fini(&s->calm);
 	os_mutex_fini(&s->lock);
 	free(s->dir);
@@ -196,7 +197,7 @@ enum err piece_store_open(struct call *call, const struct piece_store_config *co
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	s->config = *config;
 	buffers_init(&s->buffers, STORE_BUFFER_BYTES);
-	buffers_init(&s->parts, PIECE_STREAM_BYTES + PIECE_BULK_SLACK);
+	buffers_init(&s->large, STORE_LARGE_BYTES);
 	enum err e = open_parts(call, s);
 	if (e) {
 		free_store(s);
@@ -429,8 +430,7 @@ enum err piece_store_maintain(struct call *call, struct piece_store *s)
 	struct index_status index;
 
 	buffers_slim(&s->buffers);
-	buffers_slim(&s->parts);
-	piece_log_slim(s->log);
+	buffers_slim(&s->large);
 	TRY_PLAIN(piece_log_seal_full(call, s->log));
 	TRY_PLAIN(store_tidy(call, s));
 	piece_index_status(s->index, &index);

@@ -8,6 +8,9 @@
 #include "os/lock.h"
 #include "proto/proto.h"
 
+enum { STORE_LARGE_BYTES = PIECE_STREAM_BYTES + PIECE_BULK_SLACK };
+_Static_assert((int)STORE_LARGE_BYTES >= (int)LOG_RUN_BYTES, "uploads use them, too");
+
 struct piece_store {
 	struct piece_store_config config;
 	char *dir, *pieces_dir;
@@ -31,7 +34,8 @@ struct piece_store {
 	uint32_t scrub_segment; /* goes on there ... */
 	uint64_t scrub_offset;	/* ... at this offset */
 	bool trouble;
-	struct buffers buffers, parts; /* of small uploads; of large downloads */
+	struct buffers buffers; /* of STORE_BUFFER_BYTES, for small uploads */
+	struct buffers large;	/* of STORE_LARGE_BYTES, for what does not fit */
 };
 
 /* Unix seconds of a time, rounded up, in the range of the index. */

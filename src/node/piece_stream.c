@@ -16,7 +16,7 @@ struct piece_stream {
 	struct piece_reader *reader;
 	uint64_t next, end; /* of the piece; what nobody has begun to read */
 	struct part parts[2];
-	bool large;  /* the parts are of the store's buffers */
+	bool large;  /* the parts are of the store's large buffers */
 	unsigned at; /* the part handed out last; the other is read ahead */
 
 	struct os_mutex lock; /* guards what follows; while reading, the other part is the pool's */
@@ -40,7 +40,7 @@ enum err piece_stream_open(struct call *call, struct piece_reader *r, uint64_t o
 	s->end = offset + size;
 	s->large = size > PIECE_STREAM_BYTES;
 	for (unsigned i = 0; i < (s->large ? 2 : 1); i++) {
-		s->parts[i].buffer = s->large ? buffers_take(&r->store->parts)
+		s->parts[i].buffer = s->large ? buffers_take(&r->store->large)
 					      : os_file_buffer((size_t)size + PIECE_BULK_SLACK);
 		if (!s->parts[i].buffer)
 			return call_fail(call, ERR_NO_MEMORY, "out of memory for a download");
@@ -120,7 +120,7 @@ void piece_stream_close(struct piece_stream *s)
 	wait_read(s);
 	for (unsigned i = 0; i < ARRAY_LEN(s->parts); i++) {
 		if (s->large)
-			buffers_put(&s->reader->store->parts, s->parts[i].buffer);
+			buffers_put(&s->reader->store->large, s->parts[i].buffer);
 		else
 			free(s->parts[i].buffer);
 	}

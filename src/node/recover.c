@@ -168,7 +168,7 @@ enum err piece_log_open(struct call *call, const struct piece_log_config *config
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	}
 	log->node = config->node;
-	buffers_init(&log->runs, LOG_RUN_BYTES);
+	log->large = config->large;
 	log->segment_bytes = config->segment_bytes ? config->segment_bytes
 						   : LOG_SEGMENT_BYTES_DEFAULT;
 	log->accept_loss = config->accept_loss;

@@ -1,8 +1,6 @@
 /* Building and asking garbage filters. */
 #include "order/bloom.h"
 
-#include <math.h>
-
 #include "base/num.h"
 
 enum { WINDOW_BYTES = 9 };
@@ -76,17 +74,6 @@ bool bloom_has(const struct bloom *f, const struct piece_id *id)
 			return false;
 	}
 	return true;
-}
-
-struct bloom_size bloom_size(uint64_t elements, double p, size_t table_max)
-{
-	double bits = -1.44 * log2(p);
-	double hashes = ceil(bits * M_LN2), bytes = ceil((double)elements * bits / 8);
-
-	return (struct bloom_size){
-		.hashes = (uint8_t)MAX(1.0, MIN(hashes, (double)BLOOM_PROBES_MAX)),
-		.table_bytes = (size_t)MAX(1.0, MIN(bytes, (double)table_max)),
-	};
 }
 
 void bloom_begin(uint8_t *wire, uint8_t seed, struct bloom_size size, struct bloom *ret)

@@ -38,6 +38,10 @@ void os_signal_reload(struct os_event *e);
 /* Memory that is freed goes back to the system, instead of staying for ever with the thread that
  * once needed much (a peer that lies can make it so).  Programs only: it is the process's. */
 void os_memory_returns(void);
+/* What is free now goes back to the system, and code that has run is forgotten until it runs again
+ * (from the page cache): after something that is done once in a while; at most once a second.
+ * Programs only. */
+void os_memory_trim(void);
 
 /* As many open files as the system lets this process have, up to 65536.  Programs only. */
 void os_raise_file_limit(void);

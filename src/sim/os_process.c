@@ -59,6 +59,10 @@ void os_memory_returns(void)
 {
 }
 
+void os_memory_trim(void)
+{
+}
+
 void os_signals_cancel(struct os_cancel *c, void (*also)(void))
 {
 }

@@ -11,6 +11,9 @@
 
 #include "base/cleanup.h"
 #include "crypto/aead.h"
+#include "crypto/algorithms.h"
+#include "crypto/tls_vaes.h"
+#include "os/random.h"
 #include "vectors.h"
 
 DEFINE_AUTO_PTR(struct aead, aead_auto, aead_free)
@@ -211,6 +214,81 @@ static void secrets_are_kept_and_compared(void **state)
 	assert_true(secret_key_is_zero(&a));
 }
 
+/* One record as TLS 1.3 has it sealed or opened. */
+static bool record(EVP_CIPHER_CTX *ctx, bool seal, const uint8_t nonce[12], const uint8_t ad[5],
+		   uint8_t *data, int len, uint8_t tag[16])
+{
+	int n = 0, rest = 0;
+
+	return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, nonce, seal) == 1 &&
+	       (seal || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, 16, tag) == 1) &&
+	       EVP_CipherUpdate(ctx, NULL, &n, ad, 5) == 1 &&
+	       EVP_CipherUpdate(ctx, data, &n, data, len) == 1 &&
+	       EVP_CipherFinal_ex(ctx, data + n, &rest) == 1 && n + rest == len &&
+	       (!seal || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, 16, tag) == 1);
+}
+
+static EVP_CIPHER_CTX *tls_cipher(OSSL_LIB_CTX *from, const char *properties, const uint8_t key[16],
+				  bool seal)
+{
+	EVP_CIPHER *cipher = EVP_CIPHER_fetch(from, "AES-128-GCM", properties);
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+
+	assert_non_null(cipher);
+	assert_int_equal(EVP_CIPHER_get_mode(cipher), EVP_CIPH_GCM_MODE);
+	assert_int_equal(EVP_CipherInit_ex(ctx, cipher, NULL, NULL, NULL, seal), 1);
+	assert_int_equal(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_IVLEN, 12, NULL), 1);
+	assert_int_equal(EVP_CipherInit_ex(ctx, NULL, NULL, key, NULL, -1), 1);
+	EVP_CIPHER_free(cipher);
+	return ctx;
+}
+
+/* The provider for TLS makes the bytes that OpenSSL makes, and takes no others. */
+static void tls_records_equal_openssl(void **state)
+{
+	enum { MAX_BYTES = 17 << 10 };
+	uint8_t key[16], nonce[12], ad[5], ours_tag[16], tag[16];
+	uint8_t *plain = malloc(MAX_BYTES), *ours = malloc(MAX_BYTES), *theirs = malloc(MAX_BYTES);
+	int n;
+
+	if (!algorithms()->tls)
+		skip();
+	os_random(key, sizeof(key));
+	os_random(plain, MAX_BYTES);
+	EVP_CIPHER_CTX *seal = tls_cipher(algorithms()->tls, TLS_VAES_PROPERTIES, key, true);
+	EVP_CIPHER_CTX *open = tls_cipher(algorithms()->tls, TLS_VAES_PROPERTIES, key, false);
+	EVP_CIPHER_CTX *other = tls_cipher(NULL, NULL, key, true);
+	for (int len = 1; len <= MAX_BYTES; len += len < 70 ? 1 : 997) {
+		os_random(nonce, sizeof(nonce));
+		os_random(ad, sizeof(ad));
+		memcpy(ours, plain, (size_t)len);
+		memcpy(theirs, plain, (size_t)len);
+		assert_true(record(seal, true, nonce, ad, ours, len, ours_tag));
+		assert_true(record(other, true, nonce, ad, theirs, len, tag));
+		assert_memory_equal(ours, theirs, (size_t)len);
+		assert_memory_equal(ours_tag, tag, sizeof(tag));
+		assert_true(record(open, false, nonce, ad, ours, len, ours_tag));
+		assert_memory_equal(ours, plain, (size_t)len);
+		memcpy(ours, theirs, (size_t)len);
+		ours[len / 2] ^= 1;
+		assert_false(record(open, false, nonce, ad, ours, len, tag));
+		tag[15] ^= 0x80;
+		assert_false(record(open, false, nonce, ad, theirs, len, tag));
+	}
+	/* A nonce serves once, and nothing is opened without a tag. */
+	assert_int_equal(EVP_CipherInit_ex(seal, NULL, NULL, NULL, nonce, 1), 1);
+	assert_int_equal(EVP_CipherUpdate(seal, ours, &n, plain, 16), 1);
+	assert_int_equal(EVP_CipherUpdate(seal, ours, &n, plain, 16), 0);
+	assert_int_equal(EVP_CipherInit_ex(open, NULL, NULL, NULL, nonce, 0), 1);
+	assert_int_equal(EVP_CipherUpdate(open, ours, &n, plain, 16), 0);
+	EVP_CIPHER_CTX_free(seal);
+	EVP_CIPHER_CTX_free(open);
+	EVP_CIPHER_CTX_free(other);
+	free(plain);
+	free(ours);
+	free(theirs);
+}
+
 /* Whatever failed inside, the next TLS call of the thread must not find it. */
 static int no_openssl_errors(void **state)
 {
@@ -225,6 +303,7 @@ int main(void)
 		cmocka_unit_test_teardown(gcm_equals_openssl, no_openssl_errors),
 		cmocka_unit_test_teardown(gcm_notices_every_flip, no_openssl_errors),
 		cmocka_unit_test_teardown(gcm_in_place, no_openssl_errors),
+		cmocka_unit_test_teardown(tls_records_equal_openssl, no_openssl_errors),
 		cmocka_unit_test_teardown(secretbox_both_ways, no_openssl_errors),
 		cmocka_unit_test_teardown(secrets_are_kept_and_compared, no_openssl_errors),
 	};

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <limits.h>
 #include <malloc.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -253,6 +255,38 @@ void os_memory_returns(void)
 	 * freed; not once they are set. */
 	mallopt(M_MMAP_THRESHOLD, MALLOC_MAP_BYTES);
 	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP_BYTES);
+}
+
+/* Nothing writes to such a part of a program or library, so its pages can be had again. */
+static int forget_code(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	bool file = !info->dlpi_name[0] || info->dlpi_name[0] == '/'; /* not the kernel's page */
+
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		if (p->p_type != PT_LOAD || p->p_flags & PF_W)
+			continue;
+		uintptr_t from = info->dlpi_addr + p->p_vaddr, to = from + p->p_filesz;
+		from &= ~(page - 1);
+		to &= ~(page - 1);
+		if (file && to > from)
+			(void)madvise((void *)from, to - from, MADV_DONTNEED);
+	}
+	return 0;
+}
+
+void os_memory_trim(void)
+{
+	static _Atomic int64_t next_ns;
+	int64_t now = os_clock_mono_ns();
+
+	/* A process with a thousand nodes asks for it a thousand times. */
+	if (now < next_ns)
+		return;
+	next_ns = now + NS_PER_SEC;
+	malloc_trim(0);
+	dl_iterate_phdr(forget_code, NULL);
 }
 
 bool os_stderr_is_terminal(void)
