@@ -1059,7 +1059,7 @@ static void test_wrong_clock(void **state)
 	assert_true(network_download(net, t, 0, 100, &got, &status) != OK);
 	assert_int_equal(status, STATUS_UNAVAILABLE);
 	assert_int_equal(node_view_fill(&call, &a, net->node, &v), OK);
-	assert_int_equal(v.worries_count, 2);
+	assert_true(v.worries_count >= 1);
 	assert_non_null(strstr(v.worries[0].what, "clock is wrong"));
 	while (!v.satellites[0].error[0]) {
 		assert_int_equal(os_sleep(&call, NS_PER_MS), OK);
