@@ -247,6 +247,16 @@ def suite_fuzz():
     return (1, 0, 0) if result.returncode == 0 else (0, 1, 0)
 
 
+def suite_arm64():
+    """Unit tests and one transfer, built for arm64 and run by qemu-user."""
+    must(["scripts/packages", "qemu-user-static"])
+    must(["scripts/package", "--root", "arm64"])
+    directory = build(ROOT / "build-arm64", "--cross-file", ROOT / "build-deb-arm64-root" / "cross", "-Db_lto=false")
+    units = meson_suites(directory, ["unit"], multiplier=20)
+    transfer = pytest_run(["tests/scenario/test_arm64.py"], env=dict(ACRE_ARM64=str(directory)))
+    return tuple(a + b for a, b in zip(units, transfer))
+
+
 def suite_fault():
     return pytest_run(["tests/fault"], env=dict(ACRE_FAULT_FULL="1"), extra=["-m", "not chaos"])
 
@@ -256,7 +266,7 @@ def suite_chaos():
 
 
 DEFAULT = ["source", "unit", "fuzz-replay", "sim", "scenario", "fault", "chaos", "interop"]
-FULL = ["asan", "tsan", "valgrind", "fuzz"]
+FULL = ["asan", "tsan", "valgrind", "arm64", "fuzz"]
 SUITES = {name: globals()["suite_" + name.replace("-", "_")] for name in DEFAULT + FULL}
 
 

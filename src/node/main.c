@@ -19,6 +19,9 @@
 #include "os/process.h"
 #include "os/socket.h"
 
+/* Of the node that the package's systemd unit runs. */
+#define PACKAGE_DIR "/var/lib/acre-node"
+
 enum { OUTPUT_MAX = 1 << 20 };
 
 /* Of a command: its flags, and what is none. */
@@ -72,7 +75,10 @@ static void tell_setup(struct buf *text, const struct settings *s, const struct 
 		   "keep %s/ca in a safe place, away from this machine: the node never needs "
 		   "it\n",
 		   s->dir);
-	buf_printf(text, "start it with: acre-node run --dir %s\n", s->dir);
+	if (strcmp(s->dir, PACKAGE_DIR) == 0)
+		buf_add_str(text, "start it with: systemctl enable --now acre-node\n");
+	else
+		buf_printf(text, "start it with: acre-node run --dir %s\n", s->dir);
 }
 
 /* ---- import ---- */
