@@ -184,7 +184,7 @@ enum err node_dial_satellite(struct call *call, struct node *n, size_t i, struct
 		return OK;
 	}
 	call_copy_error(call, &limited);
-	return call_wrap(call, e, "dial satellite");
+	return call_wrap(call, e, NODE_DIAL_FAILED);
 }
 
 static enum err attempt(struct call *call, struct node *n, struct check_in *c)

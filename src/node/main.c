@@ -273,7 +273,13 @@ static enum err status(struct call *call, const struct settings *s, const struct
 
 static enum err reload(struct call *call, const struct settings *s, const struct args *args)
 {
-	return ask(call, s, &(struct control_request){ .command = CONTROL_RELOAD });
+	const struct control_request r = { .command = CONTROL_RELOAD };
+	AUTO_BUF struct buf text = BUF_INIT(CONTROL_ANSWER_MAX);
+
+	TRY_PLAIN(control_ask(call, s->dir, &r, &text));
+	if (!text.len)
+		buf_add_str(&text, "settings are read again, and hold\n");
+	return print(call, &text);
 }
 
 static enum err stop(struct call *call, const struct settings *s, const struct args *args)

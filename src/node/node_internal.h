@@ -162,7 +162,9 @@ void node_noise_test(struct node *n);
 enum err node_contact_start(struct call *call, struct node *n) MUST_USE;
 void node_contact_all(struct node *n);
 void node_contact_stop(struct node *n);
-/* A connection to satellite i of trust, whose chain is learnt. */
+/* A connection to satellite i of trust, whose chain is learnt.  The text of a failure begins with
+ * NODE_DIAL_FAILED. */
+#define NODE_DIAL_FAILED "dial satellite"
 enum err node_dial_satellite(struct call *call, struct node *n, size_t i,
 			     struct rpc_conn **ret) MUST_USE;
 /* Tells all satellites the space that is left, unless that was done a short while ago. */

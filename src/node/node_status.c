@@ -149,11 +149,17 @@ static void fill_satellite(struct arena *a, struct node *n, size_t i, struct sat
 static void worry_about_satellite(struct arena *a, struct node_view *v,
 				  const struct satellite_view *s)
 {
+	bool out_of_reach = strcmp(s->state, "failed") == 0 &&
+			    strncmp(s->error, NODE_DIAL_FAILED, strlen(NODE_DIAL_FAILED)) == 0;
 	const struct {
 		bool is;
 		const char *what, *advice;
 	} list[] = {
-		{ strcmp(s->state, "failed") == 0, "check-in failed",
+		{ out_of_reach, "the satellite cannot be reached",
+		  "is this machine online, and the satellite's address right?  It is tried again; "
+		  "the "
+		  "node counts as offline there meanwhile" },
+		{ strcmp(s->state, "failed") == 0 && !out_of_reach, "check-in failed",
 		  "is the port open and forwarded, and external-address right?  Until it succeeds "
 		  "the satellite counts the node as offline" },
 		{ s->disqualified, "the node is disqualified",
