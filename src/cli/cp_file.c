@@ -459,6 +459,8 @@ static enum err open_partial(struct down *d)
 	d->at = d->save_at = resumed.offset;
 	d->saved_ns = os_clock_mono_ns();
 	TRY_PLAIN(os_file_truncate(call, d->out, d->at));
+	if (bulk && d->cp->whole)
+		TRY_PLAIN(os_file_reserve(call, d->out, d->size));
 	return os_writer_new(call, d->out, d->at, &d->writer);
 }
 
@@ -475,6 +477,10 @@ static enum err object_size(struct down *d, uint64_t *ret)
 static enum err finish_file(struct down *d)
 {
 	TRY_PLAIN(os_writer_flush(&d->own->call, d->writer));
+	if (d->cp->whole && d->at != d->size)
+		return call_fail(&d->own->call, ERR_PROTOCOL, "%s: %llu bytes came, it has %llu",
+				 d->to->path, (unsigned long long)d->at,
+				 (unsigned long long)d->size);
 	TRY_PLAIN(os_file_sync(&d->own->call, d->out));
 	TRY_PLAIN(os_rename(&d->own->call, d->partial, d->to->path));
 	return cli_error(d->own, acre_download_done(d->download));
@@ -485,7 +491,8 @@ static void keep_or_remove(struct down *d)
 {
 	struct call call AUTO_CALL = CALL_INIT;
 
-	bool written = d->writer && os_writer_flush(&call, d->writer) == OK;
+	bool written = d->writer && os_writer_flush(&call, d->writer) == OK &&
+		       os_file_truncate(&call, d->out, d->at) == OK;
 	if (d->state && d->at && !d->again && written) {
 		d->save_at = d->at;
 		save(d);

@@ -62,6 +62,9 @@ enum err os_file_write(struct call *call, struct os_file *f, struct bytes data) 
 enum err os_file_sync(struct call *call, struct os_file *f) MUST_USE;
 enum err os_file_size(struct call *call, struct os_file *f, uint64_t *ret) MUST_USE;
 enum err os_file_truncate(struct call *call, struct os_file *f, uint64_t size) MUST_USE;
+/* Grows it to `size` and finds the room for all of it now, so that several writes within it can be
+ * under way at once.  ERR_NO_SPACE; where the file system cannot, nothing happens. */
+enum err os_file_reserve(struct call *call, struct os_file *f, uint64_t size) MUST_USE;
 /* Exclusive advisory lock of the whole file, without waiting: ERR_BUSY when another process has it.
  */
 enum err os_file_lock(struct call *call, struct os_file *f) MUST_USE;

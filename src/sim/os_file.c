@@ -201,6 +201,11 @@ enum err os_file_truncate(struct call *call, struct os_file *f, uint64_t size)
 	return resize(call, f, size);
 }
 
+enum err os_file_reserve(struct call *call, struct os_file *f, uint64_t size)
+{
+	return size > f->inode->len ? resize(call, f, size) : OK;
+}
+
 enum err os_file_lock(struct call *call, struct os_file *f)
 {
 	if (f->inode->lock && f->inode->lock != f)

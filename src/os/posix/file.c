@@ -233,6 +233,13 @@ enum err os_file_truncate(struct call *call, struct os_file *f, uint64_t size)
 	return OK;
 }
 
+enum err os_file_reserve(struct call *call, struct os_file *f, uint64_t size)
+{
+	if (size && fallocate(f->fd, 0, 0, (off_t)size) && errno != EOPNOTSUPP && errno != ENOSYS)
+		return file_error(call, errno, "make room in", f->path);
+	return OK;
+}
+
 enum err os_file_lock(struct call *call, struct os_file *f)
 {
 	if (flock(f->fd, LOCK_EX | LOCK_NB) == 0)
