@@ -5,6 +5,7 @@
  */
 #include "client/upload_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -271,6 +272,7 @@ static enum err start_segment(struct call *call, struct upload *u)
 	struct segment_put *s AUTO(segment_auto) = NULL;
 
 	TRY_PLAIN(new_segment(call, u, &s));
+	assert(s);
 	TRY_PLAIN(pipe_new(call, PLAIN_BLOCK_BYTES, PIPE_BYTES_DEFAULT, &s->pipe));
 	TRY_PLAIN(pipe_write(call, s->pipe, BYTES_OF(u->head)));
 	TRY_PLAIN(launch_segment(call, u, s));
@@ -285,6 +287,7 @@ static enum err start_range(struct call *call, struct upload *u, const struct so
 	struct segment_put *s AUTO(segment_auto) = NULL;
 
 	TRY_PLAIN(new_segment(call, u, &s));
+	assert(s);
 	TRY_PLAIN(source_range_new(call, reader, u->size, size, PLAIN_BLOCK_BYTES,
 				   SOURCE_RANGE_BYTES, &s->range));
 	TRY_PLAIN(launch_segment(call, u, s));

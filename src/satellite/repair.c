@@ -136,7 +136,7 @@ static enum err work_once(const struct worker *w)
 {
 	struct shift *s = w->shift;
 	AUTO_CALL struct call call = CALL_INIT;
-	struct repair_row row;
+	struct repair_row row = { 0 };
 
 	call_init_child(&call, s->parent);
 	TRY_PLAIN(os_call_check(&call));
