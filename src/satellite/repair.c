@@ -136,7 +136,7 @@ static enum err work_once(const struct worker *w)
 {
 	struct shift *s = w->shift;
 	AUTO_CALL struct call call = CALL_INIT;
-	struct repair_row row = { 0 };
+	struct repair_row row;
 
 	call_init_child(&call, s->parent);
 	TRY_PLAIN(os_call_check(&call));
@@ -195,6 +195,8 @@ static enum err run_workers(struct call *call, struct chore *chore, void *arg)
 	struct worker workers[WORKERS_MAX];
 	size_t n = (size_t)MIN(sat->config.repair_workers, (uint64_t)WORKERS_MAX);
 
+	if (!n)
+		return OK;
 	TRY_PLAIN(free_claims(call, sat));
 	for (size_t i = 0; i < n; i++)
 		workers[i] = (struct worker){ &s, (unsigned)i };
