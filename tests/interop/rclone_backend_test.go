@@ -9,19 +9,25 @@ import (
 	"testing"
 )
 
-// buildRcloneSuite makes the test program of rclone's own storj backend from the locked module.
-func buildRcloneSuite() (string, error) {
+// buildRcloneSuite makes the test program of rclone's own storj backend from the locked module; dir is where it
+// looks for files of rclone's, the backend's directory in that module.
+func buildRcloneSuite() (path, dir string, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	path := filepath.Join(cache, "acre-interop", "rclone-storj.test")
+	path = filepath.Join(cache, "acre-interop", "rclone-storj.test")
 	out, err := command(context.Background(), nil, nil, "go", "test", "-C", "rclone", "-mod=readonly", "-trimpath", "-c",
 		"-o", path, "github.com/rclone/rclone/backend/storj")
 	if err != nil {
-		return "", fmt.Errorf("build rclone's tests: %w\n%s", err, out)
+		return "", "", fmt.Errorf("build rclone's tests: %w\n%s", err, out)
 	}
-	return path, nil
+	dir, err = command(context.Background(), nil, nil, "go", "list", "-C", "rclone", "-mod=readonly", "-m", "-f", "{{.Dir}}",
+		"github.com/rclone/rclone")
+	if err != nil {
+		return "", "", fmt.Errorf("find rclone's source: %w\n%s", err, dir)
+	}
+	return path, filepath.Join(strings.TrimSpace(dir), "backend", "storj"), nil
 }
 
 // TestRcloneBackend is rclone's integration suite for its native storj backend, against our network:
@@ -30,7 +36,7 @@ func TestRcloneBackend(t *testing.T) {
 	if sharedErr != nil {
 		missing(t, "no network: %v", sharedErr)
 	}
-	path, err := buildRcloneSuite()
+	path, dir, err := buildRcloneSuite()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +44,7 @@ func TestRcloneBackend(t *testing.T) {
 		"RCLONE_CONFIG=" + filepath.Join(t.TempDir(), "rclone.conf"),
 		"RCLONE_CONFIG_TESTSTORJ_TYPE=storj",
 		"RCLONE_CONFIG_TESTSTORJ_ACCESS_GRANT=" + shared.grant,
-	}, path, "-remote", "TestStorj:", "-test.v", "-test.timeout", "10m", "-test.skip", rcloneTestsElsewhere)
+	}, "env", "--chdir="+dir, path, "-remote", "TestStorj:", "-test.v", "-test.timeout", "10m", "-test.skip", rcloneTestsElsewhere)
 	results := map[string]int{}
 	for line := range strings.Lines(out) {
 		for _, word := range []string{"PASS", "FAIL", "SKIP"} {
