@@ -290,6 +290,9 @@ void node_contact_stop(struct node *n)
 
 void node_contact_all(struct node *n)
 {
+	/* A chore of the storage may have something to tell before there is an address. */
+	if (!n->serving)
+		return;
 	for (size_t i = 0; i < trust_count(n->trust); i++)
 		chores_soon(n->chores, n->check_ins[i].chore, 0);
 }

@@ -300,6 +300,7 @@ enum err node_start(struct call *call, struct node *n)
 				    false));
 	node_noise_test(n);
 	/* Only now: satellites call back at once. */
+	n->serving = true;
 	node_contact_all(n);
 	return OK;
 }

@@ -120,6 +120,7 @@ struct node {
 	struct stats_asker *stats_askers; /* by satellite */
 
 	_Atomic unsigned live; /* transfers */
+	_Atomic bool serving;  /* it has an address, and all chores are there */
 	struct node_counters counters;
 	_Atomic int64_t low_space_mono_ns; /* when satellites were last told of it */
 
