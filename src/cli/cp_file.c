@@ -19,9 +19,12 @@
 
 enum {
 	GUARD_READ_BYTES = 64 << 10, /* the end of what is there, hashed to know it again */
-	SAVE_BYTES = 64 << 20,	     /* a checkpoint after so many bytes, */
-	SAVE_MS = 2000,		     /* or so long */
-	STATE_DAYS_MAX = 7,	     /* satellites forget pending uploads before */
+	/* A checkpoint after so many bytes, but not more often than that, or after so long: each
+	 * makes the writes of the moment wait for the disk. */
+	SAVE_BYTES = 64 << 20,
+	SAVE_MS_MIN = 750,
+	SAVE_MS = 2000,
+	STATE_DAYS_MAX = 7, /* satellites forget pending uploads before */
 	FACTS_MAX = 4096,
 	BULK_MIN = 16 << 20, /* larger downloads go past the page cache */
 };
@@ -376,8 +379,8 @@ static bool claim_save(struct down *d)
 	OS_LOCKED(&d->lock);
 	if (d->saving || d->broken)
 		return false;
-	if (d->at - d->save_at < SAVE_BYTES &&
-	    (d->at == d->save_at || os_clock_mono_ns() - d->saved_ns < SAVE_MS * NS_PER_MS))
+	int64_t wait_ms = d->at - d->save_at < SAVE_BYTES ? SAVE_MS : SAVE_MS_MIN;
+	if (d->at == d->save_at || os_clock_mono_ns() - d->saved_ns < wait_ms * NS_PER_MS)
 		return false;
 	d->saving = true;
 	d->save_at = d->at;
