@@ -368,6 +368,7 @@ static void without_a_spool(void **state)
 		assert_true(e == OK || again);
 		call_clear_error(&call);
 		smooth = !e && s->result.smooth;
+		assert_true(!smooth || s->result.count == s->scheme.success);
 		if (smooth)
 			expect_stored(s);
 		segment_free(s);
@@ -415,7 +416,8 @@ static unsigned asked_with(uint64_t size, enum fault fault, size_t at, unsigned 
 	if (e)
 		fail_msg("fault %d: %s", fault, call_error(&call, e));
 	unsigned asked = nodes_asked();
-	assert_true(!s->result.smooth || asked == s->scheme.success);
+	/* Of an upload before, a node may still hear; hence only so much. */
+	assert_true(!s->result.smooth || asked >= s->scheme.success);
 	for (unsigned i = 0; i < net.count; i++)
 		net.nodes[i].fault = FAULT_NONE;
 	expect_stored(s);
