@@ -82,7 +82,7 @@ def by_hand(request, tmp_path_factory):
     audited = None
     directory = tmp_path_factory.mktemp("audit")
     try:
-        audited = Audited(directory, database, ["audit-workers = 0", f"audit-timeout = {4 * SLOW}s", "segment-loop-interval = 0s"])
+        audited = Audited(directory, database, ["audit-workers = 0", f"audit-timeout = {min(4 * SLOW, 6)}s", "segment-loop-interval = 0s"])
         yield audited
     finally:
         if audited:
