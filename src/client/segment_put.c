@@ -335,9 +335,7 @@ static void put_fini(struct put *p)
 {
 	end_try(p);
 	arena_free(&p->arena);
-	pipe_free(p->s->pipe);
-	source_range_free(p->s->range);
-	free(p->s);
+	segment_put_free(p->s);
 }
 
 /* The writer may still hold the pipe: it must have finished it, or be told that nobody reads. */

@@ -225,7 +225,7 @@ static enum err wait_in_flight(struct call *call, struct upload *u, unsigned max
 	return e;
 }
 
-static void free_segment(struct segment_put *s)
+void segment_put_free(struct segment_put *s)
 {
 	if (!s)
 		return;
@@ -234,7 +234,7 @@ static void free_segment(struct segment_put *s)
 	free(s);
 }
 
-DEFINE_AUTO_PTR(struct segment_put, segment_auto, free_segment)
+DEFINE_AUTO_PTR(struct segment_put, segment_auto, segment_put_free)
 
 static enum err new_segment(struct call *call, struct upload *u, struct segment_put **ret)
 {
@@ -415,11 +415,10 @@ static enum err take_source(struct call *call, struct upload *u, const struct so
 			    uint64_t size)
 {
 	uint8_t tail[CONTENT_INLINE_MAX];
-	size_t n = 0;
 
 	while (size - u->size > CONTENT_INLINE_MAX)
 		TRY_PLAIN(start_range(call, u, reader, MIN(size - u->size, u->split.segment_size)));
-	n = (size_t)(size - u->size);
+	size_t n = (size_t)(size - u->size);
 	enum err e = source_read(call, reader, u->size, tail, n);
 	if (!e)
 		e = upload_write(call, u, BYTES(tail, n), &n);

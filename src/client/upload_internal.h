@@ -100,6 +100,7 @@ bool upload_is_calm(struct upload *u);
 /* Such a one had to start over. */
 void upload_is_not_calm(struct upload *u);
 
+void segment_put_free(struct segment_put *s);
 /* The thread of a remote segment. */
 void segment_put_main(void *arg);
 

@@ -70,8 +70,7 @@ struct upload {
 	struct reserve reserve; /* states of the pieces, and who runs */
 	uint64_t encrypted;
 	unsigned rounds;
-	bool again;  /* without a spool: something would have to be sent again */
-	bool smooth; /* not yet more pieces than at first */
+	bool smooth; /* not yet more pieces than at first; without a spool it cannot go on else */
 	struct piece pieces[COHORT_PIECES_MAX];
 };
 

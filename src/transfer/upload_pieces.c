@@ -100,7 +100,6 @@ enum err pieces_start_first(struct upload *up)
 	for (unsigned c = 0; c < count; c++)
 		start_piece(up, &up->pieces[up->first[c]], true);
 	up->smooth = count == up->width;
-	up->again = !up->spool && !up->smooth;
 	return pieces_check_again(up);
 }
 
@@ -121,7 +120,6 @@ void pieces_start_wanted(struct upload *up)
 	if (!count)
 		return;
 	up->smooth = false;
-	up->again = !up->spool;
 	for (unsigned i = 0; i < count && up->spool; i++) {
 		if (!fanout_lease_one(up->fanout, none))
 			return;
@@ -191,7 +189,7 @@ static void shun_slow(struct upload *up)
 
 enum err pieces_check_again(struct upload *up)
 {
-	if (!up->again)
+	if (up->spool || up->smooth)
 		return OK;
 	*up->p->again = true;
 	return call_fail(up->call, ERR_UNAVAILABLE,
@@ -291,7 +289,6 @@ enum err pieces_renew(struct upload *up)
 
 	TRY_PLAIN(os_call_check(up->call));
 	up->smooth = false;
-	up->again = !up->spool;
 	TRY_PLAIN(pieces_check_again(up));
 	os_mutex_lock(&up->lock);
 	size_t count = pieces_failed(up, numbers);

@@ -133,7 +133,6 @@ static void let_ahead(struct upload *up, uint64_t b, int64_t waited_ns)
 		    !reserve_holds_up(&up->reserve, i, waited_ns, now))
 			continue;
 		up->smooth = false;
-		up->again = !up->spool;
 		if (!up->spool)
 			return;
 		ring_leave(up, p);
