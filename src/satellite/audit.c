@@ -152,7 +152,7 @@ static enum err run_reverify(struct call *call, struct chore *chore, void *arg)
 			call_copy_error(call, &own);
 	}
 	if (done)
-		chore_note(chore, "%llu contained pieces asked for", (unsigned long long)done);
+		chore_note(chore, "%llu pieces asked for whole", (unsigned long long)done);
 	return e == ERR_NOT_FOUND ? OK : e;
 }
 

@@ -40,7 +40,8 @@ struct audit_report {
 	struct audit_ref ref;
 	struct audit_record *records; /* in the call's scratch; what is to be counted */
 	size_t count;
-	size_t removed; /* pieces taken off the segment's list */
+	size_t removed;	 /* pieces taken off the segment's list */
+	size_t suspects; /* pieces that will be asked for whole */
 };
 
 /* Asks, compares, counts, removes what failed.  Waits for the nodes. */
@@ -48,7 +49,7 @@ enum err audit_segment(struct call *call, struct satellite *sat, const struct au
 		       struct audit_report *ret) MUST_USE;
 /* The oldest segment in the queue; ERR_NOT_FOUND when it is empty. */
 enum err audit_next(struct call *call, struct satellite *sat, struct audit_report *ret) MUST_USE;
-/* One contained piece that is due; ERR_NOT_FOUND when there is none. */
+/* One contained or suspect piece that is due; ERR_NOT_FOUND when there is none. */
 struct reverify_report {
 	struct audit_record record;
 	bool counted; /* the outcome says something */
@@ -95,7 +96,15 @@ struct reverify_job {
 	uint32_t number;
 	int64_t inserted_ns, attempted_ns;
 	int64_t count; /* attempts, this one included */
+	/* The share that an audit could tell neither right nor wrong, to be compared with the
+	 * whole piece; size 0: there was none, the node did not answer. */
+	struct {
+		int64_t offset, size;
+		uint8_t hash[HASH_BYTES];
+	} share;
 };
+/* The first attempt at a suspect (share.size > 0) is due at once.  A piece that is listed stays as
+ * it is. */
 enum err store_reverify_put(struct call *call, struct db *db, const struct reverify_job *list,
 			    size_t count, int64_t now_ns) MUST_USE;
 /* Claims one that was not tried since due_ns.  ERR_NOT_FOUND. */
@@ -107,8 +116,5 @@ enum err store_reverify_drop(struct call *call, struct db *db,
 enum err store_reverify_list(struct call *call, struct db *db, struct arena *a,
 			     const struct node_id *node, struct reverify_job **ret,
 			     size_t *ret_count) MUST_USE;
-/* Pieces off a segment's list, if the list is still `old`.  ERR_ABORTED when it is not. */
-enum err store_audit_remove(struct call *call, struct db *db, const struct audit_ref *ref,
-			    struct bytes old, const uint32_t *numbers, size_t count) MUST_USE;
 
 #endif

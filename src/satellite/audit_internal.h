@@ -34,6 +34,10 @@ struct audit_job {
 enum err audit_load(struct call *call, struct audit_job *job) MUST_USE;
 /* Whether the list of pieces is still the one that was loaded. */
 enum err audit_unchanged(struct call *call, const struct audit_job *job, bool *ret) MUST_USE;
+/* Pieces off the list, if it is still the one that was loaded, and not too many at once.  *ret is
+ * how many: all or none. */
+enum err audit_remove(struct call *call, const struct audit_job *job, const uint32_t *numbers,
+		      size_t count, size_t *ret) MUST_USE;
 
 /* ---- asking (audit_share.c) ---- */
 

@@ -1,6 +1,7 @@
 /*
- * Contained nodes: those that took a request and gave no answer are asked again, alone and for the
- * whole piece, which they have to prove (satellite.md 5).
+ * Nodes that took a request and gave no answer, and those that gave a share which an audit could
+ * tell neither right nor wrong: asked again, alone and for the whole piece, which they have to
+ * prove (satellite.md 5).
  */
 #include <stdio.h>
 
@@ -36,14 +37,42 @@ struct reverify {
 	char detail[AUDIT_DETAIL_MAX];
 };
 
+/* Of data, which is at `at` in the piece, the part that is of the share. */
+static struct bytes part_of_share(const struct reverify_job *j, int64_t at, struct bytes data)
+{
+	int64_t len = (int64_t)data.len;
+	int64_t from = MIN(MAX(j->share.offset - at, 0), len);
+	int64_t to = MIN(MAX(j->share.offset + j->share.size - at, 0), len);
+
+	return BYTES(data.data + from, (size_t)(to - from));
+}
+
+static enum err check_sums(struct call *call, const struct reverify *v, struct hasher *piece,
+			   const struct piece_origin *origin, struct hasher *share)
+{
+	uint8_t sum[HASH_BYTES];
+
+	hasher_sum(piece, sum);
+	if (memcmp(sum, origin->hash, HASH_BYTES) != 0)
+		return call_fail(call, ERR_DATA_LOSS, "the bytes are not those that were stored");
+	hasher_sum(share, sum);
+	if (v->job.share.size && memcmp(sum, v->job.share.hash, HASH_BYTES) != 0)
+		return call_fail(call, ERR_DATA_LOSS,
+				 "the piece is right, but not what an audit was given of it");
+	return OK;
+}
+
 static enum err read_piece(struct call *call, struct reverify *v, struct piece_download *d)
 {
 	AUTO(hasher_auto) struct hasher *hasher = NULL;
+	AUTO(hasher_auto) struct hasher *share = hasher_new(HASH_SHA256);
 	struct bytes data, hash, limit;
 	struct piece_origin origin;
-	uint8_t sum[HASH_BYTES];
+	int64_t at = 0;
 	enum err e;
 
+	if (!share)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	while (!(e = piece_download_read(call, d, &data))) {
 		if (!hasher) {
 			piece_download_origin(d, &hash, &limit);
@@ -55,13 +84,14 @@ static enum err read_piece(struct call *call, struct reverify *v, struct piece_d
 				return call_fail(call, ERR_NO_MEMORY, "out of memory");
 		}
 		hasher_update(hasher, data);
+		hasher_update(share, part_of_share(&v->job, at, data));
+		at += (int64_t)data.len;
 	}
 	if (e != ERR_EOF)
 		return e;
-	hasher_sum(hasher, sum);
-	if (memcmp(sum, origin.hash, HASH_BYTES) != 0)
-		return call_fail(call, ERR_DATA_LOSS, "the bytes are not those that were stored");
-	return OK;
+	if (!hasher)
+		return call_fail(call, ERR_DATA_LOSS, "it sent nothing");
+	return check_sums(call, v, hasher, &origin, share);
 }
 
 static enum attempt attempt_of(enum err e)
@@ -188,11 +218,8 @@ static enum err settle(struct call *call, struct reverify *v, const struct rever
 	if (r->counted)
 		TRY_PLAIN(standing_record(call, v->sat, &r->record, 1, os_clock_unix_ns()));
 	if (r->counted && r->record.outcome == AUDIT_FAILURE) {
-		enum err e = store_audit_remove(call, v->sat->db, &v->job.ref,
-						v->audit.segment.pieces, &v->job.number, 1);
-		if (e && e != ERR_ABORTED)
-			return e;
-		call_clear_error(call);
+		size_t removed = 0;
+		TRY_PLAIN(audit_remove(call, &v->audit, &v->job.number, 1, &removed));
 	}
 	return r->stays ? OK : store_reverify_drop(call, v->sat->db, &v->job);
 }
@@ -219,7 +246,8 @@ enum err audit_reverify_next(struct call *call, struct satellite *sat, struct re
 	decide(&v, a, &r);
 	TRY_PLAIN(settle(call, &v, &r));
 	node_id_text(&v.job.node, text);
-	log_info("audit of a contained node", F_STR("node", text),
+	log_info(v.job.share.size ? "audit of a suspect" : "audit of a contained node",
+		 F_STR("node", text),
 		 F_STR("outcome", r.counted ? audit_outcome_text(r.record.outcome) : "needless"),
 		 F_I64("attempt", v.job.count), F_STR("detail", v.detail));
 	*ret = r;

@@ -4,8 +4,9 @@
  * reputations: apart from nodes, since it is written at the rate of audits; the states that follow
  * from it are columns of nodes.  Scores are INTEGER: the bits of the double, so that they come back
  * exact from either database.
- * verification_audits: segments to be audited, oldest first.  reverification_audits: pieces whose
- * node did not answer in time; while a node has one it is contained.
+ * verification_audits: segments to be audited, oldest first.  reverification_audits: pieces to be
+ * asked for whole: those whose node did not answer in time (while a node has one it is contained),
+ * and suspects, with the place and hash of the share they gave.
  * audit_results: what did not succeed, as the node can have it, signed.
  */
 #ifndef ACRE_SATELLITE_AUDIT_SCHEMA_H
@@ -56,5 +57,10 @@
 	" count INTEGER NOT NULL,"                                                                 \
 	" PRIMARY KEY (node_id, stream_id, position)) WITHOUT ROWID;"                              \
 	"CREATE INDEX reverification_audits_due ON reverification_audits (attempted_at)"
+
+#define AUDIT_SCHEMA_2                                                                             \
+	"ALTER TABLE reverification_audits ADD COLUMN share_offset INTEGER NOT NULL DEFAULT 0;"    \
+	"ALTER TABLE reverification_audits ADD COLUMN share_size INTEGER NOT NULL DEFAULT 0;"      \
+	"ALTER TABLE reverification_audits ADD COLUMN share_hash BLOB"
 
 #endif

@@ -1,4 +1,7 @@
-/* One segment: asked, compared, counted. */
+/*
+ * One segment: asked, compared, counted.  Where shares cannot say which of them are wrong, the
+ * pieces themselves are asked for, later (audit_reverify.c).
+ */
 #include <stdio.h>
 
 #include "base/cleanup.h"
@@ -42,7 +45,8 @@ static enum err find_contained(struct call *call, struct audit_job *job)
 	TRY_PLAIN(store_reverify_list(call, job->sat->db, &call->scratch, NULL, &list, &count));
 	for (size_t i = 0; i < job->count; i++)
 		for (size_t j = 0; j < count; j++)
-			if (node_id_equal(&job->pieces[i].place.id, &list[j].node))
+			if (!list[j].share.size &&
+			    node_id_equal(&job->pieces[i].place.id, &list[j].node))
 				job->pieces[i].contained = true;
 	return OK;
 }
@@ -100,7 +104,8 @@ static uint32_t random_stripe(const struct segment *s)
 
 /* ---- comparing ---- */
 
-/* Marks shares that are not what the others say.  ERR_DATA_LOSS: that cannot be told. */
+/* Marks shares that are not what the others say.  ERR_DATA_LOSS: that cannot be told, and all stay
+ * as they came. */
 static enum err compare(struct call *call, struct audit_job *job)
 {
 	AUTO(rs_auto) struct rs *rs = NULL;
@@ -194,23 +199,67 @@ static enum err make_records(struct call *call, const struct audit_job *job,
 	return OK;
 }
 
-static enum err put_contained(struct call *call, struct satellite *sat,
-			      const struct audit_report *report, int64_t now_ns)
+/* Who owes an answer; and who gave a share that may be wrong: those are not contained, or a few
+ * that lie would keep honest ones from audits.  The share's hash is kept, so that nobody can give a
+ * wrong one here and the right piece when asked alone. */
+static enum err put_owed(struct call *call, const struct audit_job *job,
+			 struct audit_report *report, int64_t now_ns)
 {
-	struct reverify_job *list = arena_array(&call->scratch, report->count + 1, sizeof(*list));
+	struct reverify_job *list = arena_array(&call->scratch, job->count + 1, sizeof(*list));
+	uint32_t size = job->segment.redundancy.share_size;
+	bool uncertain = report->verdict == AUDIT_UNCERTAIN;
 	size_t n = 0;
 
 	if (!list)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	for (size_t i = 0; i < report->count; i++)
-		if (report->records[i].outcome == AUDIT_CONTAINED)
-			list[n++] = (struct reverify_job){ .node = report->records[i].node,
-							   .ref = report->ref,
-							   .number = report->records[i].number };
-	return n ? store_reverify_put(call, sat->db, list, n, now_ns) : OK;
+	for (size_t i = 0; i < job->count; i++) {
+		const struct audit_piece *p = &job->pieces[i];
+		bool suspect = uncertain && p->outcome == AUDIT_SUCCESS;
+		bool owes = report->verdict == AUDIT_DONE && p->outcome == AUDIT_CONTAINED;
+		if (p->contained || !p->place.known || (!suspect && !owes))
+			continue;
+		struct reverify_job *j = &list[n++];
+		*j = (struct reverify_job){ .node = p->place.id,
+					    .ref = report->ref,
+					    .number = p->number };
+		report->suspects += suspect;
+		if (!suspect)
+			continue;
+		j->share.offset = (int64_t)job->stripe * size;
+		j->share.size = size;
+		hash_sha256(BYTES(p->share, size), j->share.hash);
+	}
+	if (n)
+		TRY_PLAIN(store_reverify_put(call, job->sat->db, list, n, now_ns));
+	if (report->suspects && job->sat->chores)
+		satellite_chores_trigger(job->sat->chores, "reverify");
+	return OK;
 }
 
-/* A piece that is lost costs reputation once, and is replaced by the next repair. */
+enum err audit_remove(struct call *call, const struct audit_job *job, const uint32_t *numbers,
+		      size_t count, size_t *ret)
+{
+	*ret = 0;
+	/* And never so many that nothing could be read if they were found again. */
+	if (count > AUDIT_REMOVE_MAX || job->count < count + job->segment.redundancy.required) {
+		log_warn("failed pieces stay listed: too many at once", F_U64("pieces", count),
+			 F_U64("listed", job->count));
+		return OK;
+	}
+	enum err e = store_segment_remove_pieces(call, job->sat->db, &job->ref.stream,
+						 job->ref.position, job->segment.pieces, numbers,
+						 count);
+	if (e == ERR_ABORTED) { /* repaired or deleted a moment ago */
+		call_clear_error(call);
+		return OK;
+	}
+	if (!e)
+		*ret = count;
+	return e;
+}
+
+/* A piece that is lost costs reputation once, and is replaced by the next repair.  "Not found"
+ * needs nobody's word but the node's, so it counts also where shares could not be compared. */
 static enum err remove_failed(struct call *call, const struct audit_job *job,
 			      struct audit_report *report)
 {
@@ -222,20 +271,7 @@ static enum err remove_failed(struct call *call, const struct audit_job *job,
 			numbers[n++] = report->records[i].number;
 	if (!n)
 		return OK;
-	/* And never so many that nothing could be read if they were found again. */
-	if (n > AUDIT_REMOVE_MAX || job->count - n < job->segment.redundancy.required) {
-		log_warn("failed pieces stay listed: too many at once", F_U64("pieces", n));
-		return OK;
-	}
-	enum err e = store_audit_remove(call, job->sat->db, &job->ref, job->segment.pieces, numbers,
-					n);
-	if (e == ERR_ABORTED) { /* repaired or deleted a moment ago */
-		call_clear_error(call);
-		return OK;
-	}
-	if (!e)
-		report->removed = n;
-	return e;
+	return audit_remove(call, job, numbers, n, &report->removed);
 }
 
 static enum err keep_report(struct call *call, const struct audit_job *job,
@@ -245,8 +281,8 @@ static enum err keep_report(struct call *call, const struct audit_job *job,
 
 	TRY_PLAIN(make_records(call, job, report));
 	TRY_PLAIN(standing_record(call, job->sat, report->records, report->count, now_ns));
-	TRY_PLAIN(put_contained(call, job->sat, report, now_ns));
-	return report->verdict == AUDIT_DONE ? remove_failed(call, job, report) : OK;
+	TRY_PLAIN(put_owed(call, job, report, now_ns));
+	return remove_failed(call, job, report);
 }
 
 /* ---- all of it ---- */
@@ -278,7 +314,8 @@ static void log_report(const struct audit_job *job, const struct audit_report *r
 		 F_U64("failure", count_of(job, AUDIT_FAILURE)),
 		 F_U64("unknown", count_of(job, AUDIT_UNKNOWN)),
 		 F_U64("offline", count_of(job, AUDIT_OFFLINE)),
-		 F_U64("contained", count_of(job, AUDIT_CONTAINED)), F_U64("removed", r->removed));
+		 F_U64("contained", count_of(job, AUDIT_CONTAINED)), F_U64("removed", r->removed),
+		 F_U64("suspects", r->suspects));
 }
 
 static enum err ask_and_judge(struct call *call, struct audit_job *job, struct audit_report *report)

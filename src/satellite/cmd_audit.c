@@ -115,7 +115,7 @@ static enum err run_contained(struct command *c, struct satellite *sat)
 	}
 	buf_add_str(&c->out, c->o.json ? "]\n" : "");
 	if (!c->o.json)
-		buf_printf(&c->out, "%zu contained pieces were asked for\n", shown);
+		buf_printf(&c->out, "%zu pieces were asked for whole\n", shown);
 	return OK;
 }
 
@@ -166,11 +166,14 @@ static void add_job(struct command *c, const struct reverify_job *j, bool first)
 
 	node_id_text(&j->node, id);
 	if (c->o.json)
-		buf_printf(&c->out, "%s{\"node\":\"%s\",\"piece\":%u,\"attempts\":%lld}",
-			   first ? "" : ",", id, j->number, (long long)j->count);
+		buf_printf(&c->out,
+			   "%s{\"node\":\"%s\",\"piece\":%u,\"attempts\":%lld,\"suspect\":%s}",
+			   first ? "" : ",", id, j->number, (long long)j->count,
+			   j->share.size ? "true" : "false");
 	else
-		buf_printf(&c->out, "contained  node %s, piece %u, asked %lld times\n", id,
-			   j->number, (long long)j->count);
+		buf_printf(&c->out, "%-9s  node %s, piece %u, asked %lld times\n",
+			   j->share.size ? "suspect" : "contained", id, j->number,
+			   (long long)j->count);
 }
 
 enum err command_audit_list(struct command *c)

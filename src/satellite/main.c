@@ -138,7 +138,7 @@ static const struct param audit_run_params[] = {
 	OPTION("segments", segments, 0, PARAM_U64, "1", "how many, drawn by chance"),
 	OPTION("all", all, 0, PARAM_BOOL, "false", "every segment once instead"),
 	OPTION("contained", contained, 0, PARAM_BOOL, "false",
-	       "ask contained nodes for the pieces they owe instead, due or not"),
+	       "ask contained nodes and suspects for their whole pieces instead, due or not"),
 	OPTION("json", json, 0, PARAM_BOOL, "false", "print JSON"),
 };
 static const struct param audit_list_params[] = {

@@ -138,5 +138,6 @@ const struct db_migration satellite_migrations[] = {
 	{ "books", BOOKS_SCHEMA_1 },
 	{ "repair queue", REPAIR_SCHEMA },
 	{ "audit", AUDIT_SCHEMA_1 },
+	{ "audit suspects", AUDIT_SCHEMA_2 },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

@@ -11,7 +11,7 @@
 #include "db/db.h"
 #include "identity/identity.h"
 
-enum { PIECE_LIST_MAX = 256 };
+enum { PIECE_LIST_MAX = 256, PIECE_LIST_BYTES_MAX = 4096 };
 
 struct piece {
 	uint32_t number;

@@ -217,7 +217,7 @@ static enum err swap_list(struct call *call, struct db_tx *tx, void *arg)
 	const struct segment *s = &c->job->segment;
 	struct node_aliases *aliases = c->job->sat->metainfo->aliases;
 	struct piece pieces[PIECE_LIST_MAX];
-	AUTO_BUF struct buf list = BUF_INIT(4096);
+	AUTO_BUF struct buf list = BUF_INIT(PIECE_LIST_BYTES_MAX);
 
 	TRY_PLAIN(node_aliases_assign(call, tx, aliases, c->ids, c->count, c->aliases));
 	for (size_t i = 0; i < c->count; i++)

@@ -1,4 +1,4 @@
-/* Tables verification_audits and reverification_audits; pieces off a segment's list. */
+/* Tables verification_audits and reverification_audits. */
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "os/random.h"
@@ -122,7 +122,7 @@ enum err store_audit_random(struct call *call, struct db *db, struct audit_ref *
 	return e;
 }
 
-/* ---- contained pieces ---- */
+/* ---- contained pieces, and suspects ---- */
 
 struct put_work {
 	const struct reverify_job *list;
@@ -139,11 +139,14 @@ static enum err put_all(struct call *call, struct db_tx *tx, void *arg)
 		TRY_PLAIN(DB_EXEC(
 			call, tx,
 			"INSERT INTO reverification_audits (node_id, stream_id, position, number,"
-			" inserted_at, attempted_at, count) VALUES ($1, $2, $3, $4, $5, $5, 0)"
+			" inserted_at, attempted_at, count, share_offset, share_size, share_hash)"
+			" VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9)"
 			" ON CONFLICT (node_id, stream_id, position) DO NOTHING",
 			NULL, DB_V_BLOB(node_id_bytes(&j->node)),
 			DB_V_BLOB(uuid_bytes(&j->ref.stream)), DB_V_INT(j->ref.position),
-			DB_V_INT(j->number), DB_V_INT(w->now_ns)));
+			DB_V_INT(j->number), DB_V_INT(w->now_ns),
+			DB_V_INT(j->share.size ? 0 : w->now_ns), DB_V_INT(j->share.offset),
+			DB_V_INT(j->share.size), DB_V_BLOB(BYTES_OF(j->share.hash))));
 	}
 	return OK;
 }
@@ -164,17 +167,24 @@ static enum err read_job(struct call *call, const struct db_rows *rows, struct r
 		.inserted_ns = db_int(rows, 4),
 		.attempted_ns = db_int(rows, 5),
 		.count = db_int(rows, 6),
+		.share = { db_int(rows, 7), db_int(rows, 8), { 0 } },
 	};
+	struct bytes hash = db_bytes(rows, 9);
 
 	if (node_id_from_bytes(db_bytes(rows, 0), &j.node) ||
-	    db_bytes(rows, 1).len != STREAM_UUID_BYTES)
+	    db_bytes(rows, 1).len != STREAM_UUID_BYTES ||
+	    (j.share.size && hash.len != sizeof(j.share.hash)))
 		return call_fail(call, ERR_DATA_LOSS, "a damaged row of contained pieces");
 	memcpy(j.ref.stream.b, db_bytes(rows, 1).data, STREAM_UUID_BYTES);
+	if (j.share.size)
+		memcpy(j.share.hash, hash.data, sizeof(j.share.hash));
 	*ret = j;
 	return OK;
 }
 
-#define JOB_COLUMNS "node_id, stream_id, position, number, inserted_at, attempted_at, count"
+#define JOB_COLUMNS                                                                                \
+	"node_id, stream_id, position, number, inserted_at, attempted_at, count, share_offset, "   \
+	"share_size, share_hash"
 
 struct take_work {
 	int64_t now_ns, due_ns;
@@ -280,45 +290,4 @@ enum err store_reverify_list(struct call *call, struct db *db, struct arena *a,
 	*ret = q.list;
 	*ret_count = q.count;
 	return OK;
-}
-
-/* ---- pieces that failed ---- */
-
-struct swap_work {
-	const struct audit_ref *ref;
-	struct bytes old, now;
-};
-
-static enum err swap(struct call *call, struct db_tx *tx, void *arg)
-{
-	const struct swap_work *w = arg;
-	int64_t changed = 0;
-
-	TRY_PLAIN(DB_EXEC(call, tx,
-			  "UPDATE segments SET pieces = $4 WHERE stream_id = $1 AND position = $2"
-			  " AND pieces = $3",
-			  &changed, DB_V_BLOB(uuid_bytes(&w->ref->stream)),
-			  DB_V_INT(w->ref->position), DB_V_BLOB(w->old), DB_V_BLOB(w->now)));
-	return changed == 1 ? OK : ERR_ABORTED;
-}
-
-enum err store_audit_remove(struct call *call, struct db *db, const struct audit_ref *ref,
-			    struct bytes old, const uint32_t *numbers, size_t count)
-{
-	struct piece pieces[PIECE_LIST_MAX];
-	AUTO_BUF struct buf now = BUF_INIT(64 << 10);
-	size_t n = 0, kept = 0;
-
-	TRY_PLAIN(piece_list_decode(call, old, pieces, &n));
-	for (size_t i = 0; i < n; i++) {
-		bool gone = false;
-		for (size_t j = 0; j < count; j++)
-			gone = gone || pieces[i].number == numbers[j];
-		if (!gone)
-			pieces[kept++] = pieces[i];
-	}
-	piece_list_encode(&now, pieces, kept);
-	TRY_PLAIN(buf_status(&now));
-	struct swap_work w = { ref, old, buf_bytes(&now) };
-	return db_write(call, db, swap, &w);
 }

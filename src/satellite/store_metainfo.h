@@ -148,11 +148,17 @@ enum err store_segment_set_offset(struct call *call, struct db_tx *tx,
 enum err store_segment_set_key(struct call *call, struct db_tx *tx,
 			       const struct stream_uuid *stream, int64_t position, struct bytes key,
 			       struct bytes nonce) MUST_USE;
-/* Another list of pieces, if the list is still `old`; else ERR_ABORTED. */
+/* Another list of pieces, if the list is still `old`; else ERR_ABORTED.  repaired_ns 0: it was no
+ * repair. */
 enum err store_segment_swap_pieces(struct call *call, struct db_tx *tx,
 				   const struct stream_uuid *stream, int64_t position,
 				   struct bytes old, struct bytes pieces,
 				   int64_t repaired_ns) MUST_USE;
+/* The same list without some numbers, in a transaction of its own. */
+enum err store_segment_remove_pieces(struct call *call, struct db *db,
+				     const struct stream_uuid *stream, int64_t position,
+				     struct bytes old, const uint32_t *numbers,
+				     size_t count) MUST_USE;
 enum err store_segment_delete_all(struct call *call, struct db_tx *tx,
 				  const struct stream_uuid *stream) MUST_USE;
 

@@ -1,5 +1,6 @@
 /* Table segments. */
 #include "base/cleanup.h"
+#include "satellite/piece_list.h"
 #include "satellite/store_metainfo.h"
 
 #define SEGMENT_COLUMNS                                                                            \
@@ -265,13 +266,49 @@ enum err store_segment_swap_pieces(struct call *call, struct db_tx *tx,
 	int64_t changed = 0;
 
 	TRY_PLAIN(DB_EXEC(call, tx,
-			  "UPDATE segments SET pieces = $4, repaired_at = $5 "
+			  "UPDATE segments SET pieces = $4, repaired_at = CASE WHEN $5 = 0 THEN "
+			  "repaired_at ELSE $5 END "
 			  "WHERE stream_id = $1 AND position = $2 AND pieces = $3",
 			  &changed, DB_V_BLOB(uuid_bytes(stream)), DB_V_INT(position),
 			  DB_V_BLOB(old), DB_V_BLOB(pieces), DB_V_INT(repaired_ns)));
 	return changed == 1 ? OK
 			    : call_fail(call, ERR_ABORTED,
 					"the segment was changed or deleted meanwhile");
+}
+
+struct swap_work {
+	const struct stream_uuid *stream;
+	int64_t position;
+	struct bytes old, now;
+};
+
+static enum err swap_pieces(struct call *call, struct db_tx *tx, void *arg)
+{
+	const struct swap_work *w = arg;
+
+	return store_segment_swap_pieces(call, tx, w->stream, w->position, w->old, w->now, 0);
+}
+
+enum err store_segment_remove_pieces(struct call *call, struct db *db,
+				     const struct stream_uuid *stream, int64_t position,
+				     struct bytes old, const uint32_t *numbers, size_t count)
+{
+	struct piece pieces[PIECE_LIST_MAX];
+	AUTO_BUF struct buf now = BUF_INIT(PIECE_LIST_BYTES_MAX);
+	size_t n = 0, kept = 0;
+
+	TRY_PLAIN(piece_list_decode(call, old, pieces, &n));
+	for (size_t i = 0; i < n; i++) {
+		bool gone = false;
+		for (size_t j = 0; j < count; j++)
+			gone = gone || pieces[i].number == numbers[j];
+		if (!gone)
+			pieces[kept++] = pieces[i];
+	}
+	piece_list_encode(&now, pieces, kept);
+	TRY_PLAIN(buf_status(&now));
+	struct swap_work w = { stream, position, old, buf_bytes(&now) };
+	return db_write(call, db, swap_pieces, &w);
 }
 
 enum err store_segment_delete_all(struct call *call, struct db_tx *tx,

@@ -310,22 +310,6 @@ static void test_wrong_and_missing(void **state)
 	assert_int_equal(standing(s, wrong).total, 1);
 }
 
-/* More wrong ones than can be told from right ones: nobody gains, nobody loses. */
-static void test_uncertain(void **state)
-{
-	struct stage *s = *state;
-
-	holder(s, 0)->plan = WRONG;
-	holder(s, 1)->plan = WRONG;
-	holder(s, 2)->plan = MISSING;
-	struct audit_report r = audit(s);
-	assert_int_equal(r.verdict, AUDIT_UNCERTAIN);
-	assert_int_equal(r.count, 1);
-	assert_int_equal(r.records[0].outcome, AUDIT_FAILURE);
-	assert_int_equal(r.removed, 0);
-	assert_int_equal(pieces_of(s), PIECES);
-}
-
 static void test_broken_and_away(void **state)
 {
 	struct stage *s = *state;
@@ -415,6 +399,64 @@ static void test_contained_and_proven(void **state)
 	assert_int_equal(contained(s), 0);
 	assert_int_equal(reverify(s, &again), ERR_NOT_FOUND);
 	assert_int_equal(pieces_of(s), PIECES);
+}
+
+/* More wrong ones than can be told from right ones: who says "not found" is off the list, the
+ * others have to prove their pieces. */
+static void test_uncertain(void **state)
+{
+	struct stage *s = *state;
+	struct fake *wrong[] = { holder(s, 0), holder(s, 1) }, *missing = holder(s, 2);
+	struct fake *honest[] = { holder(s, 3), holder(s, 4) };
+	struct reverify_report again;
+
+	wrong[0]->plan = wrong[1]->plan = WRONG;
+	missing->plan = MISSING;
+	struct audit_report r = audit(s);
+	assert_int_equal(r.verdict, AUDIT_UNCERTAIN);
+	assert_int_equal(r.count, 1);
+	assert_int_equal(r.records[0].outcome, AUDIT_FAILURE);
+	assert_int_equal(r.removed, 1);
+	assert_int_equal(r.suspects, 4);
+	assert_int_equal(pieces_of(s), PIECES - 1);
+	assert_int_equal(standing(s, wrong[0]).total, 0);
+	assert_int_equal(standing(s, honest[0]).total, 0);
+	/* Nobody is kept from other audits meanwhile, and another of the same changes nothing. */
+	int asked = honest[0]->asked;
+	assert_int_equal(audit(s).verdict, AUDIT_UNCERTAIN);
+	assert_int_equal(honest[0]->asked, asked + 1);
+	assert_int_equal(contained(s), 4);
+	/* At once, however long it takes until contained ones are asked again. */
+	for (int i = 0; i < 4; i++)
+		must(s->w, audit_reverify_next(&s->w->call, &s->w->sat, &again));
+	assert_int_equal(contained(s), 0);
+	assert_int_equal(pieces_of(s), 2);
+	for (int i = 0; i < 2; i++) {
+		assert_true(standing(s, wrong[i]).beta == 1);
+		assert_int_equal(standing(s, honest[i]).success, 1);
+		assert_true(standing(s, honest[i]).beta == 0);
+	}
+	r = audit(s);
+	assert_int_equal(r.verdict, AUDIT_DONE);
+	assert_int_equal(r.count, 2);
+}
+
+/* Wrong to the audit, right when asked alone: the share is remembered. */
+static void test_uncertain_by_liars(void **state)
+{
+	struct stage *s = *state;
+	struct fake *liars[] = { holder(s, 0), holder(s, 1) };
+	struct reverify_report again;
+
+	liars[0]->plan = liars[1]->plan = WRONG;
+	holder(s, 2)->plan = MISSING;
+	assert_int_equal(audit(s).verdict, AUDIT_UNCERTAIN);
+	liars[0]->plan = liars[1]->plan = HONEST;
+	for (int i = 0; i < 4; i++)
+		must(s->w, audit_reverify_next(&s->w->call, &s->w->sat, &again));
+	assert_int_equal(pieces_of(s), 2);
+	assert_true(standing(s, liars[0]).beta == 1 && standing(s, liars[1]).beta == 1);
+	assert_int_equal(audit(s).verdict, AUDIT_DONE);
 }
 
 static void contain(struct stage *s, struct fake *f)
@@ -536,9 +578,12 @@ static void test_remove_only_what_is_as_it_was(void **state)
 
 	must(w, piece_list_decode(&w->call, old, list, &count));
 	number = list[2].number;
-	must(w, store_audit_remove(&w->call, w->sat.db, &s->ref, old, &number, 1));
+	must(w, store_segment_remove_pieces(&w->call, w->sat.db, &s->ref.stream, s->ref.position,
+					    old, &number, 1));
 	assert_int_equal(pieces_of(s), PIECES - 1);
-	assert_int_equal(store_audit_remove(&w->call, w->sat.db, &s->ref, old, &number, 1),
+	assert_int_equal(s->segment.repaired_ns, 0);
+	assert_int_equal(store_segment_remove_pieces(&w->call, w->sat.db, &s->ref.stream,
+						     s->ref.position, old, &number, 1),
 			 ERR_ABORTED);
 }
 
@@ -588,11 +633,12 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		STAGE(test_honest),
 		STAGE(test_wrong_and_missing),
-		STAGE(test_uncertain),
 		STAGE(test_broken_and_away),
 		STAGE(test_all_away),
 		STAGE(test_too_few),
 		STAGE(test_contained_and_proven),
+		STAGE(test_uncertain),
+		STAGE(test_uncertain_by_liars),
 		STAGE(test_contained_and_lost),
 		STAGE(test_contained_and_slow),
 		STAGE(test_contained_away_or_needless),

@@ -10,6 +10,7 @@
 #include "satellite/bandwidth.h"
 #include "satellite/settlement.h"
 #include "satellite/statement.h"
+#include "satellite/store_metainfo.h"
 #include "satellite/test/metainfo_requests.h"
 
 enum { STATEMENTS_MAX = 200, PARAMS_MAX = 64 };
@@ -358,7 +359,8 @@ static void audits(struct world *w)
 	w->sat.config.reputation.audit_grace = 0;
 	w->sat.config.reputation.initial_alpha = 0.01;
 	must(w, standing_record(&w->call, &w->sat, &record, 1, now));
-	assert_int_equal(store_audit_remove(&w->call, w->sat.db, &ref, BYTES("\1", 1), &number, 1),
+	assert_int_equal(store_segment_remove_pieces(&w->call, w->sat.db, &ref.stream, ref.position,
+						     BYTES("\1", 1), &number, 1),
 			 ERR_ABORTED);
 	call_clear_error(&w->call);
 }
