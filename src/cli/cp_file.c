@@ -19,14 +19,10 @@
 
 enum {
 	GUARD_READ_BYTES = 64 << 10, /* the end of what is there, hashed to know it again */
-	/* A checkpoint after so many bytes, but not more often than that, or after so long: each
-	 * makes the writes of the moment wait for the disk. */
-	SAVE_BYTES = 64 << 20,
-	SAVE_MS_MIN = 750,
-	SAVE_MS = 2000,
+	SAVE_MS = 2000,	    /* between checkpoints: each makes the writes of the moment wait */
 	STATE_DAYS_MAX = 7, /* satellites forget pending uploads before */
 	FACTS_MAX = 4096,
-	BULK_MIN = 16 << 20, /* larger downloads go past the page cache */
+	BULK_MIN = 16 << 20, /* larger downloads go past the page cache as far as the disk can */
 };
 
 /* Progress that the library reports as totals becomes steps of the common bar. */
@@ -379,8 +375,7 @@ static bool claim_save(struct down *d)
 	OS_LOCKED(&d->lock);
 	if (d->saving || d->broken)
 		return false;
-	int64_t wait_ms = d->at - d->save_at < SAVE_BYTES ? SAVE_MS : SAVE_MS_MIN;
-	if (d->at == d->save_at || os_clock_mono_ns() - d->saved_ns < wait_ms * NS_PER_MS)
+	if (d->at == d->save_at || os_clock_mono_ns() - d->saved_ns < SAVE_MS * NS_PER_MS)
 		return false;
 	d->saving = true;
 	d->save_at = d->at;
@@ -484,7 +479,12 @@ static enum err finish_file(struct down *d)
 		return call_fail(&d->own->call, ERR_PROTOCOL, "%s: %llu bytes came, it has %llu",
 				 d->to->path, (unsigned long long)d->at,
 				 (unsigned long long)d->size);
-	TRY_PLAIN(os_file_sync(&d->own->call, d->out));
+	/* A file of that name goes only for one that outlives a power cut; else what a cut takes
+	 * can be fetched again, and the disk may write when it likes. */
+	struct os_stat st;
+	if (os_stat(&d->own->call, d->to->path, &st) == OK)
+		TRY_PLAIN(os_file_sync(&d->own->call, d->out));
+	call_clear_error(&d->own->call);
 	TRY_PLAIN(os_rename(&d->own->call, d->partial, d->to->path));
 	return cli_error(d->own, acre_download_done(d->download));
 }

@@ -34,6 +34,9 @@ enum err os_file_read_at(struct call *call, struct os_file *f, void *buf, size_t
 /* All parts, in order, or an error (then an unknown part was written). */
 enum err os_file_write_at(struct call *call, struct os_file *f, const struct bytes *parts,
 			  size_t parts_count, uint64_t offset) MUST_USE;
+/* The same through the page cache, a bulk file's too. */
+enum err os_file_write_cached_at(struct call *call, struct os_file *f, struct bytes data,
+				 uint64_t offset) MUST_USE;
 /* Memory for whole blocks, to be freed with free(); NULL without memory. */
 void *os_file_buffer(size_t size);
 
@@ -44,6 +47,7 @@ struct os_run {
 	size_t cap;	      /* of it, whole blocks */
 	uint64_t base;	      /* where in the file the buffer begins: whole blocks */
 	size_t from, len;     /* bytes [from, len) of the buffer are not written yet */
+	bool cached;	      /* may be set: what is written goes through the page cache */
 };
 void os_run_begin(struct os_run *run, struct os_file *file, uint64_t offset, uint8_t *buffer,
 		  size_t cap);

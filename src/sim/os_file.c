@@ -170,6 +170,12 @@ enum err os_file_write_at(struct call *call, struct os_file *f, const struct byt
 	return OK;
 }
 
+enum err os_file_write_cached_at(struct call *call, struct os_file *f, struct bytes data,
+				 uint64_t offset)
+{
+	return os_file_write_at(call, f, &data, 1, offset);
+}
+
 enum err os_file_read(struct call *call, struct os_file *f, void *buf, size_t cap, size_t *ret_n)
 {
 	TRY_PLAIN(os_file_read_at(call, f, buf, cap, f->at, ret_n));

@@ -432,6 +432,12 @@ enum err os_file_write_at(struct call *call, struct os_file *f, const struct byt
 	return OK;
 }
 
+enum err os_file_write_cached_at(struct call *call, struct os_file *f, struct bytes data,
+				 uint64_t offset)
+{
+	return os_file_write_at(call, f, &data, 1, offset);
+}
+
 enum err os_file_sync(struct call *call, struct os_file *f)
 {
 	bool dies = false;

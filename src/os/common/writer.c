@@ -86,6 +86,15 @@ static enum err settle(struct call *call, struct os_writer *w, unsigned first, u
 	return w->failed ? call_fail(call, w->failed, "%s", w->why) : OK;
 }
 
+static bool any_busy(struct os_writer *w)
+{
+	OS_LOCKED(&w->lock);
+	for (int i = 0; i < BUFFERS; i++)
+		if (w->parts[i].busy)
+			return true;
+	return false;
+}
+
 /* Whole blocks go to a thread; the rest of the last one begins the next buffer. */
 static enum err hand_over(struct call *call, struct os_writer *w)
 {
@@ -101,6 +110,9 @@ static enum err hand_over(struct call *call, struct os_writer *w)
 	memcpy(next->buffer, full->buffer + full->len, rest);
 	next->len = rest;
 	w->at = at;
+	/* Past the cache costs less, but only the cache takes it at once when the disk has enough.
+	 */
+	full->cached = any_busy(w);
 	part->busy = true;
 	enum err e = os_pool_submit(call, w->pool, write_part, part);
 	if (e)

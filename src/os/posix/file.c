@@ -145,8 +145,8 @@ enum err os_file_read_at(struct call *call, struct os_file *f, void *buf, size_t
 	return OK;
 }
 
-enum err os_file_write_at(struct call *call, struct os_file *f, const struct bytes *parts,
-			  size_t parts_count, uint64_t offset)
+static enum err write_at(struct call *call, struct os_file *f, const struct bytes *parts,
+			 size_t parts_count, uint64_t offset, bool cached)
 {
 	size_t i = 0, skip = 0;
 
@@ -158,7 +158,8 @@ enum err os_file_write_at(struct call *call, struct os_file *f, const struct byt
 			iov[n_iov++] = (struct iovec){ (void *)(uintptr_t)(parts[j].data + from),
 						       parts[j].len - from };
 		}
-		int fd = n_iov == 1 ? fd_for(f, iov[0].iov_base, iov[0].iov_len, offset) : f->fd;
+		int fd = n_iov == 1 && !cached ? fd_for(f, iov[0].iov_base, iov[0].iov_len, offset)
+					       : f->fd;
 		ssize_t n = pwritev(fd, iov, n_iov, (off_t)offset);
 		if (n < 0 && errno == EINVAL && fd != f->fd)
 			n = pwritev(f->fd, iov, n_iov, (off_t)offset);
@@ -176,6 +177,18 @@ enum err os_file_write_at(struct call *call, struct os_file *f, const struct byt
 		skip += left;
 	}
 	return OK;
+}
+
+enum err os_file_write_at(struct call *call, struct os_file *f, const struct bytes *parts,
+			  size_t parts_count, uint64_t offset)
+{
+	return write_at(call, f, parts, parts_count, offset, false);
+}
+
+enum err os_file_write_cached_at(struct call *call, struct os_file *f, struct bytes data,
+				 uint64_t offset)
+{
+	return write_at(call, f, &data, 1, offset, true);
 }
 
 enum err os_file_read(struct call *call, struct os_file *f, void *buf, size_t cap, size_t *ret_n)
