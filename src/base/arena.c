@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CHUNK_MIN = 4 << 10, CHUNK_MAX = 1 << 20 };
+enum { CHUNK_MIN = 4 << 10, CHUNK_MAX = 1 << 20, GROW_FIRST = 4 };
 
 struct arena_chunk {
 	struct arena_chunk *next;
@@ -52,6 +52,19 @@ void *arena_array(struct arena *a, size_t count, size_t size)
 	if (size && count > SIZE_MAX / size)
 		return NULL;
 	return arena_alloc(a, count * size);
+}
+
+void *arena_grow(struct arena *a, void *list, size_t *cap, size_t n, size_t size)
+{
+	size_t more = *cap ? *cap * 2 : GROW_FIRST;
+
+	if (n < *cap)
+		return list;
+	void *bigger = arena_array(a, more, size);
+	if (bigger && n)
+		memcpy(bigger, list, n * size);
+	*cap = more;
+	return bigger;
 }
 
 char *arena_str(struct arena *a, struct bytes text)

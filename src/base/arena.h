@@ -25,6 +25,9 @@ enum { ARENA_MAX_DEFAULT = 256 << 20 };
 void *arena_alloc(struct arena *a, size_t size);
 /* As arena_alloc for count elements, checked for overflow. */
 void *arena_array(struct arena *a, size_t count, size_t size);
+/* Room for one more after n of an array: `list` itself while n < *cap, else a copy with more room.
+ * Begins with list NULL and *cap 0; NULL when the arena is full. */
+void *arena_grow(struct arena *a, void *list, size_t *cap, size_t n, size_t size);
 /* A zero-terminated copy; NULL like arena_alloc. */
 char *arena_str(struct arena *a, struct bytes text);
 /* A copy of the bytes; data is NULL (len 0) when memory is exhausted or v is empty. */

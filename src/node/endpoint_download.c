@@ -49,7 +49,7 @@ static enum err begin(struct call *call, struct download *d, const struct downlo
 	TRY_PLAIN(transfer_authorize(call, t));
 	enum err e = piece_reader_open(call, t->node->store, &t->terms.satellite, &t->terms.piece,
 				       &d->reader);
-	if (e && e != ERR_NOT_FOUND && e != ERR_UNAVAILABLE) {
+	if (e && e != ERR_NOT_FOUND && e != ERR_UNAVAILABLE && e != ERR_DATA_LOSS) {
 		log_error("piece cannot be opened", F_HEX("piece", BYTES_OF(t->terms.piece.b)),
 			  F_STR("why", call_error(call, e)));
 		return ERR_INTERNAL;
@@ -75,8 +75,10 @@ static enum err send_origin(struct call *call, struct download *d)
 	Orders__PieceHash hash = ORDERS__PIECE_HASH__INIT;
 	struct piece_record r;
 
-	if (piece_reader_record(call, &d->reader, record_buf, &r))
-		return call_wrap(call, ERR_INTERNAL, "hash and order limit");
+	enum err e = piece_reader_record(call, &d->reader, record_buf, &r);
+	if (e)
+		return call_wrap(call, e == ERR_DATA_LOSS ? e : ERR_INTERNAL,
+				 "hash and order limit");
 	hash.piece_id = proto_view(BYTES_OF(r.piece.b));
 	hash.hash = proto_view(BYTES_OF(r.hash));
 	hash.hash_algorithm = (Orders__PieceHashAlgorithm)r.algorithm;

@@ -130,6 +130,7 @@ struct node {
 	struct chore *amnesty;
 	struct lost *lost; /* pieces to confess (amnesty.c) */
 	size_t lost_count;
+	bool lost_changed; /* since they were written */
 	_Atomic bool
 		clock_wrong; /* by all that satellites said: nothing is served, dropped, settled */
 };

@@ -22,6 +22,7 @@ DEFINE_AUTO_PTR(struct hasher, hasher_auto, hasher_free)
 enum attempt {
 	ATTEMPT_OK,
 	ATTEMPT_FAILED,	   /* not there, or not what was stored */
+	ATTEMPT_DAMAGED,   /* the node says so */
 	ATTEMPT_UNKNOWN,   /* an error that says nothing */
 	ATTEMPT_OFFLINE,   /* stays in the queue */
 	ATTEMPT_TIMED_OUT, /* the same, until it was tried often enough */
@@ -34,6 +35,7 @@ struct reverify {
 	struct audit_job audit;
 	struct audit_piece *piece;
 	struct piece_wanted wanted;
+	bool wrong; /* what came is not what was stored */
 	char detail[AUDIT_DETAIL_MAX];
 };
 
@@ -47,18 +49,25 @@ static struct bytes part_of_share(const struct reverify_job *j, int64_t at, stru
 	return BYTES(data.data + from, (size_t)(to - from));
 }
 
-static enum err check_sums(struct call *call, const struct reverify *v, struct hasher *piece,
+/* As bad as bytes that are missing, and not the node's own word. */
+static enum err not_stored(struct call *call, struct reverify *v, const char *why)
+{
+	v->wrong = true;
+	return why == call->error ? ERR_DATA_LOSS : call_fail(call, ERR_DATA_LOSS, "%s", why);
+}
+
+static enum err check_sums(struct call *call, struct reverify *v, struct hasher *piece,
 			   const struct piece_origin *origin, struct hasher *share)
 {
 	uint8_t sum[HASH_BYTES];
 
 	hasher_sum(piece, sum);
 	if (memcmp(sum, origin->hash, HASH_BYTES) != 0)
-		return call_fail(call, ERR_DATA_LOSS, "the bytes are not those that were stored");
+		return not_stored(call, v, "the bytes are not those that were stored");
 	hasher_sum(share, sum);
 	if (v->job.share.size && memcmp(sum, v->job.share.hash, HASH_BYTES) != 0)
-		return call_fail(call, ERR_DATA_LOSS,
-				 "the piece is right, but not what an audit was given of it");
+		return not_stored(call, v,
+				  "the piece is right, but not what an audit was given of it");
 	return OK;
 }
 
@@ -78,7 +87,7 @@ static enum err read_piece(struct call *call, struct reverify *v, struct piece_d
 			piece_download_origin(d, &hash, &limit);
 			/* What it shows being wrong is as bad as bytes that are. */
 			if (piece_origin_read(call, v->sat, &v->wanted, hash, limit, &origin))
-				return ERR_DATA_LOSS;
+				return not_stored(call, v, call->error);
 			hasher = hasher_new(origin.algorithm);
 			if (!hasher)
 				return call_fail(call, ERR_NO_MEMORY, "out of memory");
@@ -90,16 +99,18 @@ static enum err read_piece(struct call *call, struct reverify *v, struct piece_d
 	if (e != ERR_EOF)
 		return e;
 	if (!hasher)
-		return call_fail(call, ERR_DATA_LOSS, "it sent nothing");
+		return not_stored(call, v, "it sent nothing");
 	return check_sums(call, v, hasher, &origin, share);
 }
 
-static enum attempt attempt_of(enum err e)
+static enum attempt attempt_of(const struct reverify *v, enum err e)
 {
 	if (e == OK)
 		return ATTEMPT_OK;
-	if (e == ERR_NOT_FOUND || e == ERR_DATA_LOSS)
+	if (e == ERR_NOT_FOUND || v->wrong)
 		return ATTEMPT_FAILED;
+	if (e == ERR_DATA_LOSS)
+		return ATTEMPT_DAMAGED;
 	return e == ERR_DEADLINE ? ATTEMPT_TIMED_OUT : ATTEMPT_UNKNOWN;
 }
 
@@ -137,7 +148,7 @@ static enum err fetch(struct call *call, struct reverify *v, enum attempt *ret)
 	TRY_PLAIN(os_call_check(call));
 	if (e)
 		snprintf(v->detail, sizeof(v->detail), "%s", call_error(&own, e));
-	*ret = attempt_of(e);
+	*ret = attempt_of(v, e);
 	/* Here, too, a time-out says that it may only be slow (satellite.md 5). */
 	if (!dialled && e != ERR_DEADLINE)
 		*ret = ATTEMPT_OFFLINE;
@@ -174,7 +185,7 @@ static enum err try_piece(struct call *call, struct reverify *v, enum attempt *r
 	v->detail[0] = '\0';
 	TRY_PLAIN(fetch(call, v, ret));
 	TRY_PLAIN(audit_unchanged(call, &v->audit, &same));
-	if (!same && *ret == ATTEMPT_FAILED)
+	if (!same && (*ret == ATTEMPT_FAILED || *ret == ATTEMPT_DAMAGED))
 		*ret = ATTEMPT_NEEDLESS;
 	return OK;
 }
@@ -189,6 +200,9 @@ static void decide(const struct reverify *v, enum attempt a, struct reverify_rep
 		break;
 	case ATTEMPT_FAILED:
 		r->record.outcome = AUDIT_FAILURE;
+		break;
+	case ATTEMPT_DAMAGED:
+		r->record.outcome = AUDIT_DAMAGED;
 		break;
 	case ATTEMPT_UNKNOWN:
 		r->record.outcome = AUDIT_UNKNOWN;
@@ -217,7 +231,7 @@ static enum err settle(struct call *call, struct reverify *v, const struct rever
 {
 	if (r->counted)
 		TRY_PLAIN(standing_record(call, v->sat, &r->record, 1, os_clock_unix_ns()));
-	if (r->counted && r->record.outcome == AUDIT_FAILURE) {
+	if (r->counted && audit_outcome_lost(r->record.outcome)) {
 		size_t removed = 0;
 		TRY_PLAIN(audit_remove(call, &v->audit, &v->job.number, 1, &removed));
 	}

@@ -8,6 +8,7 @@
  * asked for whole: those whose node did not answer in time (while a node has one it is contained),
  * and suspects, with the place and hash of the share they gave.
  * audit_results: what did not succeed, as the node can have it, signed.
+ * lost_pieces: what nodes confessed, until the next pass over the segments.
  */
 #ifndef ACRE_SATELLITE_AUDIT_SCHEMA_H
 #define ACRE_SATELLITE_AUDIT_SCHEMA_H
@@ -62,5 +63,12 @@
 	"ALTER TABLE reverification_audits ADD COLUMN share_offset INTEGER NOT NULL DEFAULT 0;"    \
 	"ALTER TABLE reverification_audits ADD COLUMN share_size INTEGER NOT NULL DEFAULT 0;"      \
 	"ALTER TABLE reverification_audits ADD COLUMN share_hash BLOB"
+
+#define AUDIT_SCHEMA_3                                                                             \
+	"CREATE TABLE lost_pieces ("                                                               \
+	" node_id BLOB NOT NULL,"                                                                  \
+	" piece_id BLOB NOT NULL,"                                                                 \
+	" reported_at INTEGER NOT NULL,"                                                           \
+	" PRIMARY KEY (node_id, piece_id)) WITHOUT ROWID"
 
 #endif

@@ -71,6 +71,8 @@ static enum audit_outcome outcome_of(enum err e)
 		return AUDIT_SUCCESS;
 	if (e == ERR_NOT_FOUND)
 		return AUDIT_FAILURE;
+	if (e == ERR_DATA_LOSS)
+		return AUDIT_DAMAGED;
 	return e == ERR_DEADLINE ? AUDIT_CONTAINED : AUDIT_UNKNOWN;
 }
 

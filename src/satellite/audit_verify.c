@@ -166,7 +166,8 @@ static bool counts(enum audit_verdict verdict, enum audit_outcome outcome)
 	case AUDIT_UNCERTAIN:
 		return outcome != AUDIT_SUCCESS && outcome != AUDIT_CONTAINED;
 	case AUDIT_NOT_ENOUGH:
-		return outcome == AUDIT_OFFLINE || outcome == AUDIT_UNKNOWN;
+		return outcome == AUDIT_OFFLINE || outcome == AUDIT_UNKNOWN ||
+		       outcome == AUDIT_DAMAGED;
 	case AUDIT_GONE:
 		break;
 	}
@@ -267,9 +268,11 @@ static enum err remove_failed(struct call *call, const struct audit_job *job,
 	size_t n = 0;
 
 	for (size_t i = 0; i < report->count; i++)
-		if (report->records[i].outcome == AUDIT_FAILURE)
+		if (audit_outcome_lost(report->records[i].outcome))
 			numbers[n++] = report->records[i].number;
-	if (!n)
+	/* With fewer than it takes it may be our network that is to blame, and nothing was
+	 * compared. */
+	if (!n || report->verdict == AUDIT_NOT_ENOUGH)
 		return OK;
 	return audit_remove(call, job, numbers, n, &report->removed);
 }
@@ -312,6 +315,7 @@ static void log_report(const struct audit_job *job, const struct audit_report *r
 		 F_STR("verdict", audit_verdict_text(r->verdict)),
 		 F_U64("success", count_of(job, AUDIT_SUCCESS)),
 		 F_U64("failure", count_of(job, AUDIT_FAILURE)),
+		 F_U64("damaged", count_of(job, AUDIT_DAMAGED)),
 		 F_U64("unknown", count_of(job, AUDIT_UNKNOWN)),
 		 F_U64("offline", count_of(job, AUDIT_OFFLINE)),
 		 F_U64("contained", count_of(job, AUDIT_CONTAINED)), F_U64("removed", r->removed),

@@ -8,6 +8,7 @@
 #include "os/socket.h"
 #include "proto/contact.pb-c.h"
 #include "proto/proto.h"
+#include "satellite/amnesty.h"
 #include "satellite/contact.h"
 #include "satellite/ratelimit.h"
 
@@ -216,11 +217,34 @@ static enum err ping_me(struct call *call, void *service, struct rpc_stream *str
 	return rpc_send_message(call, stream, &resp.base);
 }
 
+static enum err lost_pieces(struct call *call, const Contact__AmnestyReportRequest *req,
+			    struct piece_id **ret)
+{
+	if (req->n_lost_pieces > AMNESTY_REPORT_MAX)
+		return call_fail(call, ERR_INVALID, "more than %d lost pieces in one report",
+				 AMNESTY_REPORT_MAX);
+	struct piece_id *list = arena_array(&call->scratch, req->n_lost_pieces + 1, sizeof(*list));
+	if (!list)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < req->n_lost_pieces; i++) {
+		struct bytes id = proto_bytes(req->lost_pieces[i]->piece_id);
+		if (id.len != PIECE_ID_BYTES)
+			return call_fail(call, ERR_INVALID, "a piece ID has %d bytes, not %zu",
+					 PIECE_ID_BYTES, id.len);
+		memcpy(list[i].b, id.data, PIECE_ID_BYTES);
+	}
+	*ret = list;
+	return OK;
+}
+
+/* Their repair begins with the next pass over the segments (amnesty.h). */
 static enum err amnesty_report(struct call *call, void *service, struct rpc_stream *stream)
 {
 	Contact__AmnestyReportRequest *req = NULL;
 	Contact__AmnestyReportResponse resp = CONTACT__AMNESTY_REPORT_RESPONSE__INIT;
+	struct satellite *sat = service;
 	char id_text[NODE_ID_TEXT_MAX];
+	struct piece_id *list = NULL;
 	struct node_id id;
 
 	TRY_PLAIN(rpc_request(call, stream, &call->scratch,
@@ -229,6 +253,16 @@ static enum err amnesty_report(struct call *call, void *service, struct rpc_stre
 	node_id_text(&id, id_text);
 	log_info("amnesty report", F_STR("node", id_text),
 		 F_U64("lost_pieces", req->n_lost_pieces));
+	TRY_PLAIN(lost_pieces(call, req, &list));
+	/* Whoever never checked in has no pieces. */
+	enum err e = overlay_is_known(sat, &id)
+			     ? amnesty_take(call, sat, &id, list, req->n_lost_pieces)
+			     : OK;
+	if (e && e != ERR_EXHAUSTED)
+		return satellite_trouble(call, e, "amnesty report not stored", id_text,
+					 "the satellite could not store the report; try again "
+					 "later");
+	TRY_PLAIN(e);
 	return rpc_send_message(call, stream, &resp.base);
 }
 

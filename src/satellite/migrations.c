@@ -139,5 +139,6 @@ const struct db_migration satellite_migrations[] = {
 	{ "repair queue", REPAIR_SCHEMA },
 	{ "audit", AUDIT_SCHEMA_1 },
 	{ "audit suspects", AUDIT_SCHEMA_2 },
+	{ "lost pieces", AUDIT_SCHEMA_3 },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

@@ -96,7 +96,7 @@ static enum err fetch_piece(struct call *call, struct repair_job *job, struct re
 					 (uint64_t)job->piece_size, STALL_NS, &d);
 	if (!e)
 		e = read_piece(call, job, p, d);
-	if (e == ERR_NOT_FOUND)
+	if (e == ERR_NOT_FOUND || e == ERR_DATA_LOSS)
 		p->state = REPAIR_BAD; /* it says so itself */
 	if (e) {
 		spool_free(p->spool);

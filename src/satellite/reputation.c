@@ -9,8 +9,8 @@ enum { WINDOWS_VERSION = 1 };
 
 const char *audit_outcome_text(enum audit_outcome o)
 {
-	static const char *const texts[] = { "success", "failure", "unknown", "offline",
-					     "contained" };
+	static const char *const texts[] = { "success", "failure",   "unknown",
+					     "offline", "contained", "damaged" };
 
 	return (size_t)o < ARRAY_LEN(texts) ? texts[o] : "?";
 }
@@ -212,6 +212,7 @@ void reputation_apply(const struct reputation_rules *rules, struct reputation *r
 	case AUDIT_FAILURE:
 		count(&r->beta, &r->alpha, rules->lambda, rules->weight);
 		break;
+	case AUDIT_DAMAGED: /* kinder than being found out, and not for nothing */
 	case AUDIT_UNKNOWN:
 		count(&r->unknown_beta, &r->unknown_alpha, rules->unknown_lambda, rules->weight);
 		break;

@@ -15,8 +15,14 @@ enum audit_outcome {
 	AUDIT_UNKNOWN = 2,   /* the node answered with an error that says nothing about the piece */
 	AUDIT_OFFLINE = 3,   /* it could not be connected to */
 	AUDIT_CONTAINED = 4, /* it took the request and gave no answer: asked again later */
+	AUDIT_DAMAGED = 5,   /* the node itself says that its disk damaged the piece */
 };
 const char *audit_outcome_text(enum audit_outcome o);
+/* The piece is gone for good, and leaves its segment's list. */
+static inline bool audit_outcome_lost(enum audit_outcome o)
+{
+	return o == AUDIT_FAILURE || o == AUDIT_DAMAGED;
+}
 
 /* Why a node is disqualified: numbers of Storj's column. */
 enum disqualification {

@@ -8,6 +8,7 @@
 #include "os/log.h"
 #include "os/random.h"
 #include "satellite/auth.h"
+#include "satellite/amnesty.h"
 #include "satellite/audit.h"
 #include "satellite/chore.h"
 #include "satellite/gc.h"
@@ -204,6 +205,7 @@ static enum err add_chores(struct call *call, struct satellite *sat)
 	TRY_PLAIN(segment_loop_new(call, sat, &sat->loop));
 	TRY_PLAIN(repair_open(call, sat));
 	TRY_PLAIN(audit_add_chores(call, sat));
+	TRY_PLAIN(amnesty_open(call, sat));
 	TRY_PLAIN(metrics_watch_segments(call, sat, sat->loop));
 	TRY_PLAIN(satellite_chores_add(call, sat->chores, &loop));
 	return add_books(call, sat, loop.first_ns);
@@ -227,6 +229,7 @@ void satellite_stop_chores(struct satellite *sat)
 	repair_close(sat);
 	gc_free(sat->gc);
 	audit_close(sat);
+	amnesty_close(sat);
 	segment_loop_free(sat->loop);
 	tally_free(sat->tally);
 	sat->chores = NULL;

@@ -27,6 +27,7 @@ struct segment_loop;   /* segment_loop.h */
 struct config_version; /* reload.c */
 struct repair;	       /* repair.h */
 struct audit;	       /* audit.c */
+struct amnesty;	       /* amnesty.h */
 struct metrics;	       /* metrics.h */
 struct metainfo;       /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
 
@@ -53,6 +54,7 @@ struct satellite {
 	struct gc *gc;		   /* the same */
 	struct repair *repair;	   /* the same */
 	struct audit *audit;	   /* the same */
+	struct amnesty *amnesty;   /* the same */
 	/* Secrets of this satellite, made at setup and kept in its database. */
 	struct secret_key id_key;    /* MAC of stream and segment IDs (metainfo.md 3.2) */
 	struct secret_key order_key; /* encrypted metadata in order limits (orders.md 7) */

@@ -250,6 +250,7 @@ static enum err select_jobs(struct call *call, struct db_tx *tx, void *arg)
 	enum err e;
 
 	q->count = 0;
+	q->list = NULL;
 	if (q->node)
 		e = DB_QUERY(call, tx,
 			     "SELECT " JOB_COLUMNS " FROM reverification_audits WHERE node_id = $1"
@@ -262,14 +263,7 @@ static enum err select_jobs(struct call *call, struct db_tx *tx, void *arg)
 			     NULL, 0, &rows);
 	TRY_PLAIN(e);
 	while (!(e = db_rows_next(call, rows))) {
-		if (q->count == cap) {
-			struct reverify_job *more = arena_array(q->a, cap ? cap * 2 : 16,
-								sizeof(*more));
-			if (more && cap)
-				memcpy(more, q->list, cap * sizeof(*more));
-			q->list = more;
-			cap = cap ? cap * 2 : 16;
-		}
+		q->list = arena_grow(q->a, q->list, &cap, q->count, sizeof(*q->list));
 		e = q->list ? read_job(call, rows, &q->list[q->count])
 			    : call_fail(call, ERR_NO_MEMORY, "no room for contained pieces");
 		if (e)

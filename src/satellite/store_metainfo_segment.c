@@ -133,18 +133,6 @@ enum err store_segment_last(struct call *call, struct db_tx *tx, const struct st
 }
 
 /* Room for row n; doubled, since most streams have few segments.  NULL without memory. */
-static void *list_grow(struct arena *a, void *list, size_t *cap, size_t n, size_t size)
-{
-	if (n < *cap)
-		return list;
-	size_t more = *cap ? *cap * 2 : 4;
-	void *bigger = arena_array(a, more, size);
-	if (bigger && n)
-		memcpy(bigger, list, n * size);
-	*cap = more;
-	return bigger;
-}
-
 static enum err read_many(struct call *call, struct db_rows *rows, bool data, struct segment **ret,
 			  size_t *ret_count)
 {
@@ -153,7 +141,7 @@ static enum err read_many(struct call *call, struct db_rows *rows, bool data, st
 	enum err e;
 
 	while (!(e = db_rows_next(call, rows))) {
-		list = list_grow(&call->scratch, list, &cap, n, sizeof(*list));
+		list = arena_grow(&call->scratch, list, &cap, n, sizeof(*list));
 		if (!list)
 			e = call_fail(call, ERR_NO_MEMORY, "no room for a list of segments");
 		else
@@ -203,7 +191,7 @@ enum err store_segment_sizes(struct call *call, struct db_tx *tx, const struct s
 			 "WHERE stream_id = $1 ORDER BY position",
 			 &rows, DB_V_BLOB(uuid_bytes(stream))));
 	while (!(e = db_rows_next(call, rows))) {
-		list = list_grow(&call->scratch, list, &cap, n, sizeof(*list));
+		list = arena_grow(&call->scratch, list, &cap, n, sizeof(*list));
 		if (!list) {
 			e = call_fail(call, ERR_NO_MEMORY, "no room for a list of segments");
 			break;

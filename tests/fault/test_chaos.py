@@ -49,9 +49,6 @@ MULTIPART = (5_300_000, 6_000_000)
 OBJECTS_MAX = 25  # of a client; beyond that deletions prevail
 KEPT = 14  # of them: the first that a client uploads stay, so that damage of theirs must be found
 FORGETS, WRONG = "node20", "node19"  # acknowledges and stores nothing; sends wrong bytes
-# Damage of one segment at a time. Three are more than shares can tell apart: the long form meets what
-# becomes of that, which is not what it should be yet (docs/testing.md).
-HARM_EACH = 1 if SECONDS < 600 else 99
 DEAD_MAX = 2 + SECONDS // 1800  # nodes that never come back
 # Kinds, and how often.  Not piece-check's "flip": a single byte is found by the node's own reading of complete
 # segments, or by the audit that happens to ask for its stripe, either in days.
@@ -399,9 +396,8 @@ class Chaos:
             segments = self.segments()
             self.settle_planted(segments)
             spare = self.spare(segments)
-            harmed = collections.Counter(root for root, _, _ in self.planted)
             mine = [(root, number, size) for root, size, pieces in sorted(segments) for number, n in pieces
-                    if n == name and spare[root] >= 2 and harmed[root] < HARM_EACH and
+                    if n == name and spare[root] >= 2 and
                     (root, number, name) not in self.planted]
             chosen = rng.sample(mine, min(len(mine), rng.randint(1, HARM_MAX)))
             kind = rng.choices(list(HARM), HARM.values())[0]

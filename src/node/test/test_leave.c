@@ -193,6 +193,33 @@ static void test_amnesty(void **state)
 	net->amnesty_failures = 0;
 }
 
+/* A satellite that does not take them hears of them after a restart, and only once then. */
+static void test_confessions_stay(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+
+	os_call_limit(&call, 60 * NS_PER_SEC);
+	net->amnesty_failures = 1000;
+	net->amnesty_status = 14; /* DRPC's Unavailable */
+	net->lost_count = 0;
+	lose(500, 560);
+	lose(500, 510); /* found again */
+	unsigned before = net->reports;
+	chores_soon(net->node->chores, net->node->amnesty, 0);
+	wait_for(&net->reports, before + 1);
+	network_stop_node(net);
+	net->amnesty_failures = 0;
+	network_start_node(net);
+	assert_int_equal(net->node->lost_count, 60);
+	chores_soon(net->node->chores, net->node->amnesty, 0);
+	while (net->lost_count < 60)
+		assert_int_equal(os_sleep(&call, NS_PER_MS), OK);
+	assert_int_equal(net->lost_count, 60);
+	network_stop_node(net);
+	network_start_node(net);
+	assert_int_equal(net->node->lost_count, 0);
+}
+
 /* From the bytes on the disk to the satellite. */
 static void test_rot_is_confessed(void **state)
 {
@@ -265,6 +292,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_amnesty),
+		cmocka_unit_test(test_confessions_stay),
 		cmocka_unit_test(test_rot_is_confessed),
 	};
 

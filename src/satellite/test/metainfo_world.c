@@ -21,7 +21,8 @@ static enum err wipe(struct call *call, struct db_tx *tx, void *arg)
 					      "node_events",
 					      "audit_results",
 					      "verification_audits",
-					      "reverification_audits" };
+					      "reverification_audits",
+					      "lost_pieces" };
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
 		TRY_PLAIN(db_exec(call, tx,

@@ -5,7 +5,9 @@
 #include <math.h>
 
 #include "os/cancel.h"
+#include "proto/contact.pb-c.h"
 #include "proto/piecestore2.pb-c.h"
+#include "satellite/amnesty.h"
 #include "satellite/audit.h"
 #include "satellite/piece_origin.h"
 #include "satellite/store_metainfo.h"
@@ -14,7 +16,7 @@
 enum { SHARE = 256, PIECES = 5, SEGMENT_BYTES = 20000 };
 
 /* Every share of a segment of zeros is zero, so nodes need not have been uploaded to. */
-enum plan { HONEST, WRONG, MISSING, STALL, BROKEN, AWAY };
+enum plan { HONEST, WRONG, MISSING, STALL, BROKEN, DAMAGED, AWAY };
 
 struct fake {
 	struct world *w;
@@ -86,6 +88,8 @@ static enum err download(struct call *call, void *service, struct rpc_stream *st
 				   &piecestore__piece_download_request__descriptor, &req));
 	if (f->plan == MISSING)
 		return call_fail(call, ERR_NOT_FOUND, "file does not exist");
+	if (f->plan == DAMAGED)
+		return call_fail(call, ERR_DATA_LOSS, "the disk damaged this piece");
 	if (f->plan == BROKEN)
 		return call_fail(call, ERR_INTERNAL, "disk trouble");
 	while (f->plan == STALL) {
@@ -329,6 +333,22 @@ static void test_broken_and_away(void **state)
 	assert_true(rep.beta == 0 && rep.unknown_beta == 1);
 }
 
+/* Who says so himself loses the piece, and pays less. */
+static void test_damaged(void **state)
+{
+	struct stage *s = *state;
+	struct fake *damaged = holder(s, 1);
+
+	damaged->plan = DAMAGED;
+	struct audit_report r = audit(s);
+	assert_int_equal(r.verdict, AUDIT_DONE);
+	assert_int_equal(outcome_of(s, &r, damaged), AUDIT_DAMAGED);
+	assert_int_equal(r.removed, 1);
+	assert_int_equal(pieces_of(s), PIECES - 1);
+	struct reputation rep = standing(s, damaged);
+	assert_true(rep.beta == 0 && rep.unknown_beta == 1);
+}
+
 /* Nobody answers at all: that is our network, and nobody is blamed. */
 static void test_all_away(void **state)
 {
@@ -542,6 +562,155 @@ static void test_contained_away_or_needless(void **state)
 	assert_int_equal(audit(s).verdict, AUDIT_GONE);
 }
 
+static void test_contained_and_damaged(void **state)
+{
+	struct stage *s = *state;
+	struct fake *f = holder(s, 1);
+	struct reverify_report again;
+
+	contain(s, f);
+	f->plan = DAMAGED;
+	must(s->w, reverify(s, &again));
+	assert_true(again.counted && !again.stays);
+	assert_int_equal(again.record.outcome, AUDIT_DAMAGED);
+	assert_int_equal(pieces_of(s), PIECES - 1);
+	assert_true(standing(s, f).beta == 0);
+}
+
+/* ---- amnesty ---- */
+
+static struct piece_id piece_of(struct stage *s, const struct fake *f, size_t i)
+{
+	struct piece list[PIECE_LIST_MAX];
+	struct piece_id id;
+	size_t count = 0;
+
+	must(s->w, piece_list_decode(&s->w->call, s->segment.pieces, list, &count));
+	piece_id_derive(&s->segment.root, identity_node_id(s->w->nodes[f->node]), list[i].number,
+			&id);
+	return id;
+}
+
+/* By the call that nodes make. */
+static enum err confess(struct stage *s, const struct fake *f, const struct piece_id *list,
+			size_t count, size_t id_len)
+{
+	struct world *w = s->w;
+	Contact__AmnestyReportRequest req = CONTACT__AMNESTY_REPORT_REQUEST__INIT;
+	Contact__AmnestyReportResponse *reply = NULL;
+	struct rpc_server_config config = {
+		.tls = w->sat.tls,
+		.address = "127.0.0.1:0",
+		.methods = contact_methods,
+		.methods_count = contact_methods_count,
+		.service = &w->sat,
+	};
+	struct rpc_server *server = NULL;
+	struct rpc_conn *conn = NULL;
+
+	must(w, rpc_server_start(&w->call, &config, &server));
+	must(w, rpc_dial(&w->call, f->tls, rpc_server_address(server), &w->sat.id, &conn));
+	req.lost_pieces = arena_array(&w->call.scratch, count + 1, sizeof(*req.lost_pieces));
+	for (size_t i = 0; i < count; i++) {
+		Contact__LostPiece *p = arena_alloc(&w->call.scratch, sizeof(*p));
+		contact__lost_piece__init(p);
+		p->piece_id = proto_view(BYTES(list[i].b, id_len));
+		req.lost_pieces[req.n_lost_pieces++] = p;
+	}
+	enum err e = rpc_invoke(&w->call, conn, "/contact.Node/AmnestyReport", &req.base,
+				&w->call.scratch, &contact__amnesty_report_response__descriptor,
+				&reply);
+	rpc_conn_close(conn);
+	rpc_server_stop(server, NS_PER_SEC);
+	return e;
+}
+
+static size_t confessed(struct stage *s)
+{
+	struct lost_piece *list = NULL;
+	size_t count = 0;
+
+	must(s->w, store_lost_list(&s->w->call, s->w->sat.db, &s->w->call.scratch, AMNESTY_PASS_MAX,
+				   &list, &count));
+	return count;
+}
+
+static void pass(struct stage *s)
+{
+	must(s->w, segment_loop_new(&s->w->call, &s->w->sat, &s->w->sat.loop));
+	must(s->w, amnesty_open(&s->w->call, &s->w->sat));
+	must(s->w, segment_loop_run(&s->w->call, s->w->sat.loop, 100, NULL));
+	amnesty_close(&s->w->sat);
+	segment_loop_free(s->w->sat.loop);
+	s->w->sat.loop = NULL;
+}
+
+/* What a node confesses leaves the list with the next pass, what it says of others does not. */
+static void test_amnesty(void **state)
+{
+	struct stage *s = *state;
+	struct fake *f = holder(s, 1), *other = holder(s, 2);
+	struct piece_id mine = piece_of(s, f, 1), theirs = piece_of(s, other, 2);
+	struct piece_id list[] = { mine, theirs, { { 1 } } };
+
+	must(s->w, confess(s, f, list, ARRAY_LEN(list), PIECE_ID_BYTES));
+	must(s->w, confess(s, f, list, 1, PIECE_ID_BYTES));
+	assert_int_equal(confessed(s), 3);
+	assert_int_equal(pieces_of(s), PIECES);
+	pass(s);
+	assert_int_equal(confessed(s), 0);
+	assert_int_equal(pieces_of(s), PIECES - 1);
+	struct audit_report r = audit(s);
+	assert_int_equal(outcome_of(s, &r, f), 99);
+	assert_int_equal(outcome_of(s, &r, other), AUDIT_SUCCESS);
+	struct reputation rep = standing(s, f);
+	assert_true(rep.beta == 0 && rep.unknown_beta == 1 && rep.total == 1);
+	assert_int_equal(standing(s, other).total, 1);
+	/* Said again: it is on no list any more. */
+	must(s->w, confess(s, f, &mine, 1, PIECE_ID_BYTES));
+	pass(s);
+	assert_int_equal(confessed(s), 0);
+	assert_int_equal(standing(s, f).total, 1);
+}
+
+/* Not so many that the segment could not be read, and not without bounds. */
+static void test_amnesty_bounds(void **state)
+{
+	struct stage *s = *state;
+	struct piece_id *many = calloc(AMNESTY_REPORT_MAX + 1, sizeof(*many));
+	struct fake *f[PIECES];
+
+	for (size_t i = 0; i < PIECES; i++)
+		f[i] = holder(s, i);
+	for (size_t i = 0; i < PIECES; i++) {
+		struct piece_id id = piece_of(s, f[i], i);
+		must(s->w, confess(s, f[i], &id, 1, PIECE_ID_BYTES));
+	}
+	pass(s);
+	assert_int_equal(pieces_of(s), 2);
+	assert_int_equal(confessed(s), 0);
+
+	for (size_t i = 0; i < AMNESTY_REPORT_MAX + 1; i++)
+		put_be32(many[i].b, (uint32_t)i);
+	assert_int_equal(confess(s, f[0], many, AMNESTY_REPORT_MAX + 1, PIECE_ID_BYTES),
+			 ERR_INVALID);
+	assert_int_equal(confess(s, f[0], many, 1, PIECE_ID_BYTES - 1), ERR_INVALID);
+	call_clear_error(&s->w->call);
+	assert_int_equal(confessed(s), 0);
+	for (int i = 0; i < AMNESTY_NODE_MAX / AMNESTY_REPORT_MAX; i++) {
+		for (size_t j = 0; j < AMNESTY_REPORT_MAX; j++)
+			put_be32(many[j].b + 8, (uint32_t)i);
+		must(s->w, amnesty_take(&s->w->call, &s->w->sat,
+					identity_node_id(s->w->nodes[f[0]->node]), many,
+					AMNESTY_REPORT_MAX));
+	}
+	assert_int_equal(confess(s, f[0], many, 1, PIECE_ID_BYTES), ERR_EXHAUSTED);
+	call_clear_error(&s->w->call);
+	must(s->w, confess(s, f[1], many, 1, PIECE_ID_BYTES));
+	assert_int_equal(confessed(s), AMNESTY_NODE_MAX + 1);
+	free(many);
+}
+
 /* ---- queue and drawing ---- */
 
 static void test_queue(void **state)
@@ -634,6 +803,7 @@ int main(int argc, char **argv)
 		STAGE(test_honest),
 		STAGE(test_wrong_and_missing),
 		STAGE(test_broken_and_away),
+		STAGE(test_damaged),
 		STAGE(test_all_away),
 		STAGE(test_too_few),
 		STAGE(test_contained_and_proven),
@@ -642,6 +812,9 @@ int main(int argc, char **argv)
 		STAGE(test_contained_and_lost),
 		STAGE(test_contained_and_slow),
 		STAGE(test_contained_away_or_needless),
+		STAGE(test_contained_and_damaged),
+		STAGE(test_amnesty),
+		STAGE(test_amnesty_bounds),
 		STAGE(test_queue),
 		STAGE(test_remove_only_what_is_as_it_was),
 		cmocka_unit_test(test_sampler),

@@ -5,6 +5,7 @@
  */
 #include "base/text.h"
 #include "os/lock.h"
+#include "satellite/amnesty.h"
 #include "satellite/audit.h"
 #include "satellite/repair.h"
 #include "satellite/bandwidth.h"
@@ -356,6 +357,13 @@ static void audits(struct world *w)
 	must(w, store_reverify_put(&w->call, w->sat.db, &job, 1, now));
 	must(w, store_reverify_take(&w->call, w->sat.db, now, now, &job));
 	must(w, store_reverify_drop(&w->call, w->sat.db, &job));
+	struct lost_piece lost, *list = NULL;
+	size_t count = 0;
+	lost = (struct lost_piece){ .node = job.node };
+	must(w, store_lost_put(&w->call, w->sat.db, &lost.node, &lost.piece, 1, now));
+	must(w, store_lost_list(&w->call, w->sat.db, &w->call.scratch, 10, &list, &count));
+	assert_int_equal(count, 1);
+	must(w, store_lost_drop(&w->call, w->sat.db, list, count));
 	w->sat.config.reputation.audit_grace = 0;
 	w->sat.config.reputation.initial_alpha = 0.01;
 	must(w, standing_record(&w->call, &w->sat, &record, 1, now));

@@ -70,6 +70,12 @@ static void test_one_step(void **state)
 	NEAR(rep.unknown_beta, 1);
 	reputation_apply(&r, &rep, AUDIT_CONTAINED, START);
 	assert_int_equal(rep.total, 4);
+	/* Who says it himself pays as for an error that says nothing. */
+	struct reputation said = rep, failed = rep;
+	reputation_apply(&r, &said, AUDIT_DAMAGED, START);
+	reputation_apply(&r, &failed, AUDIT_UNKNOWN, START);
+	assert_memory_equal(&said, &failed, sizeof(said));
+	NEAR(said.alpha, 999);
 	assert_int_equal(rep.success, 1);
 	assert_int_equal(rep.created_ns, START);
 }
