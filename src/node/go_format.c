@@ -2,6 +2,7 @@
 #include "node/go_format.h"
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "base/text.h"
 #include "base/wire.h"
 #include "crypto/xxh3.h"
@@ -200,6 +201,56 @@ bool go_table_name(struct bytes name, uint64_t *ret_number)
 	}
 	return bytes_has_prefix(name, bytes_str("hashtbl-")) &&
 	       hex_number(bytes_from(name, PREFIX), ret_number);
+}
+
+bool go_hint_name(struct bytes name, uint64_t *ret_number)
+{
+	enum { PREFIX = 5 };
+
+	return bytes_has_prefix(name, bytes_str("hint-")) &&
+	       hex_number(bytes_from(name, PREFIX), ret_number);
+}
+
+/* ---- hints ---- */
+
+static void hint_line(struct bytes line, struct go_hint *h)
+{
+	const struct bytes largest = bytes_str("largest: "), writable = bytes_str("writable: ");
+	uint64_t number;
+
+	if (bytes_has_prefix(line, largest)) {
+		if (hex_number(bytes_from(line, largest.len), &number))
+			h->largest = number;
+	} else if (bytes_has_prefix(line, writable)) {
+		if (!hex_number(bytes_from(line, writable.len), &number))
+			return;
+		if (h->writable_count < GO_HINT_LOGS_MAX)
+			h->writable[h->writable_count] = number;
+		h->writable_count++;
+	}
+}
+
+void go_hint_read(struct bytes text, struct go_hint *ret)
+{
+	struct go_hint h = { 0 };
+
+	while (text.len) {
+		const uint8_t *end = memchr(text.data, '\n', text.len);
+		size_t n = end ? (size_t)(end - text.data) : text.len;
+		hint_line(BYTES(text.data, n), &h);
+		text = bytes_from(text, MIN(n + 1, text.len));
+	}
+	if (h.writable_count > GO_HINT_LOGS_MAX)
+		h = (struct go_hint){ 0 };
+	*ret = h;
+}
+
+bool go_hint_complete(const struct go_hint *h, uint64_t log)
+{
+	for (size_t i = 0; i < h->writable_count; i++)
+		if (h->writable[i] == log)
+			return false;
+	return log <= h->largest;
 }
 
 /* 32 bytes in lower case base32, from two parts. */

@@ -59,9 +59,21 @@ enum err go_table_read(struct call *call, struct bytes header, uint64_t file_byt
  * a table that is not an appended one. */
 uint64_t go_table_slot(const struct go_table *t, const struct piece_id *piece);
 
+/* Which logs were complete when the table was last looked through, so that it has all of them. */
+enum { GO_HINT_LOGS_MAX = 1024 };
+struct go_hint {
+	uint64_t largest; /* that there was */
+	uint64_t writable[GO_HINT_LOGS_MAX];
+	size_t writable_count;
+};
+/* Lines that mean nothing are passed over; more logs than fit: as if it said nothing. */
+void go_hint_read(struct bytes text, struct go_hint *ret);
+bool go_hint_complete(const struct go_hint *h, uint64_t log);
+
 /* Names of files; false = another file. */
 bool go_log_name(struct bytes name, uint64_t *ret_log);
 bool go_table_name(struct bytes name, uint64_t *ret_number);
+bool go_hint_name(struct bytes name, uint64_t *ret_number);
 /* Of a blob below its directory (GO_BLOB_PREFIX characters). */
 bool go_blob_name(struct bytes directory, struct bytes name, struct piece_id *ret);
 /* A satellite's directory of blobs. */

@@ -167,6 +167,10 @@ enum err import_list(struct call *call, struct arena *a, const char *path, const
 static enum err damaged(struct call *call, struct import *im, const struct import_piece *p,
 			enum err why)
 {
+	if (p->guessed) {
+		call_clear_error(call);
+		return OK;
+	}
 	log_warn("a piece of Storj's node cannot be taken over", F_STR("file", p->path),
 		 F_HEX("piece", BYTES_OF(p->piece.b)), F_STR("why", call_error(call, why)));
 	call_clear_error(call);
@@ -303,7 +307,7 @@ enum err import_take(struct call *call, struct import *im, const struct import_p
 	enum err e = p->file ? read_header(&own, im, p, area, &head, &t)
 			     : call_fail(&own, ERR_DATA_LOSS,
 					 "its file is missing, or cannot be read");
-	if (e == ERR_NOT_FOUND) {
+	if (e == ERR_NOT_FOUND && !p->guessed) {
 		im->figures.partial++;
 		*ret_safe = true;
 		return OK;

@@ -31,6 +31,7 @@ struct import_piece {
 	uint64_t header_at, data_at, size;
 	int64_t stored_unix_ns;
 	int64_t trashed_unix_ns; /* 0 = live */
+	bool guessed; /* nothing says that there is one: what is not right is no damage */
 };
 
 /* Takes it over if it is not here.  *ret_safe: the source is not needed any more, once the batch is

@@ -46,6 +46,17 @@ static void record(struct bytes in, bool repaired)
 		abort();
 }
 
+static void hint(struct bytes in)
+{
+	struct go_hint h;
+
+	go_hint_read(in, &h);
+	if (h.writable_count > GO_HINT_LOGS_MAX ||
+	    (h.writable_count && go_hint_complete(&h, h.writable[0])) ||
+	    (h.largest < UINT64_MAX && go_hint_complete(&h, h.largest + 1)))
+		abort();
+}
+
 static void names(struct bytes in)
 {
 	struct node_id satellite;
@@ -54,6 +65,7 @@ static void names(struct bytes in)
 
 	(void)go_log_name(in, &number);
 	(void)go_table_name(in, &number);
+	(void)go_hint_name(in, &number);
 	(void)go_blob_satellite(in, &satellite);
 	if (in.len >= GO_BLOB_PREFIX)
 		(void)go_blob_name(BYTES(in.data, GO_BLOB_PREFIX), bytes_from(in, GO_BLOB_PREFIX),
@@ -79,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	default:
 		names(in);
+		hint(in);
 	}
 	call_fini(&call);
 	return 0;
