@@ -9,6 +9,7 @@
 #include "node/import.h"
 #include "node/leave.h"
 #include "node/node.h"
+#include "node/service.h"
 #include "node/settings.h"
 #include "node/setup_ask.h"
 #include "os/cancel.h"
@@ -75,6 +76,8 @@ static void tell_setup(struct buf *text, const struct settings *s, const struct 
 		   "keep %s/ca in a safe place, away from this machine: the node never needs "
 		   "it\n",
 		   s->dir);
+	if (strcmp(s->service, "yes") == 0)
+		return;
 	if (strcmp(s->dir, PACKAGE_DIR) == 0)
 		buf_add_str(text, "start it with: systemctl enable --now acre-node\n");
 	else
@@ -155,6 +158,36 @@ static enum err import(struct call *call, const struct settings *flags, const st
 	return OK;
 }
 
+static enum err install_service(struct call *call, const struct settings *s, struct buf *text)
+{
+	const char *dir = s->dir, *programs = NULL;
+
+	TRY_PLAIN(os_program_dir(call, &programs));
+	const struct service service = {
+		.dir = dir,
+		.storage = s->node.storage[0] ? s->node.storage
+					      : os_path_join(call, dir, "storage"),
+		.identity = s->node.identity[0] ? s->node.identity
+						: os_path_join(call, dir, "identity"),
+		.user = s->user,
+		.program = os_path_join(call, programs, "acre-node"),
+		.root = s->root,
+	};
+	return service_install(call, &service, text);
+}
+
+static enum err check_service(struct call *call, const struct settings *s)
+{
+	if (s->service[0] && strcmp(s->service, "yes") != 0 && strcmp(s->service, "no") != 0)
+		return call_fail(call, ERR_CONFIG, "service: want yes or no");
+	if (strcmp(s->service, "yes") == 0 && !s->root[0] && !service_possible(call))
+		return call_fail(call, ERR_CONFIG,
+				 "service: that takes root, and systemd running this machine");
+	if (strcmp(s->service, "yes") == 0 && s->dir[0] != '/')
+		return call_fail(call, ERR_CONFIG, "service: give --dir as a whole path");
+	return OK;
+}
+
 static enum err setup(struct call *call, const struct settings *flags, const struct args *args)
 {
 	AUTO(arena_free) struct arena a = { 0 };
@@ -166,6 +199,7 @@ static enum err setup(struct call *call, const struct settings *flags, const str
 	TRY_PLAIN(setup_settings(call, &a, flags->dir, args, &s, &have_file));
 	if (!have_file && setup_can_ask())
 		TRY_PLAIN(setup_ask(call, &a, args->argc, args->argv, &s));
+	TRY_PLAIN(check_service(call, &s));
 	struct node_setup how = { .difficulty = (unsigned)s.difficulty,
 				  .progress = progress,
 				  .progress_arg = &told };
@@ -176,7 +210,10 @@ static enum err setup(struct call *call, const struct settings *flags, const str
 	if (told && os_stderr_is_terminal())
 		buf_add_byte(&text, '\n');
 	tell_setup(&text, &s, &id, have_file);
-	return print(call, &text);
+	enum err e = strcmp(s.service, "yes") == 0 ? install_service(call, &s, &text) : OK;
+	TRY_PLAIN(print(call, &text));
+	TRY(e, "the node is made, but not its service");
+	return OK;
 }
 
 /* SIGHUP asks for a reload; everything else comes by the control socket. */

@@ -209,6 +209,19 @@ static const struct param table[] = {
 	  .max = 60,
 	  .doc = "setup: zero bits of the node ID; a satellite may ask for more, Storj's ask for "
 		 "36" },
+	{ .name = "service",
+	  .type = PARAM_STR,
+	  FIELD(service),
+	  .default_text = "",
+	  .doc = "setup: \"yes\" makes it a service of systemd that runs from now on (as root "
+		 "only); "
+		 "\"no\" does not ask" },
+	{ .name = "root",
+	  .type = PARAM_STR,
+	  FIELD(root),
+	  .default_text = "",
+	  .doc = "setup: directory of the system that gets the service, if it is not this one; it "
+		 "is not started there" },
 	{ .name = "accept-loss",
 	  .type = PARAM_BOOL,
 	  FIELD(node.accept_loss),

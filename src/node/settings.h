@@ -14,8 +14,9 @@ struct settings {
 	int64_t for_ns;				    /* maintenance; 0 = without end */
 	const char *from, *from_logs, *from_tables; /* import */
 	bool move, later;
-	struct param_list exclude; /* satellites */
-	struct param_list foreign; /* settings of Storj's node that mean nothing here */
+	const char *service, *root; /* setup; "yes", "no" or "" = ask or no */
+	struct param_list exclude;  /* satellites */
+	struct param_list foreign;  /* settings of Storj's node that mean nothing here */
 	/* Of the process: */
 	uint64_t memory; /* 0 = as much as it takes */
 	const char *receive_rate, *send_rate;

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/text.h"
+#include "node/service.h"
 #include "node/trust_sources.h"
 #include "os/file.h"
 #include "os/process.h"
@@ -46,10 +47,16 @@ static const char *propose_address(struct call *call, const struct settings *s)
 	return "0.0.0.0:28967";
 }
 
+static const char *propose_no(struct call *call, const struct settings *s)
+{
+	return "no";
+}
+
 static const struct question {
 	const char *name;
 	const char *text;
 	proposal *propose;
+	bool (*when)(struct call *call); /* NULL = always */
 	bool optional;
 } questions[] = {
 	{ .name = "satellite",
@@ -70,6 +77,11 @@ static const struct question {
 	  .text = "Your wallet (0x...), told to the satellites, so that they can pay (may be left "
 		  "empty):",
 	  .optional = true },
+	{ .name = "service",
+	  .text = "Shall systemd run it, from now on and after every start of this machine (yes or "
+		  "no)?",
+	  .propose = propose_no,
+	  .when = service_possible },
 };
 
 bool setup_can_ask(void)
@@ -113,6 +125,9 @@ static enum err set(struct call *call, struct arena *a, const struct question *q
 {
 	if (strcmp(q->name, "storage") == 0 && answer.data[0] != '/')
 		return call_fail(call, ERR_CONFIG, "want a whole path, beginning with /");
+	if (strcmp(q->name, "service") == 0 && !bytes_equal(answer, bytes_str("yes")) &&
+	    !bytes_equal(answer, bytes_str("no")))
+		return call_fail(call, ERR_CONFIG, "want yes or no");
 	TRY_PLAIN(param_set_one(call, a, settings_all(), s, bytes_str(q->name), answer));
 	if (strcmp(q->name, "satellite") == 0) {
 		enum err e = trust_sources_resolve(call, a, &s->exclude, &s->node.satellites);
@@ -187,7 +202,8 @@ enum err setup_ask(struct call *call, struct arena *a, int argc, const char *con
 		   struct settings *s)
 {
 	for (size_t i = 0; i < ARRAY_LEN(questions); i++)
-		if (!given(questions[i].name, argc, argv))
+		if (!given(questions[i].name, argc, argv) &&
+		    (!questions[i].when || questions[i].when(call)))
 			TRY_PLAIN(ask(call, a, &questions[i], s));
 	if (of_storj(s) && !given("difficulty", argc, argv) && !given("identity", argc, argv)) {
 		s->difficulty = STORJ_DIFFICULTY;

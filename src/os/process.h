@@ -55,6 +55,16 @@ unsigned os_terminal_width(void);
 /* Asks on the terminal without echo; ERR_INVALID without a terminal.  The answer is appended. */
 enum err os_ask_secret(struct call *call, const char *prompt, struct buf *ret) MUST_USE;
 
+struct os_user {
+	uint32_t uid, gid;
+};
+/* By name; with `root` not "", as the passwd file of the system below it says.  ERR_NOT_FOUND. */
+enum err os_user_find(struct call *call, const char *root, const char *name,
+		      struct os_user *ret) MUST_USE;
+/* Makes it the owner of a file or directory; of a symbolic link, not of what that leads to. */
+enum err os_give(struct call *call, const char *path, const struct os_user *who) MUST_USE;
+bool os_is_root(void);
+
 /* What this process uses; false where the system does not say. */
 struct os_usage {
 	uint64_t resident_bytes;

@@ -6,6 +6,7 @@
 #include <link.h>
 #include <limits.h>
 #include <malloc.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "base/num.h"
 #include "os/clock.h"
 #include "os/event.h"
+#include "os/file.h"
 #include "os/lock.h"
 
 enum { MALLOC_KEEP_BYTES = 1 << 20, MALLOC_MAP_BYTES = 256 << 10 };
@@ -376,4 +378,38 @@ bool os_process_usage(struct os_usage *ret)
 		.threads = (unsigned)strtoul(threads + strlen("Threads:"), NULL, 10),
 	};
 	return true;
+}
+
+/* ---- users ---- */
+
+enum err os_user_find(struct call *call, const char *root, const char *name, struct os_user *ret)
+{
+	const struct passwd *p = NULL;
+
+	if (!root[0]) {
+		p = getpwnam(name);
+	} else {
+		FILE *f = fopen(os_path_join(call, root, "etc/passwd"), "re");
+		while (f && (p = fgetpwent(f)) && strcmp(p->pw_name, name) != 0)
+			;
+		if (f)
+			fclose(f);
+	}
+	if (!p)
+		return call_fail(call, ERR_NOT_FOUND, "there is no user \"%s\"", name);
+	*ret = (struct os_user){ p->pw_uid, p->pw_gid };
+	return OK;
+}
+
+enum err os_give(struct call *call, const char *path, const struct os_user *who)
+{
+	if (lchown(path, who->uid, who->gid))
+		return call_fail(call, errno == ENOENT ? ERR_NOT_FOUND : ERR_PERMISSION,
+				 "%s: cannot change its owner: %s", path, strerror(errno));
+	return OK;
+}
+
+bool os_is_root(void)
+{
+	return geteuid() == 0;
 }
