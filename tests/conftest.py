@@ -22,6 +22,7 @@ SLOW = 10 if "tsan" in str(BIN) or "asan" in str(BIN) or os.environ.get("ACRE_VA
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "chaos: everything at once, for minutes (tests/fault/test_chaos.py)")
+    config.addinivalue_line("markers", "soak: the same things over and over, for minutes (tests/fault/test_soak.py)")
 
 
 def program(name, directory=BIN):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs the test suites one after another and adds up what they report.
+"""Runs the test suites one after another and adds up what they report; those that mostly wait (BESIDE) run
+beside the others, one after another, and are reported when all are done.
 
 Each suite is a function that returns (passed, failed, skipped) from the runner's own machine-readable
 report, never from an exit code alone; a suite that reports nothing counts as failed.
@@ -11,6 +12,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -27,8 +29,10 @@ SCHEMATHESIS = "schemathesis==4.32.5"
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "600"))
 
 
-def run(argv, **kwargs):
-    print("+ " + " ".join(str(a) for a in argv), flush=True)
+def run(argv, out=None, **kwargs):
+    print("+ " + " ".join(str(a) for a in argv), flush=True, file=out or sys.stdout)
+    if out:
+        kwargs.update(stdout=out, stderr=subprocess.STDOUT)
     return subprocess.run([str(a) for a in argv], cwd=kwargs.pop("cwd", ROOT), check=False, **kwargs)
 
 
@@ -90,12 +94,12 @@ def meson_suites(directory, names, *, setup=None, multiplier=1):
     return passed, failed + (passed + failed + skipped == 0), skipped
 
 
-def pytest_run(paths, env=None, extra=()):
-    report = BUILD / "pytest.xml"
-    if report.exists():
-        report.unlink()
+def pytest_run(name, paths, env=None, extra=(), out=None):
+    report = BUILD / f"pytest-{name}.xml"
+    report.unlink(missing_ok=True)
     run([sys.executable if has_pytest(sys.executable) else "/usr/bin/python3", "-m", "pytest", "-q", "-ra",
-         f"--junitxml={report}", *extra, *paths], env={**os.environ, "ACRE_BIN": str(DIST / "bin"), **(env or {})})
+         f"--junitxml={report}", *extra, *paths], out=out,
+        env={**os.environ, "ACRE_BIN": str(DIST / "bin"), **(env or {})})
     if not report.exists():
         return 0, 1, 0
     total = failed = skipped = 0
@@ -209,7 +213,7 @@ def suite_sim():
 def suite_scenario():
     uplink_python()
     schemathesis()
-    return pytest_run(["tests/scenario"])
+    return pytest_run("scenario", ["tests/scenario"])
 
 
 def suite_interop():
@@ -221,7 +225,7 @@ def suite_asan():
                       "--prefix", ROOT / "dist-asan", "--libdir", "lib")
     must(["meson", "install", "-C", directory, "--no-rebuild", "--quiet"])
     units = meson_suites(directory, ["unit", "fuzz-replay", "sim"], multiplier=5)
-    scenarios = pytest_run(["tests/scenario", "tests/fault/test_faults.py"], env=dict(
+    scenarios = pytest_run("asan", ["tests/scenario", "tests/fault/test_faults.py"], env=dict(
         ACRE_FAULT_TRANSFERS="100",
         ACRE_BIN=str(ROOT / "dist-asan" / "bin"), ASAN_OPTIONS="detect_leaks=1:exitcode=99",
         UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"))
@@ -233,13 +237,13 @@ def suite_tsan():
                       "--prefix", ROOT / "dist-tsan", "--libdir", "lib")
     must(["meson", "install", "-C", directory, "--no-rebuild", "--quiet"])
     units = meson_suites(directory, ["unit", "sim"], multiplier=10)
-    scenarios = pytest_run(["tests/scenario"], env=dict(
+    scenarios = pytest_run("tsan", ["tests/scenario"], env=dict(
         ACRE_BIN=str(ROOT / "dist-tsan" / "bin"), TSAN_OPTIONS="halt_on_error=1:exitcode=99"))
     return tuple(a + b for a, b in zip(units, scenarios))
 
 
 def suite_valgrind():
-    return pytest_run(["tests/scenario/test_valgrind.py"], env=dict(ACRE_VALGRIND="1"))
+    return pytest_run("valgrind", ["tests/scenario/test_valgrind.py"], env=dict(ACRE_VALGRIND="1"))
 
 
 def suite_fuzz():
@@ -253,21 +257,78 @@ def suite_arm64():
     must(["scripts/package", "--root", "arm64"])
     directory = build(ROOT / "build-arm64", "--cross-file", ROOT / "build-deb-arm64-root" / "cross", "-Db_lto=false")
     units = meson_suites(directory, ["unit"], multiplier=20)
-    transfer = pytest_run(["tests/scenario/test_arm64.py"], env=dict(ACRE_ARM64=str(directory)))
+    transfer = pytest_run("arm64", ["tests/scenario/test_arm64.py"], env=dict(ACRE_ARM64=str(directory)))
     return tuple(a + b for a, b in zip(units, transfer))
 
 
 def suite_fault():
-    return pytest_run(["tests/fault"], env=dict(ACRE_FAULT_FULL="1"), extra=["-m", "not chaos"])
+    return pytest_run("fault", ["tests/fault"], env=dict(ACRE_FAULT_FULL="1"), extra=["-m", "not chaos and not soak"])
 
 
-def suite_chaos():
-    return pytest_run(["tests/fault"], extra=["-m", "chaos", "-s"])
+def suite_chaos(out=None):
+    return pytest_run("chaos", ["tests/fault"], extra=["-m", "chaos", "-s"], out=out)
 
 
-DEFAULT = ["source", "unit", "fuzz-replay", "sim", "scenario", "fault", "chaos", "interop"]
+def suite_soak(out=None):
+    return pytest_run("soak", ["tests/fault"], extra=["-m", "soak", "-s"], out=out)
+
+
+DEFAULT = ["source", "unit", "fuzz-replay", "sim", "scenario", "fault", "soak", "chaos", "interop"]
 FULL = ["asan", "tsan", "valgrind", "arm64", "fuzz"]
 SUITES = {name: globals()["suite_" + name.replace("-", "_")] for name in DEFAULT + FULL}
+QUICK = ["source", "unit", "fuzz-replay", "sim"]  # what has no time to wait for others
+BESIDE = ["soak", "chaos"]
+
+
+def run_suite(name, *args):
+    """(counts, seconds)"""
+    begun = time.monotonic()
+    try:
+        counts = SUITES[name](*args)
+    except SystemExit as problem:
+        print(problem)
+        counts = (0, 1, 0)
+    return counts, time.monotonic() - begun
+
+
+class Beside(threading.Thread):
+    """Suites that run while others do; what they print goes to files."""
+
+    def __init__(self, names):
+        super().__init__(daemon=True)
+        self.names, self.results = names, {}
+
+    def run(self):
+        for name in self.names:
+            with open(BUILD / f"{name}.log", "w") as out:
+                self.results[name] = run_suite(name, out)
+
+    def collect(self):
+        self.join()
+        for name in self.names:
+            print(f"\n== {name} (ran beside the others)", flush=True)
+            log = BUILD / f"{name}.log"
+            print(log.read_text(errors="replace") if log.exists() else "it did not run", flush=True)
+        return {name: self.results.get(name, ((0, 1, 0), 0)) for name in self.names}
+
+
+def run_suites(names):
+    """{name: (counts, seconds)}"""
+    beside = [name for name in names if name in BESIDE]
+    if len(beside) == len(names):
+        beside = []
+    lane, results = Beside(beside), {}
+    for name in names:
+        if name in beside:
+            continue
+        if name not in QUICK and not lane.ident:
+            lane.start()
+        print(f"\n== {name}", flush=True)
+        results[name] = run_suite(name)
+    if not lane.ident:
+        lane.start()
+    results.update(lane.collect())
+    return {name: results[name] for name in names}
 
 
 def main():
@@ -288,17 +349,9 @@ def main():
 
     build_main()
     total, lines = [0, 0, 0], []
-    for name in names:
-        print(f"\n== {name}", flush=True)
-        begun = time.monotonic()
-        try:
-            counts = SUITES[name]()
-        except SystemExit as problem:
-            print(problem)
-            counts = (0, 1, 0)
+    for name, (counts, seconds) in run_suites(names).items():
         total = [a + b for a, b in zip(total, counts)]
-        lines.append("%-12s %5d passed %5d failed %5d skipped %8.0f s" %
-                     (name, *counts, time.monotonic() - begun))
+        lines.append("%-12s %5d passed %5d failed %5d skipped %8.0f s" % (name, *counts, seconds))
     print("\n" + "\n".join(lines) + "\n")
     print("%d passed, %d failed, %d skipped" % tuple(total))
     return 1 if total[1] else 0

@@ -3,7 +3,8 @@
  * adds up and is seen.  Reads commands from standard input and answers each with one line:
  *
  *   open GRANT STALL_MS CALL_MS SEGMENT_BYTES TEMP_DIR   -> ok (replaces an open project)
- *   put TAG BUCKET KEY SIZE SEED          -> TAG ok | TAG error CODE TEXT, when it is done
+ *   put TAG BUCKET KEY SIZE SEED [0 SECONDS] -> TAG ok | TAG error CODE TEXT, when it is done; the
+ *                                            object ends after so long
  *   get TAG BUCKET KEY SIZE SEED OFF LEN  -> the same; "TAG wrong TEXT" when the bytes differ
  *   multipart TAG BUCKET KEY SIZE SEED    -> the same, in two parts
  *   rm TAG BUCKET KEY                     -> the same; no object there is ok
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define UPLINK_DISABLE_NAMESPACE_COMPAT
@@ -95,7 +97,8 @@ static UplinkError *write_all(UplinkUpload *u, UplinkPartUpload *p, const struct
 
 static UplinkError *put(const struct job *j)
 {
-	UplinkUploadResult r = uplink_upload_object(project, j->bucket, j->key, NULL);
+	UplinkUploadOptions o = { .expires = j->length > 0 ? time(NULL) + j->length : 0 };
+	UplinkUploadResult r = uplink_upload_object(project, j->bucket, j->key, &o);
 	UplinkError *e = r.error;
 
 	if (e)

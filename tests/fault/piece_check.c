@@ -1,12 +1,15 @@
 /*
  * Which of a stopped node's pieces does the satellite know, and are they whole?  Reads lines
  * "ROOT_PIECE_ID NUMBER SIZE" (hex, decimal, decimal) of the pieces that segments say the node has;
- * prints "pieces N referenced N missing N".  A piece that is missing, of another size or with
- * content that its hash does not fit is named on standard error.
+ * prints "pieces N referenced N missing N", and then what the store says of its space beside a full
+ * count of its entries: "live N trash N trash-pieces N used N", and the same with "counted-" in
+ * front, but for "used".  A piece that is missing, of another size or with content that its hash
+ * does not fit is named on standard error; every piece that can be read is, with "all" as fourth
+ * argument.
  *
- *   piece-check STORAGE_DIR NODE_ID_IN_HEX SATELLITE_ID [rot|flip|zero|delete]
+ *   piece-check STORAGE_DIR NODE_ID_IN_HEX SATELLITE_ID [all|rot|flip|zero|delete]
  *
- * With a fourth argument it harms the pieces instead: every 64th byte changed (rot), one byte
+ * With another fourth argument it harms the pieces instead: every 64th byte changed (rot), one byte
  * (flip), record and content overwritten with zeros (zero), removed in due form (delete).  Then the
  * store is left as a crash would leave it.
  */
@@ -17,7 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
-#include "node/piece_store.h"
+#include "node/piece_store_internal.h"
 #include "order/order.h"
 
 enum { READ_BYTES = 64 << 10, ROT_EVERY = 64, HARM_BYTES_MAX = 64 << 20 };
@@ -26,6 +29,7 @@ struct check {
 	struct piece_store *store;
 	const char *dir, *harm; /* NULL = look only */
 	const struct node_id *satellite;
+	bool all;
 	uint64_t referenced, missing;
 };
 
@@ -108,8 +112,55 @@ static enum err look(struct call *call, struct check *c, const struct piece_id *
 	return harm(call, c, &entry);
 }
 
+struct counted {
+	struct piece_figures figures;
+	struct piece_entry *live; /* all that can be read */
+	size_t count;
+	bool out_of_memory;
+};
+
+static bool count_entry(void *arg, const struct piece_entry *e)
+{
+	struct counted *c = arg;
+
+	if (e->flags & PIECE_DELETED)
+		return true;
+	piece_figures_add(&c->figures, e, 1);
+	if (e->trashed_at)
+		return true;
+	if (!(c->count & (c->count - 1))) { /* 0 and every power of two */
+		struct piece_entry *grown = realloc(c->live,
+						    MAX(2 * c->count, (size_t)1) * sizeof(*grown));
+		if (!grown) {
+			c->out_of_memory = true;
+			return false;
+		}
+		c->live = grown;
+	}
+	c->live[c->count++] = *e;
+	return true;
+}
+
+/* Every piece that can be read, and what the figures would be if nobody had kept them. */
+static enum err count_all(struct call *call, struct check *c, struct counted *all)
+{
+	TRY_PLAIN(piece_index_scan(call, c->store->index, count_entry, all));
+	if (all->out_of_memory)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	for (size_t i = 0; c->all && i < all->count; i++) {
+		AUTO_CALL struct call own = CALL_INIT;
+		const struct piece_entry *e = &all->live[i];
+		enum err err = look(&own, c, &e->id, e->size);
+		if (err)
+			fprintf(stderr, "%02x%02x%02x%02x: %s\n", e->id.b[0], e->id.b[1],
+				e->id.b[2], e->id.b[3], call_error(&own, err));
+	}
+	return OK;
+}
+
 static enum err check(struct call *call, struct check *c, const struct node_id *node)
 {
+	struct counted all = { 0 };
 	struct piece_store_config config = { .dir = c->dir, .node = *node, .allocated = INT64_MAX };
 	struct piece_space space;
 	uint64_t size;
@@ -132,9 +183,16 @@ static enum err check(struct call *call, struct check *c, const struct node_id *
 		}
 	}
 	TRY_PLAIN(piece_store_space(call, c->store, &space));
-	printf("pieces %" PRIu64 " referenced %" PRIu64 " missing %" PRIu64 "\n", space.pieces,
+	printf("pieces %" PRIu64 " referenced %" PRIu64 " missing %" PRIu64, space.pieces,
 	       c->referenced, c->missing);
-	return OK;
+	enum err e = count_all(call, c, &all);
+	printf(" live %" PRIu64 " trash %" PRIu64 " trash-pieces %" PRIu64 " used %" PRIu64
+	       " counted-pieces %" PRIu64 " counted-live %" PRIu64 " counted-trash %" PRIu64
+	       " counted-trash-pieces %" PRIu64 "\n",
+	       space.live, space.trash, space.trash_pieces, space.used, all.figures.pieces,
+	       all.figures.bytes, all.figures.trash_bytes, all.figures.trash_pieces);
+	free(all.live);
+	return e;
 }
 
 int main(int argc, char *argv[])
@@ -146,11 +204,12 @@ int main(int argc, char *argv[])
 	if (argc < 4 || argc > 5 || !parse_hex(argv[2], node.b, sizeof(node.b)) ||
 	    node_id_parse(bytes_str(argv[3]), &satellite)) {
 		fprintf(stderr, "usage: piece-check STORAGE_DIR NODE_ID_IN_HEX SATELLITE_ID "
-				"[rot|flip|zero|delete]\n");
+				"[all|rot|flip|zero|delete]\n");
 		return 2;
 	}
 	c.dir = argv[1];
-	c.harm = argv[4];
+	c.all = argv[4] && strcmp(argv[4], "all") == 0;
+	c.harm = c.all ? NULL : argv[4];
 	enum err e = check(&call, &c, &node);
 	if (e)
 		fprintf(stderr, "piece-check: %s\n", call_error(&call, e));
