@@ -206,6 +206,18 @@ static void store_begin(struct store_files *s, bool appended)
 		buf_add(&s->table, (uint8_t[GO_RECORD_BYTES]){ 0 }, GO_RECORD_BYTES);
 }
 
+/* The log does not know of the trash. */
+static void add_as_stored(struct store_files *s, const uint8_t record[GO_RECORD_BYTES], bool trash)
+{
+	uint8_t r[GO_RECORD_BYTES];
+
+	memcpy(r, record, sizeof(r));
+	if (trash)
+		memset(r + 53, 0, 3);
+	put_le64(r + 56, xxh3_64(BYTES(r, 56)) >> 1);
+	buf_add(&s->log, r, sizeof(r));
+}
+
 static void store_add(struct store_files *s, const struct piece *p, uint64_t log, uint32_t created,
 		      uint32_t expires, bool trash)
 {
@@ -225,7 +237,7 @@ static void store_add(struct store_files *s, const struct piece *p, uint64_t log
 	put_le64(r + 56, xxh3_64(BYTES(r, 56)) >> 1);
 	buf_add(&s->log, p->data, p->size);
 	buf_add(&s->log, p->header, GO_HEADER_BYTES);
-	buf_add(&s->log, r, sizeof(r));
+	add_as_stored(s, r, trash);
 	if (s->appended) {
 		buf_add(&s->table, r, sizeof(r));
 		return;
