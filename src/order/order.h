@@ -109,12 +109,16 @@ enum err piece_hash_verify_node(struct call *call, const Orders__PieceHash *hash
 				const struct public_key *node) MUST_USE;
 
 /*
- * How the signed amount grows (orders.md 5): first step 256 KiB, x3/2 up to 550 KiB.  Uploads go on
- * growing: nodes ask only that the amount suffices and is within the limit, and a signature costs
- * both sides as much as 100 KB of data.  What is signed in vain when a piece is cut is at most half
- * of what was sent.
+ * How the signed amount grows (orders.md 5): first step 256 KiB, then by half.  Storj's uplink
+ * stops at steps of 550 KiB; ours go on: nodes ask only that the amount suffices and is within the
+ * limit, and a signature costs both sides as much as 100 KB of data.  What is signed in vain, for a
+ * piece that is cut or a node that takes the order and stops, is at most half of what was moved.
  */
-enum { ORDER_STEP_FIRST = 262144, ORDER_STEP_MAX = 563200, ORDER_STEP_UPLOAD_MAX = 4 << 20 };
+enum {
+	ORDER_STEP_FIRST = 256 << 10,
+	ORDER_STEP_DOWNLOAD_MAX = 2 << 20,
+	ORDER_STEP_UPLOAD_MAX = 4 << 20,
+};
 static inline int64_t order_step_next(int64_t step, int64_t max)
 {
 	return step * 3 / 2 > max ? max : step * 3 / 2;

@@ -47,7 +47,7 @@ static enum err add_order(struct call *call, struct piece_download *d, struct bu
 	TRY_PLAIN(order_sign(call, &order, d->signer));
 	buf_add_field_bytes(out, FIELD_ORDER, BYTES(wire, order_encode(&order, wire)));
 	d->ordered = (uint64_t)order.amount;
-	d->step = order_step_next(d->step, ORDER_STEP_MAX);
+	d->step = order_step_next(d->step, ORDER_STEP_DOWNLOAD_MAX);
 	return OK;
 }
 
