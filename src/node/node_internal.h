@@ -54,7 +54,11 @@ struct settler {
 	} view;
 };
 
-enum { STATS_MONTHS = 12, STATS_MONTHS_TEXT = 40 * STATS_MONTHS };
+enum {
+	STATS_MONTHS = 12,
+	STATS_MONTHS_TEXT = 40 * STATS_MONTHS,
+	STATS_RECEIPT_TEXT = 128,
+};
 
 /* What a satellite says of the node; times in Unix seconds, money in millionths of a dollar. */
 struct satellite_stats {
@@ -63,8 +67,10 @@ struct satellite_stats {
 	uint64_t audits, audits_passed;
 	uint64_t disqualified, suspended, offline_suspended, under_review, joined, vetted;
 	uint64_t paid, held, disposed, paid_last;
-	char months[STATS_MONTHS_TEXT]; /* what was paid for each, newest first: "2026-10 $1.50,
-					   ..." */
+	char months[STATS_MONTHS_TEXT];	  /* what was paid for each, newest first: "2026-10 $1.50,
+					     ..." */
+	uint64_t sent;			  /* in payments */
+	char receipt[STATS_RECEIPT_TEXT]; /* of the newest payment: "2026-10 eth:0x..." */
 };
 
 struct stats_asker {

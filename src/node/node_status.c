@@ -84,6 +84,8 @@ static const struct field satellite_fields[] = {
 	{ "paid", MONEY, SAT(paid), false, "paid so far", "millionths of a dollar" },
 	{ "paid-last", MONEY, SAT(paid_last), false, "  last period", "millionths of a dollar" },
 	{ "months", TEXT, SAT(months), false, "  by month", "" },
+	{ "sent", MONEY, SAT(sent), false, "sent in payments", "millionths of a dollar" },
+	{ "receipt", TEXT, SAT(receipt), false, "  last receipt", "" },
 	{ "held", MONEY, SAT(held), false, "held back",
 	  "millionths of a dollar, held and not given back" },
 	{ "disposed", MONEY, SAT(disposed), false, "",
@@ -140,6 +142,8 @@ static void fill_satellite(struct arena *a, struct node *n, size_t i, struct sat
 	v->disposed = s.disposed;
 	v->paid_last = s.paid_last;
 	v->months = clean(a, s.months);
+	v->sent = s.sent;
+	v->receipt = clean(a, s.receipt);
 	OS_LOCKED(&n->lock);
 	v->state = c->ok ? "ok" : c->last_unix_ns ? "failed" : "pending";
 	v->error = clean(a, c->error);

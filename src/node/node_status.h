@@ -26,6 +26,8 @@ struct satellite_view {
 	uint64_t disqualified, suspended, offline_suspended, under_review, joined, vetted;
 	uint64_t paid, held, disposed, paid_last; /* millionths of a dollar */
 	const char *months;			  /* what was paid for each */
+	uint64_t sent;				  /* in payments, likewise */
+	const char *receipt;			  /* of the newest */
 };
 
 struct worry {

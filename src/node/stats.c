@@ -113,6 +113,38 @@ static enum err ask_payouts(struct call *call, struct rpc_conn *conn, struct sat
 	return OK;
 }
 
+/* The receipt is the satellite's text, and is kept as a line. */
+static void tell_receipt(struct satellite_stats *s, const Heldamount__GetPaymentResponse *p)
+{
+	AUTO_BUF struct buf month = BUF_INIT(64);
+
+	text_add_time(&month, (int64_t)MIN(seconds_of(p->period), MONTH_MAX) * NS_PER_SEC, false);
+	snprintf(s->receipt, sizeof(s->receipt), "%.7s %s", buf_cstr(&month), p->receipt);
+	for (char *c = s->receipt; *c; c++)
+		if ((uint8_t)*c < ' ' || (uint8_t)*c >= 0x7f)
+			*c = ' ';
+}
+
+/* What of it was sent, with which receipts: a satellite may say that later than the statements. */
+static enum err ask_payments(struct call *call, struct rpc_conn *conn, struct satellite_stats *s)
+{
+	Heldamount__GetAllPaymentsResponse *reply = NULL;
+	const Heldamount__GetPaymentResponse *last = NULL;
+
+	TRY_PLAIN(rpc_invoke(call, conn, "/heldamount.HeldAmount/GetAllPayments", NULL,
+			     &call->scratch, &heldamount__get_all_payments_response__descriptor,
+			     &reply));
+	for (size_t i = 0; i < reply->n_payment; i++) {
+		const Heldamount__GetPaymentResponse *p = reply->payment[i];
+		s->sent += positive(p->amount);
+		if (!last || seconds_of(p->created_at) >= seconds_of(last->created_at))
+			last = p;
+	}
+	if (last)
+		tell_receipt(s, last);
+	return OK;
+}
+
 /* ---- kept, so that a start shows what was known ---- */
 
 #define KEPT_HEAD "acre-node satellite 1\n"
@@ -120,7 +152,7 @@ static enum err ask_payouts(struct call *call, struct rpc_conn *conn, struct sat
 static const struct {
 	const char *name;
 	size_t offset;
-	enum { COUNT, REAL, TEXT } kind;
+	enum { COUNT, REAL, MONTHS, RECEIPT } kind;
 } kept[] = {
 #define KEPT(name, field, kind)                                                                    \
 	{                                                                                          \
@@ -142,7 +174,9 @@ static const struct {
 	KEPT("held ", held, COUNT),
 	KEPT("disposed ", disposed, COUNT),
 	KEPT("paid-last ", paid_last, COUNT),
-	KEPT("months ", months, TEXT),
+	KEPT("months ", months, MONTHS),
+	KEPT("sent ", sent, COUNT),
+	KEPT("receipt ", receipt, RECEIPT),
 #undef KEPT
 };
 
@@ -174,7 +208,8 @@ static enum err keep(struct call *call, struct node *n, size_t satellite,
 			memcpy(&real, field, sizeof(real));
 			buf_printf(&text, "%.9f\n", real >= 0 && real <= 1000 ? real : 0);
 			break;
-		case TEXT:
+		case MONTHS:
+		case RECEIPT:
 			buf_printf(&text, "%s\n", (const char *)field);
 		}
 	}
@@ -200,9 +235,11 @@ static bool read_kept(struct bytes line, size_t i, struct satellite_stats *s)
 			return false;
 		memcpy(field, &real, sizeof(real));
 		return true;
-	case TEXT:
-		snprintf((char *)field, STATS_MONTHS_TEXT, "%.*s", (int)line.len,
-			 line.len ? (const char *)line.data : "");
+	case MONTHS:
+	case RECEIPT:
+		snprintf((char *)field,
+			 kept[i].kind == MONTHS ? STATS_MONTHS_TEXT : STATS_RECEIPT_TEXT, "%.*s",
+			 (int)line.len, line.len ? (const char *)line.data : "");
 		return true;
 	}
 	return false;
@@ -245,7 +282,7 @@ static enum err ask(struct call *call, struct node *n, size_t satellite,
 	TRY_PLAIN(node_dial_satellite(call, n, satellite, &conn));
 	TRY_PLAIN(ask_stats(call, conn, &s));
 	/* A satellite need not pay. */
-	if (ask_payouts(call, conn, &s)) {
+	if (ask_payouts(call, conn, &s) || ask_payments(call, conn, &s)) {
 		log_debug("no payouts from satellite", F_STR("why", call->error));
 		call_clear_error(call);
 	}

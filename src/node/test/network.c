@@ -188,6 +188,27 @@ static enum err handle_paystubs(struct call *call, void *service, struct rpc_str
 	return rpc_send_message(call, stream, &reply.base);
 }
 
+static enum err handle_payments(struct call *call, void *service, struct rpc_stream *stream)
+{
+	Heldamount__GetAllPaymentsResponse reply = HELDAMOUNT__GET_ALL_PAYMENTS_RESPONSE__INIT;
+	Heldamount__GetPaymentResponse payments[2], *list[] = { &payments[0], &payments[1] };
+	struct bytes nothing;
+
+	TRY_PLAIN(rpc_recv(call, stream, &nothing));
+	for (int i = 0; i < 2; i++) {
+		heldamount__get_payment_response__init(&payments[i]);
+		payments[i].period = proto_time_new(&call->scratch,
+						    (1700000000 - i * 2592000) * NS_PER_SEC);
+		payments[i].created_at = proto_time_new(&call->scratch,
+							(1701000000 - i * 2592000) * NS_PER_SEC);
+		payments[i].amount = 1200000 + i;
+	}
+	payments[0].receipt = (char *)(uintptr_t) "eth:0xabc\ndef";
+	reply.payment = list;
+	reply.n_payment = ARRAY_LEN(list);
+	return rpc_send_message(call, stream, &reply.base);
+}
+
 static enum err handle_amnesty(struct call *call, void *service, struct rpc_stream *stream)
 {
 	Contact__AmnestyReportResponse reply = CONTACT__AMNESTY_REPORT_RESPONSE__INIT;
@@ -215,6 +236,7 @@ static const struct rpc_method satellite_methods[] = {
 	{ "/contact.Node/AmnestyReport", handle_amnesty },
 	{ "/nodestats.NodeStats/GetStats", handle_stats },
 	{ "/heldamount.HeldAmount/GetAllPaystubs", handle_paystubs },
+	{ "/heldamount.HeldAmount/GetAllPayments", handle_payments },
 	{ "/orders.Orders/SettlementWithWindow", handle_settlement },
 	{ "/contact.Node/CheckIn", handle_check_in },
 	{ "/contact.Node/GetTime", handle_get_time },

@@ -79,6 +79,9 @@ static void satellites_words_are_shown(void **state)
 	assert_int_equal(number(s, "disqualified"), 0);
 	assert_int_equal(number(s, "paid"), 3000001);
 	assert_int_equal(number(s, "paid-last"), 1500000);
+	assert_int_equal(number(s, "sent"), 2400001);
+	assert_string_equal(json_string_value(json_object_get(s, "receipt")),
+			    "2023-11 eth:0xabc def");
 	assert_int_equal(number(s, "disposed"), 250000);
 	assert_int_equal(number(s, "held"), 750000);
 	json_decref(root);
