@@ -253,6 +253,104 @@ bool go_hint_complete(const struct go_hint *h, uint64_t log)
 	return log <= h->largest;
 }
 
+/* ---- orders ---- */
+
+static const uint8_t orders_magic[8] = { 0x0d, 0xdb, 0xa1, 0x1a, 0xcc, 0x01, 0xad, 0xe5 };
+static const uint8_t entry_magic[8] = { 0x5c, 0xa1, 0xab, 0x1e, 0xba, 0x5e, 0xba, 0x11 };
+static const uint8_t entry_end[8] = { 0xfe, 0xed, 0x1f, 0x00, 0xd1, 0xc0, 0xff, 0xee };
+
+static bool hour_of(uint64_t unix_ns, int64_t *ret)
+{
+	enum { HOUR = ORDER_WINDOW_SECONDS };
+	uint64_t seconds = unix_ns / NS_PER_SEC;
+
+	*ret = (int64_t)seconds;
+	return seconds % HOUR == 0 && unix_ns % NS_PER_SEC == 0 && unix_ns <= INT64_MAX;
+}
+
+enum err go_orders_header(struct call *call, struct bytes file, struct order_window *ret,
+			  size_t *ret_at)
+{
+	enum { HEADER_BYTES = sizeof(orders_magic) + NODE_ID_BYTES + 8 };
+	struct order_window w;
+
+	if (file.len < HEADER_BYTES || memcmp(file.data, orders_magic, sizeof(orders_magic)) != 0 ||
+	    !hour_of(get_le64(file.data + HEADER_BYTES - 8), &w.hour_unix))
+		return malformed(call, "file of orders");
+	memcpy(w.satellite.b, file.data + sizeof(orders_magic), NODE_ID_BYTES);
+	*ret = w;
+	*ret_at = HEADER_BYTES;
+	return OK;
+}
+
+/* CRC-32 as of IEEE 802.3, bit by bit: orders are few. */
+static uint32_t crc32_of(struct bytes v)
+{
+	uint32_t crc = UINT32_MAX;
+
+	for (size_t i = 0; i < v.len; i++) {
+		crc ^= v.data[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+	}
+	return ~crc;
+}
+
+/* magic | length, limit | length, order | CRC of all between | end */
+static bool read_entry(struct bytes file, size_t at, struct order_entry *ret, size_t *ret_end)
+{
+	struct wire w = wire_read(bytes_from(file, at + sizeof(entry_magic)));
+	struct bytes two = wire_take(&w, 2);
+	struct bytes limit = wire_take(&w, two.len ? get_le16(two.data) : 0);
+	two = wire_take(&w, 2);
+	struct bytes order = wire_take(&w, two.len ? get_le16(two.data) : 0);
+	struct bytes crc = wire_take(&w, 4), end = wire_take(&w, sizeof(entry_end));
+
+	if (!wire_ok(&w) || limit.len > ORDER_ENTRY_LIMIT_MAX || !limit.len || !order.len ||
+	    order.len > ORDER_WIRE_MAX || !bytes_equal(end, BYTES_OF(entry_end)))
+		return false;
+	const uint8_t *from = file.data + at + sizeof(entry_magic);
+	if (get_le32(crc.data) != crc32_of(BYTES(from, (size_t)(crc.data - from))))
+		return false;
+	*ret = (struct order_entry){ limit, order };
+	*ret_end = (size_t)(end.data + end.len - file.data);
+	return true;
+}
+
+bool go_orders_next(struct bytes file, size_t *at, struct order_entry *ret)
+{
+	while (*at < file.len) {
+		struct bytes rest = bytes_from(file, *at);
+		const uint8_t *hit = memmem(rest.data, rest.len, entry_magic, sizeof(entry_magic));
+		if (!hit)
+			break;
+		size_t place = (size_t)(hit - file.data);
+		if (read_entry(file, place, ret, at))
+			return true;
+		*at = place + sizeof(entry_magic);
+	}
+	*at = file.len;
+	return false;
+}
+
+bool go_orders_name(struct bytes name, struct order_window *ret)
+{
+	const struct bytes prefix = bytes_str("unsent-orders-"), suffix = bytes_str(".v1");
+	uint64_t ns;
+
+	if (!bytes_has_prefix(name, prefix) || name.len < prefix.len + suffix.len ||
+	    !bytes_equal(bytes_from(name, name.len - suffix.len), suffix))
+		return false;
+	name = BYTES(name.data + prefix.len, name.len - prefix.len - suffix.len);
+	const uint8_t *dash = memchr(name.data, '-', name.len);
+	if (!dash)
+		return false;
+	size_t id = (size_t)(dash - name.data);
+	return node_id_parse(BYTES(name.data, id), &ret->satellite) == OK &&
+	       text_u64(bytes_from(name, id + 1), INT64_MAX, &ns) == OK &&
+	       hour_of(ns, &ret->hour_unix);
+}
+
 /* 32 bytes in lower case base32, from two parts. */
 static bool read_id(struct bytes a, struct bytes b, uint8_t out[32])
 {

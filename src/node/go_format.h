@@ -10,6 +10,7 @@
 #include "base/call.h"
 #include "crypto/hash.h"
 #include "identity/identity.h"
+#include "node/order_file.h"
 #include "order/order.h"
 
 enum {
@@ -69,6 +70,15 @@ struct go_hint {
 /* Lines that mean nothing are passed over; more logs than fit: as if it said nothing. */
 void go_hint_read(struct bytes text, struct go_hint *ret);
 bool go_hint_complete(const struct go_hint *h, uint64_t log);
+
+/* Files of orders.  ERR_FORMAT; *ret_at: where the first entry may be. */
+enum err go_orders_header(struct call *call, struct bytes file, struct order_window *ret,
+			  size_t *ret_at) MUST_USE;
+/* The next entry at or after *at that its checksum confirms, as order_file_next; false: there is
+ * none. */
+bool go_orders_next(struct bytes file, size_t *at, struct order_entry *ret);
+/* Of a file of orders not sent. */
+bool go_orders_name(struct bytes name, struct order_window *ret);
 
 /* Names of files; false = another file. */
 bool go_log_name(struct bytes name, uint64_t *ret_log);

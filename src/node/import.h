@@ -57,4 +57,9 @@ enum err import_run(struct call *call, const struct import_config *config,
 enum err import_one(struct call *call, const struct import_config *config,
 		    const struct node_id *satellite, const struct piece_id *piece) MUST_USE;
 
+/* Takes over the orders that Storj's node did not settle, from its orders directory into ours (need
+ * not be there); *ret_orders of them.  A window that is there already is left as it is. */
+enum err import_unsettled(struct call *call, const char *from, const char *to,
+			  uint64_t *ret_orders) MUST_USE;
+
 #endif

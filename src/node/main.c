@@ -135,12 +135,15 @@ static enum err import(struct call *call, const struct settings *flags, const st
 						.node_dir = flags->dir };
 	struct import_progress progress = { .begun_ns = os_clock_mono_ns() };
 	struct import_figures f = { 0 };
+	uint64_t orders = 0;
 	struct settings s;
 
 	TRY_PLAIN(settings_load(call, &a, &source, &s));
 	const struct node_import how = { .from = s.from,
 					 .logs = s.from_logs,
 					 .tables = s.from_tables,
+					 .orders = s.from_orders,
+					 .orders_taken = &orders,
 					 .move = s.move,
 					 .later = s.later,
 					 .progress = import_progress,
@@ -148,6 +151,9 @@ static enum err import(struct call *call, const struct settings *flags, const st
 	enum err e = node_import(call, s.dir, &s.node, &how, &f);
 	if (progress.told)
 		buf_add_byte(&text, '\n');
+	if (orders)
+		buf_printf(&text, "%llu orders taken over, to be settled\n",
+			   (unsigned long long)orders);
 	if (s.later && !e)
 		buf_printf(&text, "\"acre-node run --dir %s\" takes them over while it serves\n",
 			   s.dir);

@@ -87,6 +87,9 @@ struct node_import {
 	const char *from; /* its storage directory; "" = the one that config says, ours is then in
 			   * it */
 	const char *logs, *tables; /* of its hashstores, whole paths or below it */
+	const char
+		*orders; /* its orders directory; "" = beside its storage directory, or in ours */
+	uint64_t *orders_taken;
 	bool move, later;
 	void (*progress)(void *arg, const struct import_figures *f, const char *where);
 	void *progress_arg;

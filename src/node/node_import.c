@@ -157,7 +157,28 @@ static enum err open_parts(struct call *call, const struct node_import *how,
 	return piece_store_recover(call, *ret_store);
 }
 
-static enum err run(struct call *call, const struct node_import *how,
+/* Its configuration's directory has them, and usually its storage directory, too. */
+static enum err take_orders(struct call *call, const char *dir, const char *storage,
+			    const struct node_import *how)
+{
+	const char *const places[] = { os_path_join(call, dir, "orders"),
+				       os_path_join(call, os_path_dir(call, how->from), "orders"),
+				       os_path_join(call, how->from, "orders") };
+	const char *to = os_path_join(call, storage, "orders"), *from = how->orders;
+	struct os_stat st;
+
+	for (size_t i = 0; !from[0] && i < ARRAY_LEN(places); i++)
+		if (strcmp(places[i], to) != 0 &&
+		    os_stat(call, os_path_join(call, places[i], "unsent"), &st) == OK)
+			from = places[i];
+	call_clear_error(call);
+	if (!from[0])
+		return OK;
+	TRY(import_unsettled(call, from, to, how->orders_taken), "orders in %s", from);
+	return OK;
+}
+
+static enum err run(struct call *call, const char *own_dir, const struct node_import *how,
 		    const struct node_config *config, const struct node_id *id,
 		    struct import_figures *ret)
 {
@@ -169,6 +190,8 @@ static enum err run(struct call *call, const struct node_import *how,
 	};
 
 	enum err e = open_parts(call, how, config, id, &dir, &store);
+	if (!e)
+		e = take_orders(call, own_dir, config->storage, how);
 	if (!e)
 		e = import_order_write(call, config->storage, &order);
 	if (!e && !how->later) {
@@ -228,5 +251,5 @@ enum err node_import(struct call *call, const char *dir, const struct node_confi
 				 "storage-dir-verification in it): is the disk mounted?",
 				 own.from);
 	TRY_PLAIN(storage_dir_create(call, c.storage, id));
-	return run(call, &own, &c, id, ret);
+	return run(call, dir, &own, &c, id, ret);
 }

@@ -34,15 +34,20 @@ struct order_log {
 
 DEFINE_AUTO_PTR(struct os_file, os_file_auto, os_file_close)
 
-static const char *window_path(struct call *call, const struct order_log *log,
-			       const struct order_window *w)
+const char *order_window_path(struct call *call, const char *dir, const struct order_window *window)
 {
 	char id[NODE_ID_TEXT_MAX];
 
-	node_id_text(&w->satellite, id);
-	const char *path = arena_printf(&call->scratch, "%s/%s-%lld.orders", log->dir, id,
-					(long long)w->hour_unix);
+	node_id_text(&window->satellite, id);
+	const char *path = arena_printf(&call->scratch, "%s/%s-%lld.orders", dir, id,
+					(long long)window->hour_unix);
 	return path ? path : "";
+}
+
+static const char *window_path(struct call *call, const struct order_log *log,
+			       const struct order_window *w)
+{
+	return order_window_path(call, log->dir, w);
 }
 
 static bool parse_name(const char *name, struct order_window *ret)

@@ -21,6 +21,10 @@
 
 struct order_log;
 
+/* The file of a window, in the call's scratch. */
+const char *order_window_path(struct call *call, const char *dir,
+			      const struct order_window *window);
+
 /* dir exists. */
 enum err order_log_open(struct call *call, const char *dir, struct order_log **ret) MUST_USE;
 /* Syncs and closes; NULL is fine. */

@@ -193,6 +193,13 @@ static const struct param table[] = {
 	  FIELD(from_tables),
 	  .default_text = "hashstore",
 	  .doc = "import: directory of their tables, likewise" },
+	{ .name = "from-orders",
+	  .alias = "storage2.orders.path",
+	  .type = PARAM_STR,
+	  FIELD(from_orders),
+	  .default_text = "",
+	  .doc = "import: directory of the orders that Storj's node did not settle; empty = orders "
+		 "in the node's directory, or beside or in that storage directory" },
 	/* Of commands only. */
 	{ .name = "dir",
 	  .alias = "config-dir",

@@ -10,9 +10,9 @@ struct settings {
 	const char *dir;
 	uint64_t difficulty;
 	bool json, help;
-	const char *listen;			    /* console */
-	int64_t for_ns;				    /* maintenance; 0 = without end */
-	const char *from, *from_logs, *from_tables; /* import */
+	const char *listen;					  /* console */
+	int64_t for_ns;						  /* maintenance; 0 = without end */
+	const char *from, *from_logs, *from_tables, *from_orders; /* import */
 	bool move, later;
 	const char *service, *root; /* setup; "yes", "no" or "" = ask or no */
 	struct param_list exclude;  /* satellites */

@@ -57,8 +57,29 @@ static void hint(struct bytes in)
 		abort();
 }
 
+/* The entries lie behind each other, each within the file. */
+static void orders(struct call *call, struct bytes in)
+{
+	struct order_window window;
+	struct order_entry entry;
+	size_t at = 0, before;
+
+	if (go_orders_header(call, in, &window, &at))
+		return;
+	if (window.hour_unix % ORDER_WINDOW_SECONDS)
+		abort();
+	for (before = at; go_orders_next(in, &at, &entry); before = at)
+		if (entry.limit.data < in.data + before || at > in.len || at <= before ||
+		    entry.order.data + entry.order.len > in.data + at)
+			abort();
+	if (at != in.len)
+		abort();
+}
+
 static void names(struct bytes in)
 {
+	struct order_window window;
+
 	struct node_id satellite;
 	struct piece_id piece;
 	uint64_t number;
@@ -66,6 +87,7 @@ static void names(struct bytes in)
 	(void)go_log_name(in, &number);
 	(void)go_table_name(in, &number);
 	(void)go_hint_name(in, &number);
+	(void)go_orders_name(in, &window);
 	(void)go_blob_satellite(in, &satellite);
 	if (in.len >= GO_BLOB_PREFIX)
 		(void)go_blob_name(BYTES(in.data, GO_BLOB_PREFIX), bytes_from(in, GO_BLOB_PREFIX),
@@ -80,14 +102,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	call_init(&call);
-	switch (data[0] % 5) {
+	switch (data[0] % 6) {
 	case 0:
 	case 1:
-		table(&call, in, data[0] % 5);
+		table(&call, in, data[0] % 6);
 		break;
 	case 2:
 	case 3:
-		record(in, data[0] % 5 == 3);
+		record(in, data[0] % 6 == 3);
+		break;
+	case 5:
+		orders(&call, in);
 		break;
 	default:
 		names(in);

@@ -16,6 +16,7 @@
 #include "memdisk.h"
 #include "node/go_format.h"
 #include "node/import.h"
+#include "node/order_log.h"
 #include "node/piece_log.h"
 #include "os/clock.h"
 #include "proto/piecestore2.pb-c.h"
@@ -644,6 +645,76 @@ static void test_no_table(void **state)
 	free_pieces(p, PIECES);
 }
 
+/* ---- orders ---- */
+
+struct orders_seen {
+	struct bytes file; /* of Storj's node: what is kept are its bytes */
+	unsigned count;
+	int64_t amount;
+};
+
+static enum err see_order(struct call *call, void *arg, const struct order_window *window,
+			  const struct order_entry *entry)
+{
+	struct orders_seen *seen = arg;
+	struct order order;
+
+	seen->count++;
+	assert_non_null(
+		memmem(seen->file.data, seen->file.len, entry->limit.data, entry->limit.len));
+	TRY_PLAIN(order_decode(call, entry->order, &order));
+	seen->amount += order.amount;
+	return OK;
+}
+
+/* Windows that a real node left, whole, cut, damaged, and of another name. */
+static void test_orders(void **state)
+{
+	json_t *root = vectors_load("go_storage");
+	const json_t *v = json_object_get(root, "orders");
+	const char *name = vector_text(v, "name");
+	struct order_log *log = NULL;
+	struct order_window window;
+	char path[512];
+	struct world w;
+
+	begin(&w);
+	AUTO(arena_free) struct arena a = { 0 };
+	struct bytes file = vector_unhex(&a, vector_text(v, "bytes"));
+	struct orders_seen seen = { .file = file };
+	AUTO_BUF struct buf bad = BUF_INIT(1 << 20);
+	uint64_t taken = 9;
+	assert_true(go_orders_name(bytes_str(name), &window));
+	/* Nothing there is no failure. */
+	assert_int_equal(import_unsettled(&w.call, "/theirs/orders", "/ours/orders", &taken), OK);
+	assert_int_equal(taken, 0);
+	snprintf(path, sizeof(path), "/theirs/orders/unsent/%s", name);
+	/* The first entry is damaged: the second counts.  Then a torn one. */
+	buf_add_bytes(&bad, file);
+	bad.data[100] ^= 1;
+	buf_add(&bad, file.data + 48, 200);
+	write_file(path, buf_bytes(&bad));
+	write_file("/theirs/orders/unsent/unsent-orders-nonsense.v1", file);
+	assert_int_equal(import_unsettled(&w.call, "/theirs/orders", "/ours/orders", &taken), OK);
+	assert_int_equal(taken, 1);
+	assert_int_equal(os_unlink(&w.call, order_window_path(&w.call, "/ours/orders", &window)),
+			 OK);
+	write_file(path, file);
+	assert_int_equal(import_unsettled(&w.call, "/theirs/orders", "/ours/orders", &taken), OK);
+	assert_int_equal(taken, vector_int(v, "entries"));
+	/* Again: it is there already. */
+	assert_int_equal(import_unsettled(&w.call, "/theirs/orders", "/ours/orders", &taken), OK);
+	assert_int_equal(taken, 0);
+	assert_int_equal(order_log_open(&w.call, "/ours/orders", &log), OK);
+	assert_true(order_log_has(log, &window));
+	assert_int_equal(order_log_visit(&w.call, log, &window, see_order, &seen), OK);
+	assert_int_equal(seen.count, vector_int(v, "entries"));
+	assert_true(seen.amount > 0);
+	order_log_close(log);
+	end(&w);
+	json_decref(root);
+}
+
 static enum err fetch(struct call *call, void *arg, const struct node_id *satellite,
 		      const struct piece_id *piece)
 {
@@ -732,11 +803,11 @@ static void test_die_everywhere(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_real),	       cmocka_unit_test(test_all_ways),
-		cmocka_unit_test(test_damage),	       cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_killed),	       cmocka_unit_test(test_complete_log),
-		cmocka_unit_test(test_no_table),       cmocka_unit_test(test_on_demand),
-		cmocka_unit_test(test_die_everywhere),
+		cmocka_unit_test(test_real),	  cmocka_unit_test(test_all_ways),
+		cmocka_unit_test(test_damage),	  cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_killed),	  cmocka_unit_test(test_complete_log),
+		cmocka_unit_test(test_no_table),  cmocka_unit_test(test_orders),
+		cmocka_unit_test(test_on_demand), cmocka_unit_test(test_die_everywhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
