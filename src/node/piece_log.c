@@ -180,6 +180,8 @@ static void note_written(struct piece_log *log, struct log_append *a)
 	OS_LOCKED(&log->lock);
 	a->written = true;
 	a->segment->writes++;
+	a->segment->written = MAX(a->segment->written,
+				  a->offset + record_len(a->header_len, a->size));
 }
 
 enum err piece_log_append_whole(struct call *call, struct piece_log *log, struct log_append *a,
@@ -537,7 +539,7 @@ enum err piece_log_stable(struct call *call, struct piece_log *log, struct arena
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a checkpoint");
 	for (size_t i = 0; i < log->count; i++) {
 		const struct log_segment *s = log->segments[i];
-		uint64_t stable = s->tail;
+		uint64_t stable = MIN(s->tail, s->written);
 		for (const struct log_append *p = s->appends; p; p = p->next)
 			stable = MIN(stable, p->offset);
 		/* What was written to a failed segment is for the next start to find out. */

@@ -29,6 +29,8 @@ struct log_segment {
 	bool syncing;  /* a thread syncs it now */
 	bool scanned;  /* of known size; false only between open and recover */
 	uint64_t tail; /* the next record begins here */
+	/* So long is its file at least; what was to be behind that found no room. */
+	uint64_t written;
 	uint64_t live;
 	uint64_t stable;	    /* while not scanned: where the checkpoint's knowledge ends */
 	uint64_t end;		    /* entries of the index lie before it */

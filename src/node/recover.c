@@ -104,7 +104,7 @@ static enum err add_file(struct call *call, struct piece_log *log, const struct 
 	TRY_PLAIN(log_add_segment(call, log, number, &s));
 	s->tail = k ? MIN(k->stable, round_up(st.size, RECORD_ALIGN)) : SEGMENT_HEADER_BYTES;
 	log->used += s->tail - SEGMENT_HEADER_BYTES;
-	s->stable = s->durable = s->tail;
+	s->written = s->stable = s->durable = s->tail;
 	s->expiry_group = group;
 	if (k) {
 		s->sealed = k->sealed;
@@ -398,7 +398,7 @@ static enum err recover_segment(struct call *call, struct recovery *v)
 
 	OS_LOCKED(&v->log->lock);
 	v->log->used += v->tail - seg->tail;
-	seg->tail = seg->durable = v->tail;
+	seg->tail = seg->written = seg->durable = v->tail;
 	seg->sealed = v->sealed;
 	seg->scanned = true;
 	v->log->seq = MAX(v->log->seq, v->seq);

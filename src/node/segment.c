@@ -58,7 +58,7 @@ enum err log_add_segment(struct call *call, struct piece_log *log, uint32_t numb
 	log->segments[at] = s;
 	log->count++;
 	s->number = number;
-	s->tail = s->stable = s->durable = SEGMENT_HEADER_BYTES;
+	s->tail = s->written = s->stable = s->durable = SEGMENT_HEADER_BYTES;
 	log->used += s->tail;
 	if (number >= log->next_number)
 		log->next_number = number + 1;

@@ -405,10 +405,12 @@ static enum err write_part(struct call *call, struct os_file *f, struct bytes pa
 
 	TRY_PLAIN(operation(call, &dies));
 	uint64_t n = dies ? next_random() % (part.len + 1) : part.len;
-	bool full = n > disk.free;
-	n = MIN(n, disk.free);
+	/* Bytes that the file has already need no room. */
+	uint64_t len = f->inode->now.len, own = offset < len ? MIN(len - offset, n) : 0;
+	bool full = n - own > disk.free;
+	n = own + MIN(n - own, disk.free);
 	if (disk.free != UINT64_MAX)
-		disk.free -= n;
+		disk.free -= n - own;
 	if (n) {
 		put(&f->inode->now, offset, part.data, n);
 		add_change(f->inode, false, offset, part.data, n);

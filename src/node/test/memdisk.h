@@ -19,7 +19,7 @@ uint64_t memdisk_operations(void); /* since reset */
 bool memdisk_dead(void);
 /* Back alive, with what survives: a power cut, or only the death of the process. */
 void memdisk_restart(bool power_cut);
-/* Bytes that can still be written; UINT64_MAX = any number. */
+/* Bytes by which files can still grow; UINT64_MAX = any number. */
 void memdisk_set_free(uint64_t bytes);
 /* Turns the bits of one byte of a file; false when there is no such byte. */
 bool memdisk_damage(const char *path, uint64_t offset);

@@ -724,6 +724,46 @@ static void test_reserve_and_full_disk(void **state)
 	end_world(&w);
 }
 
+/* A piece for which there was no room left a hole behind the end of its file, where no checkpoint
+ * may say that something is. */
+static void test_full_disk_and_kill(void **state)
+{
+	struct world w;
+	struct piece_writer *a[3];
+	uint8_t data[65536] = { 1 };
+	const struct piece_begin begin = begin_of(9, sizeof(data));
+	const struct piece_commit commit = { .order_amount = sizeof(data) };
+
+	(void)state;
+	for (uint64_t left = 0; left < 3 * sizeof(data); left += 9001) {
+		begin_world(&w, 1);
+		assert_int_equal(open_store(&w), OK);
+		put(&w, 1, 0);
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(piece_writer_begin(&w.call, w.store, &begin, &a[i]), OK);
+		memdisk_set_free(left);
+		for (int i = 0; i < 3; i++) {
+			assert_int_equal(piece_writer_add(&w.call, a[i], BYTES_OF(data)), OK);
+			enum err e = piece_writer_commit(&w.call, a[i], &commit);
+			assert_true(e == OK || e == ERR_NO_SPACE);
+			piece_writer_end(a[i]);
+		}
+		memdisk_set_free(UINT64_MAX);
+		assert_int_equal(piece_store_checkpoint(&w.call, w.store), OK);
+		memdisk_die_after(1);
+		close_store(&w);
+		memdisk_restart(false);
+		assert_int_equal(open_store(&w), OK);
+		assert_true(holds(&w, 1, 0));
+		put(&w, 2, 0);
+		close_store(&w);
+		assert_int_equal(open_store(&w), OK);
+		assert_true(holds(&w, 1, 0) && holds(&w, 2, 0));
+		check_accounts(&w);
+		end_world(&w);
+	}
+}
+
 /* What an uplink stores can look like a record; it never becomes one. */
 static void test_forged_record(void **state)
 {
@@ -1598,6 +1638,7 @@ int main(void)
 		cmocka_unit_test(test_buffers),
 		cmocka_unit_test(test_store_and_reopen),
 		cmocka_unit_test(test_reserve_and_full_disk),
+		cmocka_unit_test(test_full_disk_and_kill),
 		cmocka_unit_test(test_forged_record),
 		cmocka_unit_test(test_missing_segment),
 		cmocka_unit_test(test_damage),
