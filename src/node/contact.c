@@ -244,7 +244,7 @@ static int64_t check_in(struct call *call, void *arg)
 	enum err e = attempt(call, n, c);
 	int64_t took_ns = os_clock_mono_ns() - start_ns;
 
-	if (e == ERR_CANCELED)
+	if (node_stops(n, e))
 		return CHORE_NEVER;
 	os_mutex_lock(&n->lock);
 	bool changed = !c->last_unix_ns || c->ok != !e;

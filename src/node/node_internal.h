@@ -211,6 +211,12 @@ extern const size_t node_methods_count;
 rpc_handler endpoint_upload, endpoint_download, endpoint_ping_node, endpoint_unimplemented,
 	endpoint_retain, endpoint_retain_big, endpoint_restore_trash;
 
+/* Whether a chore that failed so is to end: a peer may say "canceled", too, and means itself. */
+static inline bool node_stops(const struct node *n, enum err e)
+{
+	return e == ERR_CANCELED && os_cancel_is_set(&n->cancel);
+}
+
 /* Why a node takes no pieces for the time being. */
 enum node_no_uploads {
 	NODE_DISK_UNWRITABLE = 1,

@@ -250,7 +250,7 @@ static int64_t settle(struct call *call, void *arg)
 		return (n->config.development ? INTERVAL_DEVELOPMENT : RETRY_SECONDS_FIRST) *
 		       NS_PER_SEC;
 	enum err e = settle_due(call, t, &waiting);
-	if (e == ERR_CANCELED)
+	if (node_stops(n, e))
 		return CHORE_NEVER;
 	os_mutex_lock(&n->lock);
 	bool changed = !e != !t->view.error[0];

@@ -90,6 +90,11 @@ static enum err handle_check_in(struct call *call, void *service, struct rpc_str
 	TRY_PLAIN(rpc_request(call, stream, &call->scratch, &contact__check_in_request__descriptor,
 			      &request));
 	TRY_PLAIN(net_peer_id(call, rpc_stream_net(stream), &id));
+	if (n->check_in_cancels) {
+		n->check_in_cancels--;
+		return call_fail_status(call, ERR_INTERNAL, err_status(ERR_CANCELED),
+					"satellitedb: context canceled");
+	}
 	snprintf(n->address, sizeof(n->address), "%s", request->address);
 	snprintf(n->version, sizeof(n->version), "%s", request->version->version);
 	n->release = request->version->release;

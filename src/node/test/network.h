@@ -27,6 +27,7 @@ struct network {
 	int64_t clock_ns; /* the satellite's clock minus ours */
 	/* What the satellite saw of the last check-in. */
 	_Atomic unsigned check_ins, pings_ok;
+	_Atomic unsigned check_in_cancels; /* so many answers are "canceled", as of one that ends */
 	char address[256], version[64];
 	int64_t free_disk;
 	bool release;

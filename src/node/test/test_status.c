@@ -121,11 +121,22 @@ static void refusing_uploads_shows(void **state)
 	assert_int_equal(node_apply(&call, net->node, &config, "n", &notes), ERR_CONFIG);
 }
 
+/* A satellite that ends answers "canceled": the node goes on asking. */
+static void canceled_by_the_satellite(void **state)
+{
+	net->check_in_cancels = 1;
+	for (int i = 0; i < 1000 && net->check_in_cancels; i++)
+		assert_int_equal(os_sleep(&net->call, 10 * NS_PER_MS), OK);
+	assert_int_equal(net->check_in_cancels, 0);
+	network_wait_check_in(net, net->check_ins + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(satellites_words_are_shown),
 		cmocka_unit_test(refusing_uploads_shows),
+		cmocka_unit_test(canceled_by_the_satellite),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
