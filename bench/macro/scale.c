@@ -291,7 +291,7 @@ static void work(void *arg)
 		call_init(&call);
 		object_key(random % b->objects, w->put ? 1 + (random >> 40) % 0xfffffe : 0, o.key);
 		must(&call, w->put ? db_write(&call, b->db, put_one, &o)
-				   : db_read_one(&call, b->db, stat_one, &o));
+				   : db_look_up(&call, b->db, stat_one, &o));
 	}
 }
 

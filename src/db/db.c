@@ -158,10 +158,11 @@ enum err db_write(struct call *call, struct db *db, db_work *work, void *arg)
 	return e;
 }
 
-static enum err read_some(struct call *call, struct db *db, bool one, db_work *work, void *arg)
+static enum err read_some(struct call *call, struct db *db, enum db_reading how, db_work *work,
+			  void *arg)
 {
 	int64_t begun = begin_wait(db);
-	enum err e = db->driver->read(call, db, one, work, arg);
+	enum err e = db->driver->read(call, db, how, work, arg);
 
 	end_wait(db, false, begun);
 	return e;
@@ -169,12 +170,17 @@ static enum err read_some(struct call *call, struct db *db, bool one, db_work *w
 
 enum err db_read(struct call *call, struct db *db, db_work *work, void *arg)
 {
-	return read_some(call, db, false, work, arg);
+	return read_some(call, db, DB_READ, work, arg);
 }
 
 enum err db_read_one(struct call *call, struct db *db, db_work *work, void *arg)
 {
-	return read_some(call, db, true, work, arg);
+	return read_some(call, db, DB_READ_ONE, work, arg);
+}
+
+enum err db_look_up(struct call *call, struct db *db, db_work *work, void *arg)
+{
+	return read_some(call, db, DB_LOOK_UP, work, arg);
 }
 
 void db_trace(struct db *db, db_trace_fn *fn, void *arg)

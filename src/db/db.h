@@ -47,6 +47,9 @@ enum err db_read(struct call *call, struct db *db, db_work *work, void *arg) MUS
 
 /* The same for work that runs one statement: less to and fro.  A second one fails. */
 enum err db_read_one(struct call *call, struct db *db, db_work *work, void *arg) MUST_USE;
+/* The same for a statement that finds few rows by a key and whose text is static.  On PostgreSQL
+ * those of several callers travel together. */
+enum err db_look_up(struct call *call, struct db *db, db_work *work, void *arg) MUST_USE;
 
 /* For tests: told of every statement before it runs, in whatever thread that is.  To be set before
  * there is any work. */

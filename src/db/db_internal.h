@@ -11,12 +11,15 @@ enum {
 	DB_TRIES_MAX = 10,	 /* of one transaction */
 };
 
+/* db_read, db_read_one (no transaction is needed around it), db_look_up. */
+enum db_reading { DB_READ, DB_READ_ONE, DB_LOOK_UP };
+
 struct db_driver {
 	bool is_sqlite;
 	void (*close)(struct db *db);
 	enum err (*write)(struct call *call, struct db *db, db_work *work, void *arg);
-	/* one: work has a single statement, which needs no transaction around it. */
-	enum err (*read)(struct call *call, struct db *db, bool one, db_work *work, void *arg);
+	enum err (*read)(struct call *call, struct db *db, enum db_reading how, db_work *work,
+			 void *arg);
 	enum err (*exec)(struct call *call, struct db_tx *tx, const char *sql,
 			 const struct db_value *values, size_t count, int64_t *ret_changed);
 	enum err (*query)(struct call *call, struct db_tx *tx, const char *sql,

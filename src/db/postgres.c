@@ -8,13 +8,11 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/text.h"
-#include "db/postgres_conn.h"
+#include "db/postgres_gather.h"
 #include "os/clock.h"
-#include "os/lock.h"
 #include "os/random.h"
 
 enum {
-	CONNS_MAX = 32,
 	/* Of several that meet at one row all but one lose each time; on a slow machine the same
 	 * one loses often, and to its caller that would be a failure. */
 	CONFLICT_TRIES_MAX = 30,
@@ -33,19 +31,14 @@ enum {
 
 struct pg_db {
 	struct db db;
-	char *url;
-
-	struct os_mutex lock; /* over what follows */
-	struct os_cond came_back;
-	unsigned conns; /* open or being opened */
-	unsigned idle;
-	struct pg_conn *idle_conns[CONNS_MAX];
+	struct pg_pool pool;
+	struct pg_gather gather;
 };
 
 struct pg_tx {
 	struct db_tx tx;
-	struct pg_conn *conn;
-	enum pg_fate fate; /* of the statement that failed */
+	struct pg_conn *conn; /* NULL: a look-up that goes with others */
+	enum pg_fate fate;    /* of the statement that failed */
 };
 
 struct pg_rows {
@@ -67,69 +60,6 @@ static struct pg_tx *tx_of(struct db_tx *tx)
 static struct pg_rows *rows_of(const struct db_rows *rows)
 {
 	return (struct pg_rows *)(uintptr_t)rows;
-}
-
-/* ---- pool ---- */
-
-static enum err take_place(struct call *call, struct pg_db *p, struct pg_conn **ret)
-{
-	OS_LOCKED(&p->lock);
-	while (p->idle == 0 && p->conns >= CONNS_MAX) {
-		enum err e = os_cond_wait(call, &p->came_back, &p->lock);
-		if (e && p->idle == 0 && p->conns >= CONNS_MAX)
-			return call_fail(call, e, "timed out waiting for the database");
-	}
-	if (p->idle) {
-		*ret = p->idle_conns[--p->idle];
-		return OK;
-	}
-	p->conns++;
-	*ret = NULL;
-	return OK;
-}
-
-/* Gives a connection back (NULL: only its place).  One that is not good is closed. */
-static void pool_put(struct pg_db *p, struct pg_conn *c)
-{
-	bool good = c && pg_conn_good(c);
-
-	if (!good)
-		pg_conn_close(c);
-	OS_LOCKED(&p->lock);
-	if (good)
-		p->idle_conns[p->idle++] = c;
-	else
-		p->conns--;
-	os_cond_signal(&p->came_back);
-}
-
-/* The others have most likely gone with the one that was lost. */
-static void pool_drop_idle(struct pg_db *p)
-{
-	struct pg_conn *gone[CONNS_MAX];
-	unsigned n;
-
-	os_mutex_lock(&p->lock);
-	n = p->idle;
-	for (unsigned i = 0; i < n; i++)
-		gone[i] = p->idle_conns[i];
-	p->idle = 0;
-	p->conns -= n;
-	os_cond_broadcast(&p->came_back);
-	os_mutex_unlock(&p->lock);
-	for (unsigned i = 0; i < n; i++)
-		pg_conn_close(gone[i]);
-}
-
-static enum err pool_get(struct call *call, struct pg_db *p, struct pg_conn **ret)
-{
-	TRY_PLAIN(take_place(call, p, ret));
-	if (*ret)
-		return OK;
-	enum err e = pg_conn_open(call, p->url, ret);
-	if (e)
-		pool_put(p, NULL);
-	return e;
 }
 
 /* ---- transactions ---- */
@@ -161,11 +91,26 @@ static enum err commit(struct call *call, struct pg_tx *tx)
 }
 
 /* How a transaction is begun; one statement is a snapshot by itself. */
-enum pg_kind { PG_WRITE, PG_READ, PG_READ_ONE };
+enum pg_kind { PG_WRITE, PG_READ, PG_READ_ONE, PG_LOOK_UP };
+
+static bool has_transaction(enum pg_kind kind)
+{
+	return kind == PG_WRITE || kind == PG_READ;
+}
+
+/* What a transaction that gets no connection is to do. */
+static enum err connect(struct call *call, struct pg_db *p, struct pg_tx *tx)
+{
+	enum err e = pg_pool_get(call, &p->pool, &tx->conn);
+
+	if (e)
+		tx->fate = e == ERR_UNAVAILABLE ? PG_LOST : PG_FINAL;
+	return e;
+}
 
 static void begin(struct pg_tx *tx, enum pg_kind kind)
 {
-	if (kind != PG_READ_ONE)
+	if (has_transaction(kind))
 		pg_conn_begin(tx->conn, kind == PG_READ
 						? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 						: "BEGIN ISOLATION LEVEL SERIALIZABLE");
@@ -175,16 +120,13 @@ static enum err run_once(struct call *call, struct pg_db *p, enum pg_kind kind, 
 			 void *arg, enum pg_fate *ret_fate)
 {
 	struct pg_tx tx = {
-		.tx = { .db = &p->db, .read_only = kind != PG_WRITE, .one = kind == PG_READ_ONE }
+		.tx = { .db = &p->db, .read_only = kind != PG_WRITE, .one = !has_transaction(kind) }
 	};
+	enum err e = kind == PG_LOOK_UP ? OK : connect(call, p, &tx);
 
-	*ret_fate = PG_LOST;
-	enum err e = pool_get(call, p, &tx.conn);
-	if (e) {
-		if (e != ERR_UNAVAILABLE)
-			*ret_fate = PG_FINAL;
+	*ret_fate = tx.fate;
+	if (e)
 		return e;
-	}
 	begin(&tx, kind);
 	call_clear_error(call);
 	e = work(call, &tx.tx, arg);
@@ -193,13 +135,15 @@ static enum err run_once(struct call *call, struct pg_db *p, enum pg_kind kind, 
 		e = call_wrap(call, ERR_ABORTED, "a statement of this transaction had failed");
 	if (!e && kind == PG_WRITE)
 		e = commit(call, &tx);
-	else if (kind != PG_READ_ONE && pg_conn_has_begun(tx.conn))
+	else if (has_transaction(kind) && pg_conn_has_begun(tx.conn))
 		pg_conn_abandon(tx.conn);
-	pg_conn_begin(tx.conn, NULL);
 	*ret_fate = e ? tx.fate : PG_FINAL;
 	if (*ret_fate == PG_LOST)
-		pool_drop_idle(p);
-	pool_put(p, tx.conn);
+		pg_pool_drop_idle(&p->pool);
+	if (tx.conn) {
+		pg_conn_begin(tx.conn, NULL);
+		pg_pool_put(&p->pool, tx.conn);
+	}
 	return e;
 }
 
@@ -240,9 +184,14 @@ static enum err pg_write(struct call *call, struct db *db, db_work *work, void *
 	return run(call, db, PG_WRITE, work, arg);
 }
 
-static enum err pg_read(struct call *call, struct db *db, bool one, db_work *work, void *arg)
+static enum err pg_read(struct call *call, struct db *db, enum db_reading how, db_work *work,
+			void *arg)
 {
-	return run(call, db, one ? PG_READ_ONE : PG_READ, work, arg);
+	static const enum pg_kind kinds[] = {
+		[DB_READ] = PG_READ, [DB_READ_ONE] = PG_READ_ONE, [DB_LOOK_UP] = PG_LOOK_UP
+	};
+
+	return run(call, db, kinds[how], work, arg);
 }
 
 /* ---- statements ---- */
@@ -275,6 +224,21 @@ static enum err pg_exec(struct call *call, struct db_tx *dtx, const char *sql,
 	return OK;
 }
 
+/* Together with those of others; without a result the transaction has a connection of its own. */
+static enum err look_up(struct call *call, struct pg_tx *tx, const char *sql,
+			const struct db_value *values, size_t count, PGresult **ret)
+{
+	struct pg_db *p = pg_of(tx->tx.db);
+	enum err e = pg_gather_run(call, &p->gather, &p->pool, sql, values, count, ret);
+
+	if (e)
+		return failed(call, tx, e, PG_FINAL, sql);
+	if (*ret)
+		return OK;
+	e = connect(call, p, tx);
+	return e ? failed(call, tx, e, tx->fate, sql) : OK;
+}
+
 static enum err pg_query(struct call *call, struct db_tx *dtx, const char *sql,
 			 const struct db_value *values, size_t count, struct db_rows **ret)
 {
@@ -286,6 +250,13 @@ static enum err pg_query(struct call *call, struct db_tx *dtx, const char *sql,
 		return failed(call, tx, call_fail(call, ERR_NO_MEMORY, "out of memory"), fate, sql);
 	rows->rows.tx = dtx;
 	rows->at = -1;
+	if (!tx->conn) {
+		TRY_PLAIN(look_up(call, tx, sql, values, count, &rows->res));
+		if (rows->res) {
+			*ret = &take(&rows)->rows;
+			return OK;
+		}
+	}
 	enum err e = pg_conn_exec(call, tx->conn, sql, values, count, &fate, &rows->res);
 	if (e)
 		return failed(call, tx, e, fate, sql);
@@ -392,11 +363,8 @@ static void pg_close(struct db *db)
 {
 	struct pg_db *p = pg_of(db);
 
-	pool_drop_idle(p);
-	os_mutex_fini(&p->lock);
-	os_cond_fini(&p->came_back);
-	/* It may have a password in it. */
-	buf_free_secret(&(struct buf){ .data = (uint8_t *)p->url, .cap = strlen(p->url) });
+	pg_gather_fini(&p->gather);
+	pg_pool_fini(&p->pool);
 	free(p);
 }
 
@@ -421,18 +389,19 @@ enum err postgres_open(struct call *call, const char *url, struct db **ret)
 	struct pg_conn *c = NULL;
 	struct pg_db *p = calloc(1, sizeof(*p));
 
-	if (!p || !(p->url = strdup(url))) {
+	if (!p || !(p->pool.url = strdup(url))) {
 		free(p);
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	}
 	p->db.driver = &pg_driver;
+	pg_gather_init(&p->gather);
 	/* A wrong URL shows at once. */
-	enum err e = pool_get(call, p, &c);
+	enum err e = pg_pool_get(call, &p->pool, &c);
 	if (e) {
 		pg_close(&p->db);
 		return e;
 	}
-	pool_put(p, c);
+	pg_pool_put(&p->pool, c);
 	*ret = &p->db;
 	return OK;
 }

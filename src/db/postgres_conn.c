@@ -15,7 +15,6 @@
 
 enum {
 	SLOTS = 2 * DB_STATEMENTS_MAX,
-	NAME_MAX_BYTES = 16,
 	OID_INT8 = 20,
 	OID_TEXT = 25,
 	OID_BYTEA = 17,
@@ -27,7 +26,7 @@ struct statement {
 	char *sql;
 	size_t count;
 	uint8_t kinds[DB_VALUES_MAX];
-	char name[NAME_MAX_BYTES];
+	char name[PG_NAME_BYTES];
 };
 
 struct pg_conn {
@@ -365,35 +364,54 @@ static enum err find_statement(struct call *call, struct pg_conn *c, const char 
 	return OK;
 }
 
-enum err pg_conn_exec(struct call *call, struct pg_conn *c, const char *sql,
-		      const struct db_value *values, size_t count, enum pg_fate *ret_fate,
-		      PGresult **ret)
-{
+/* Values as libpq wants them: pointers into what the caller has, numbers here. */
+struct encoded {
 	const char *data[DB_VALUES_MAX];
 	int lengths[DB_VALUES_MAX], formats[DB_VALUES_MAX];
 	uint8_t numbers[DB_VALUES_MAX][8];
-	const char *name = NULL;
+};
 
-	*ret_fate = PG_FINAL;
-	if (c->lost)
-		return lost(call, c, ret_fate);
+static enum err encode(struct call *call, const struct db_value *values, size_t count,
+		       struct encoded *ret)
+{
 	for (size_t i = 0; i < count; i++) {
 		const struct db_value *v = &values[i];
-		formats[i] = 1;
+		ret->formats[i] = 1;
 		if (v->kind == DB_INT) {
-			put_be64(numbers[i], (uint64_t)v->i);
-			data[i] = (const char *)numbers[i];
-			lengths[i] = 8;
+			put_be64(ret->numbers[i], (uint64_t)v->i);
+			ret->data[i] = (const char *)ret->numbers[i];
+			ret->lengths[i] = 8;
 			continue;
 		}
 		if (v->bytes.len > INT32_MAX)
 			return call_fail(call, ERR_OUT_OF_RANGE, "value too large");
 		/* A NULL pointer is NULL, an empty value is not. */
-		data[i] = v->kind == DB_NULL ? NULL
-			  : v->bytes.len     ? (const char *)v->bytes.data
-					     : "";
-		lengths[i] = (int)v->bytes.len;
+		ret->data[i] = v->kind == DB_NULL ? NULL
+			       : v->bytes.len	  ? (const char *)v->bytes.data
+						  : "";
+		ret->lengths[i] = (int)v->bytes.len;
 	}
+	return OK;
+}
+
+static bool send_prepared(struct pg_conn *c, const char *name, const struct encoded *v,
+			  size_t count)
+{
+	return PQsendQueryPrepared(c->pg, name, (int)count, v->data, v->lengths, v->formats, 1) !=
+	       0;
+}
+
+enum err pg_conn_exec(struct call *call, struct pg_conn *c, const char *sql,
+		      const struct db_value *values, size_t count, enum pg_fate *ret_fate,
+		      PGresult **ret)
+{
+	struct encoded v;
+	const char *name = NULL;
+
+	*ret_fate = PG_FINAL;
+	if (c->lost)
+		return lost(call, c, ret_fate);
+	TRY_PLAIN(encode(call, values, count, &v));
 	TRY_PLAIN(take_rollback(call, c, ret_fate));
 	TRY_PLAIN(find_statement(call, c, sql, values, count, ret_fate, &name));
 	const char *begin = c->begin;
@@ -401,13 +419,87 @@ enum err pg_conn_exec(struct call *call, struct pg_conn *c, const char *sql,
 	if (begin && (!PQenterPipelineMode(c->pg) ||
 		      !PQsendQueryParams(c->pg, begin, 0, NULL, NULL, NULL, NULL, 0)))
 		return lost(call, c, ret_fate);
-	if (!PQsendQueryPrepared(c->pg, name, (int)count, data, lengths, formats, 1))
+	if (!send_prepared(c, name, &v, count))
 		return lost(call, c, ret_fate);
 	if (!begin)
 		return collect(call, c, ret_fate, ret);
 	if (!PQpipelineSync(c->pg))
 		return lost(call, c, ret_fate);
 	return collect_pipeline(call, c, ret_fate, ret);
+}
+
+/* ---- several at a time ---- */
+
+static enum err send_look_up(struct call *call, struct pg_conn *c, const struct pg_look_up *l,
+			     enum pg_fate *ret_fate)
+{
+	struct encoded v;
+
+	TRY_PLAIN(encode(call, l->values, l->count, &v));
+	return send_prepared(c, l->name, &v, l->count) ? OK : lost(call, c, ret_fate);
+}
+
+/* The results of one statement of a pipeline: one, and a NULL behind it. */
+static enum err take_look_up(struct call *call, struct pg_conn *c, struct pg_look_up *l,
+			     enum pg_fate *ret_fate)
+{
+	for (;;) {
+		PGresult *res = NULL;
+		TRY_PLAIN(next_result(call, c, ret_fate, &res));
+		if (!res)
+			return PQstatus(c->pg) == CONNECTION_BAD ? lost(call, c, ret_fate) : OK;
+		if (PQresultStatus(res) == PGRES_TUPLES_OK && !l->result)
+			l->result = res;
+		else
+			PQclear(res);
+	}
+}
+
+static enum err take_sync(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate)
+{
+	PGresult *res = NULL;
+
+	TRY_PLAIN(next_result(call, c, ret_fate, &res));
+	bool sync = PQresultStatus(res) == PGRES_PIPELINE_SYNC;
+	PQclear(res);
+	return sync && PQexitPipelineMode(c->pg) ? OK : lost(call, c, ret_fate);
+}
+
+static enum err run_look_ups(struct call *call, struct pg_conn *c, struct pg_look_up *const *list,
+			     size_t n, enum pg_fate *ret_fate)
+{
+	if (c->lost)
+		return lost(call, c, ret_fate);
+	TRY_PLAIN(take_rollback(call, c, ret_fate));
+	/* Preparing has its own to and fro, so before the pipeline.  (A full list of statements
+	 * forgets all, those that were found included: they fail then.) */
+	for (size_t i = 0; i < n; i++) {
+		const char *name = NULL;
+		TRY_PLAIN(find_statement(call, c, list[i]->sql, list[i]->values, list[i]->count,
+					 ret_fate, &name));
+		snprintf(list[i]->name, sizeof(list[i]->name), "%s", name);
+	}
+	if (!PQenterPipelineMode(c->pg))
+		return lost(call, c, ret_fate);
+	for (size_t i = 0; i < n; i++)
+		TRY_PLAIN(send_look_up(call, c, list[i], ret_fate));
+	if (!PQpipelineSync(c->pg))
+		return lost(call, c, ret_fate);
+	TRY_PLAIN(send_all(call, c, ret_fate));
+	for (size_t i = 0; i < n; i++)
+		TRY_PLAIN(take_look_up(call, c, list[i], ret_fate));
+	return take_sync(call, c, ret_fate);
+}
+
+enum err pg_conn_look_up(struct call *call, struct pg_conn *c, struct pg_look_up *const *list,
+			 size_t n)
+{
+	enum pg_fate fate = PG_FINAL;
+	enum err e = run_look_ups(call, c, list, n, &fate);
+
+	if (e)
+		c->lost = true; /* it may be in the middle of anything */
+	return e;
 }
 
 /* ---- connecting ---- */

@@ -33,4 +33,19 @@ enum err pg_conn_exec(struct call *call, struct pg_conn *c, const char *sql,
 		      const struct db_value *values, size_t count, enum pg_fate *ret_fate,
 		      PGresult **ret) MUST_USE;
 
+enum { PG_NAME_BYTES = 16 };
+
+/* A SELECT without a transaction. */
+struct pg_look_up {
+	const char *sql;
+	const struct db_value *values;
+	size_t count;
+	PGresult *result;	  /* out, NULL: it did not work, for whatever reason */
+	char name[PG_NAME_BYTES]; /* ours */
+};
+/* Several in one packet, each with a snapshot of its own, answered in one.  One that fails takes
+ * those behind it along. */
+enum err pg_conn_look_up(struct call *call, struct pg_conn *c, struct pg_look_up *const *list,
+			 size_t n) MUST_USE;
+
 #endif

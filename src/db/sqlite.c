@@ -304,21 +304,24 @@ static enum err open_reader(struct call *call, struct sqlite_db *s, struct sqlit
 	return e;
 }
 
-static enum err sqlite_read(struct call *call, struct db *db, bool one, db_work *work, void *arg)
+static enum err sqlite_read(struct call *call, struct db *db, enum db_reading how, db_work *work,
+			    void *arg)
 {
 	struct sqlite_db *s = sqlite_of(db);
 	struct sqlite_conn *c = NULL;
 
 	if (s->own_vfs) {
-		struct job job = {
-			.call = call, .work = work, .arg = arg, .read_only = true, .one = one
-		};
+		struct job job = { .call = call,
+				   .work = work,
+				   .arg = arg,
+				   .read_only = true,
+				   .one = how != DB_READ };
 		return submit(call, s, &job);
 	}
 	TRY_PLAIN(reader_get(call, s, &c));
 	enum err e = c ? OK : open_reader(call, s, &c);
 	if (!e)
-		e = read_on(call, s, c, one, work, arg);
+		e = read_on(call, s, c, how != DB_READ, work, arg);
 	if (c && !sqlite_conn_lost_tx(c)) {
 		sqlite_conn_close(c);
 		c = NULL;

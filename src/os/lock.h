@@ -29,6 +29,18 @@ void os_cond_signal(struct os_cond *c);
 void os_cond_broadcast(struct os_cond *c);
 void os_cond_fini(struct os_cond *c);
 
+/* One thread waits until another says go; without a lock, so neither gets in the other's way.
+ * Zeroed memory is a flag that is not set. */
+struct os_flag {
+	_Alignas(16) unsigned char body[32];
+};
+
+/* Takes the flag back: OK when it was set, ERR_DEADLINE.  Does not notice cancellation. */
+enum err os_flag_wait(struct call *call, struct os_flag *f) MUST_USE;
+/* Who waited may go and free it at once. */
+void os_flag_set(struct os_flag *f);
+void os_flag_fini(struct os_flag *f);
+
 /* Aborts if the calling thread holds a lock; what waits calls it first. */
 void os_assert_no_lock(const char *where);
 

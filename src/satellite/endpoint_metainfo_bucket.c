@@ -104,7 +104,7 @@ static enum err look(struct call *call, struct mcall *mc, struct bytes name, enu
 {
 	TRY_PLAIN(metainfo_allow(call, mc, RATE_HEAD, op, name, BYTES_NONE));
 	struct bucket_query q = { .project = mc->auth.project.id, .name = name };
-	TRY_PLAIN(db_read_one(call, mc->sat->db, read_bucket, &q));
+	TRY_PLAIN(db_look_up(call, mc->sat->db, read_bucket, &q));
 	*ret = q.bucket;
 	return OK;
 }
@@ -294,7 +294,7 @@ METAINFO_METHOD(delete_bucket, DeleteBucket)
 	bool can_list = auth_allows(&mc->auth, ACTION_LIST, name, BYTES_NONE);
 	TRY_PLAIN(check_bucket_length(call, name));
 	struct bucket_query look_up = { .project = mc->auth.project.id, .name = name };
-	TRY_PLAIN(db_read_one(call, mc->sat->db, read_bucket, &look_up));
+	TRY_PLAIN(db_look_up(call, mc->sat->db, read_bucket, &look_up));
 	b = look_up.bucket;
 	if (b.lock_enabled && req->delete_all && !req->bypass_governance_retention)
 		return call_fail(call, ERR_PERMISSION, "Unauthorized API credentials");

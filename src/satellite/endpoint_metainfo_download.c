@@ -138,7 +138,7 @@ METAINFO_METHOD(get_object, GetObject)
 	if (d.find.has_version)
 		TRY_PLAIN(db_read(call, mc->sat->db, read_download, &d));
 	else
-		TRY_PLAIN(db_read_one(call, mc->sat->db, read_download, &d));
+		TRY_PLAIN(db_look_up(call, mc->sat->db, read_download, &d));
 	TRY_PLAIN(answer_object(call, mc, bucket, 0, &d.find.result, &resp->object));
 	hide_lock(mc, bucket, key, resp->object);
 	remember_object(mc, bucket, &d.find.result);

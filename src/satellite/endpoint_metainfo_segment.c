@@ -32,7 +32,7 @@ static enum err check_upload_lives(struct call *call, struct mcall *mc, const st
 	if (!s->multipart)
 		return OK;
 	TRY_PLAIN(metainfo_check_upload(call, mc, 1, 1));
-	TRY_PLAIN(db_read_one(call, mc->sat->db, find_pending, &q));
+	TRY_PLAIN(db_look_up(call, mc->sat->db, find_pending, &q));
 	return q.found ? OK : call_fail(call, ERR_NOT_FOUND, "pending object missing");
 }
 

@@ -248,7 +248,7 @@ enum err key_find(struct call *call, struct satellite *sat, struct bytes head, s
 		return call_fail(call, ERR_NOT_FOUND, "no such API key");
 	if (cached_head(sat->keys, head, ret))
 		return OK;
-	enum err e = db_read_one(call, sat->db, find_key, &f);
+	enum err e = db_look_up(call, sat->db, find_key, &f);
 	if (!e) {
 		remember_head(sat->keys, head, &f.info);
 		*ret = f.info;

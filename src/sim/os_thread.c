@@ -106,6 +106,35 @@ void os_cond_fini(struct os_cond *c)
 {
 }
 
+static unsigned *flag_of(struct os_flag *f)
+{
+	return (unsigned *)(void *)f->body;
+}
+
+static int64_t flag_at(void *arg)
+{
+	return *(const unsigned *)arg ? 0 : SIM_NEVER;
+}
+
+enum err os_flag_wait(struct call *call, struct os_flag *f)
+{
+	struct call timed = { .deadline_ns = call->deadline_ns };
+
+	if (sim_block(&timed, flag_at, flag_of(f)))
+		return call_fail(call, ERR_DEADLINE, "timed out");
+	--*flag_of(f);
+	return OK;
+}
+
+void os_flag_set(struct os_flag *f)
+{
+	++*flag_of(f);
+}
+
+void os_flag_fini(struct os_flag *f)
+{
+}
+
 enum err os_thread_start(struct call *call, const char *name, void (*fn)(void *arg), void *arg,
 			 struct os_thread **ret_thread)
 {

@@ -10,9 +10,11 @@
 
 #include "base/cleanup.h"
 #include "db/db_internal.h"
+#include "os/cancel.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "os/random.h"
 #include "os/thread.h"
 
 enum { THREADS = 8, ROUNDS = 100 };
@@ -635,6 +637,206 @@ static void nulls_in_any_order(void **state)
 	}
 }
 
+/* ---- look-ups, which travel together on PostgreSQL ---- */
+
+struct look_up {
+	const char *sql;
+	int64_t n;
+	uint8_t text[40];
+	bool right;
+};
+
+static enum err look(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct look_up *l = arg;
+	struct db_rows *rows = NULL;
+
+	memset(l->text, (int)(l->n % 256), sizeof(l->text));
+	l->right = false;
+	TRY_PLAIN(DB_QUERY(call, tx, l->sql, &rows, DB_V_INT(l->n),
+			   DB_V_BLOB(BYTES(l->text, (size_t)l->n % sizeof(l->text)))));
+	enum err e = db_rows_next(call, rows);
+	if (!e)
+		l->right = db_int(rows, 0) == l->n &&
+			   bytes_equal(db_bytes(rows, 1),
+				       BYTES(l->text, (size_t)l->n % sizeof(l->text)));
+	db_rows_free(rows);
+	return e;
+}
+
+struct looker {
+	struct db *db;
+	struct os_thread *thread;
+	unsigned number, rounds;
+	int64_t patience_ns; /* 0: none of the calls has a deadline */
+	unsigned wrong, late, failed;
+	char error[CALL_ERROR_MAX];
+};
+
+static void look_once(struct looker *w, const char *sql, int64_t n, bool fails)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct look_up l = { .sql = sql, .n = n };
+
+	call_init(&call);
+	if (w->patience_ns)
+		os_call_limit(&call, (int64_t)os_random_below((uint64_t)w->patience_ns));
+	enum err e = db_look_up(&call, w->db, look, &l);
+	if (fails) {
+		w->wrong += e != ERR_INVALID;
+	} else if ((e == ERR_DEADLINE || e == ERR_UNAVAILABLE) && w->patience_ns) {
+		w->late++;
+	} else if (e) {
+		snprintf(w->error, sizeof(w->error), "%.400s", call_error(&call, e));
+		w->failed++;
+	} else {
+		w->wrong += !l.right;
+	}
+}
+
+#define LOOK_UP "SELECT CAST($1 AS INTEGER), CAST($2 AS BLOB)"
+
+static void look_around(void *arg)
+{
+	struct looker *w = arg;
+
+	for (unsigned i = 0; i < w->rounds; i++) {
+		int64_t n = w->number * 1000 + i;
+		if (w->patience_ns)
+			look_once(w, LOOK_UP " FROM pg_sleep(0.005)", n, false);
+		else if (is_postgres() && i % 16 == 3)
+			look_once(w, "SELECT 1 / (CAST($1 AS INTEGER) * 0), CAST($2 AS BLOB)", n,
+				  true);
+		else
+			look_once(w, LOOK_UP, n, false);
+	}
+}
+
+static enum err cut_all(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(db_query(call, tx,
+			   "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+			   "pid <> pg_backend_pid() AND datname = current_database()",
+			   NULL, 0, &rows));
+	db_rows_free(rows);
+	return OK;
+}
+
+static void look_with_many(struct db *db, unsigned rounds, int64_t patience_ns, unsigned cuts)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct looker w[THREADS] = { 0 };
+	unsigned late = 0;
+
+	call_init(&call);
+	for (unsigned i = 0; i < THREADS; i++) {
+		w[i] = (struct looker){
+			.db = db, .number = i, .rounds = rounds, .patience_ns = patience_ns
+		};
+		assert_int_equal(os_thread_start(&call, "l", look_around, &w[i], &w[i].thread), OK);
+	}
+	for (unsigned i = 0; i < cuts; i++)
+		assert_int_equal(db_write(&call, db, cut_all, NULL), OK);
+	for (unsigned i = 0; i < THREADS; i++)
+		os_thread_join(w[i].thread);
+	for (unsigned i = 0; i < THREADS; i++) {
+		if (w[i].failed)
+			fail_msg("%u failed, %s", w[i].failed, w[i].error);
+		assert_int_equal(w[i].wrong, 0);
+		late += w[i].late;
+	}
+	assert_true(!patience_ns || late > 0);
+}
+
+/* Everybody gets his own answer, whoever else's statement fails in the same packet, whose call ends
+ * while others wait for it, and whatever happens to the connections. */
+static void look_ups(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+
+	call_init(&call);
+	struct db *db = open_new(&call);
+	look_with_many(db, 5 * ROUNDS, 0, 0);
+	if (is_postgres()) {
+		look_with_many(db, ROUNDS, 30 * NS_PER_MS, 0);
+		look_with_many(db, 5 * ROUNDS, 0, 5);
+	}
+	db_close(db);
+}
+
+static enum err look_long(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(db_query(call, tx, "SELECT 1 FROM pg_sleep(30)", NULL, 0, &rows));
+	db_rows_free(rows);
+	return OK;
+}
+
+struct long_look {
+	struct db *db;
+	struct os_cancel cancel;
+	enum err result;
+};
+
+static void look_for_long(void *arg)
+{
+	struct long_look *w = arg;
+	AUTO_CALL struct call call = CALL_INIT;
+
+	call_init(&call);
+	call.cancel = &w->cancel;
+	w->result = db_look_up(&call, w->db, look_long, NULL);
+}
+
+static enum err count_long(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(db_query(call, tx,
+			   "SELECT COUNT(*) FROM pg_stat_activity WHERE state = 'active' AND "
+			   "datname = current_database() AND query LIKE 'SELECT 1 FROM pg_sleep%'",
+			   NULL, 0, &rows));
+	enum err e = db_rows_next(call, rows);
+	if (!e)
+		*(int64_t *)arg = db_int(rows, 0);
+	db_rows_free(rows);
+	return e;
+}
+
+/* One that takes its time keeps no others waiting, nor does it outlive its call. */
+static void slow_look_ups(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct long_look slow = { 0 };
+	struct look_up l = { .sql = LOOK_UP, .n = 5 };
+	struct os_thread *thread = NULL;
+
+	if (!is_postgres())
+		return;
+	call_init(&call);
+	slow.db = open_new(&call);
+	assert_int_equal(os_cancel_init(&call, &slow.cancel, NULL), OK);
+	assert_int_equal(os_thread_start(&call, "slow", look_for_long, &slow, &thread), OK);
+	for (int64_t n = 0; !n;) {
+		assert_int_equal(os_sleep(&call, 2 * NS_PER_MS), OK);
+		assert_int_equal(db_read(&call, slow.db, count_long, &n), OK);
+	}
+	int64_t begun = os_clock_mono_ns();
+	for (unsigned i = 0; i < 50; i++) {
+		assert_int_equal(db_look_up(&call, slow.db, look, &l), OK);
+		assert_true(l.right);
+	}
+	os_cancel_set(&slow.cancel);
+	os_thread_join(thread);
+	assert_int_equal(slow.result, ERR_CANCELED);
+	assert_true(os_clock_mono_ns() - begun < 20 * NS_PER_SEC);
+	os_cancel_fini(&slow.cancel);
+	db_close(slow.db);
+}
+
 static void deadlines(void **state)
 {
 	AUTO_CALL struct call call = CALL_INIT;
@@ -886,6 +1088,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(statements),
 		cmocka_unit_test(deadlines),
 		cmocka_unit_test(single_statements),
+		cmocka_unit_test(look_ups),
+		cmocka_unit_test(slow_look_ups),
 		cmocka_unit_test(observed_and_shared),
 		cmocka_unit_test(nulls_in_any_order),
 		cmocka_unit_test(backups),

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -11,6 +12,7 @@
 
 _Static_assert(sizeof(pthread_mutex_t) <= sizeof(struct os_mutex), "mutex fits");
 _Static_assert(sizeof(pthread_cond_t) <= sizeof(struct os_cond), "condition fits");
+_Static_assert(sizeof(sem_t) <= sizeof(struct os_flag), "flag fits");
 
 static _Thread_local unsigned locks_held;
 
@@ -22,6 +24,11 @@ static pthread_mutex_t *mutex_of(struct os_mutex *m)
 static pthread_cond_t *cond_of(struct os_cond *c)
 {
 	return (pthread_cond_t *)(void *)c->body;
+}
+
+static sem_t *sem_of(struct os_flag *f)
+{
+	return (sem_t *)(void *)f->body;
 }
 
 void os_mutex_lock(struct os_mutex *m)
@@ -51,14 +58,20 @@ void os_assert_no_lock(const char *where)
 	}
 }
 
+static struct timespec deadline_of(const struct call *call)
+{
+	int64_t ns = call->deadline_ns > 0 ? call->deadline_ns : 0;
+
+	return (struct timespec){ .tv_sec = ns / NS_PER_SEC, .tv_nsec = ns % NS_PER_SEC };
+}
+
 enum err os_cond_wait(struct call *call, struct os_cond *c, struct os_mutex *m)
 {
 	if (call->deadline_ns == CALL_NO_DEADLINE) {
 		os_cond_wait_forever(c, m);
 		return OK;
 	}
-	int64_t ns = call->deadline_ns > 0 ? call->deadline_ns : 0;
-	struct timespec t = { .tv_sec = ns / NS_PER_SEC, .tv_nsec = ns % NS_PER_SEC };
+	struct timespec t = deadline_of(call);
 	locks_held--;
 	os_assert_no_lock(__func__);
 	int r = pthread_cond_clockwait(cond_of(c), mutex_of(m), CLOCK_MONOTONIC, &t);
@@ -89,4 +102,27 @@ void os_cond_broadcast(struct os_cond *c)
 void os_cond_fini(struct os_cond *c)
 {
 	pthread_cond_destroy(cond_of(c));
+}
+
+enum err os_flag_wait(struct call *call, struct os_flag *f)
+{
+	struct timespec t = deadline_of(call);
+	bool timed = call->deadline_ns != CALL_NO_DEADLINE;
+	int r;
+
+	os_assert_no_lock(__func__);
+	do {
+		r = timed ? sem_clockwait(sem_of(f), CLOCK_MONOTONIC, &t) : sem_wait(sem_of(f));
+	} while (r && errno == EINTR);
+	return r ? call_fail(call, ERR_DEADLINE, "timed out") : OK;
+}
+
+void os_flag_set(struct os_flag *f)
+{
+	sem_post(sem_of(f));
+}
+
+void os_flag_fini(struct os_flag *f)
+{
+	sem_destroy(sem_of(f));
 }

@@ -64,6 +64,45 @@ static void condition_has_a_deadline(void **state)
 	assert_int_equal(e, ERR_DEADLINE);
 }
 
+struct flags {
+	struct os_flag there, back;
+	unsigned count;
+};
+
+static void answer_flags(void *arg)
+{
+	struct flags *f = arg;
+	AUTO_CALL struct call call = CALL_INIT;
+
+	call_init(&call);
+	for (int i = 0; i < 100; i++) {
+		if (os_flag_wait(&call, &f->there))
+			return;
+		f->count++;
+		os_flag_set(&f->back);
+	}
+}
+
+static void flags_wake(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct flags f = { 0 };
+	struct os_thread *thread = NULL;
+
+	call_init(&call);
+	assert_int_equal(os_thread_start(&call, "flags", answer_flags, &f, &thread), OK);
+	for (unsigned i = 1; i <= 100; i++) {
+		os_flag_set(&f.there);
+		assert_int_equal(os_flag_wait(&call, &f.back), OK);
+		assert_int_equal(f.count, i);
+	}
+	os_thread_join(thread);
+	os_call_limit(&call, 5 * NS_PER_MS);
+	assert_int_equal(os_flag_wait(&call, &f.back), ERR_DEADLINE);
+	os_flag_fini(&f.there);
+	os_flag_fini(&f.back);
+}
+
 /* A second SIGTERM comes when main has ended, with its frame. */
 static void signal_forgets_its_target(void **state)
 {
@@ -95,6 +134,7 @@ int main(void)
 		cmocka_unit_test(cancel_ends_a_sleep),
 		cmocka_unit_test(deadline_ends_a_sleep),
 		cmocka_unit_test(condition_has_a_deadline),
+		cmocka_unit_test(flags_wake),
 		cmocka_unit_test(signal_forgets_its_target),
 		cmocka_unit_test(random_is_in_range),
 	};
