@@ -99,7 +99,7 @@ static bool has_transaction(enum pg_kind kind)
 }
 
 /* What a transaction that gets no connection is to do. */
-static enum err connect(struct call *call, struct pg_db *p, struct pg_tx *tx)
+static enum err take_conn(struct call *call, struct pg_db *p, struct pg_tx *tx)
 {
 	enum err e = pg_pool_get(call, &p->pool, &tx->conn);
 
@@ -122,7 +122,7 @@ static enum err run_once(struct call *call, struct pg_db *p, enum pg_kind kind, 
 	struct pg_tx tx = {
 		.tx = { .db = &p->db, .read_only = kind != PG_WRITE, .one = !has_transaction(kind) }
 	};
-	enum err e = kind == PG_LOOK_UP ? OK : connect(call, p, &tx);
+	enum err e = kind == PG_LOOK_UP ? OK : take_conn(call, p, &tx);
 
 	*ret_fate = tx.fate;
 	if (e)
@@ -235,7 +235,7 @@ static enum err look_up(struct call *call, struct pg_tx *tx, const char *sql,
 		return failed(call, tx, e, PG_FINAL, sql);
 	if (*ret)
 		return OK;
-	e = connect(call, p, tx);
+	e = take_conn(call, p, tx);
 	return e ? failed(call, tx, e, tx->fate, sql) : OK;
 }
 

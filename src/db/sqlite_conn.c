@@ -65,20 +65,47 @@ static enum err constraint(int extended)
 
 static enum err no_space(struct call *call)
 {
-	return call_fail(call, ERR_NO_SPACE, "the disk of the database is full; free some space");
+	return call_fail(call, ERR_NO_SPACE,
+			 "the disk of the database is full, or its quota or limit of file sizes "
+			 "reached; make room");
 }
 
-/* What SQLite calls full by itself is the disk under a write, not under the log's index. */
+static bool means_full(int why)
+{
+	return why == ENOSPC || why == EDQUOT || why == EFBIG;
+}
+
+/* What the last write to the database or its log failed with: the file remembers it, where
+ * sqlite3_system_errno tells of what was done since. */
+static bool write_was_full(sqlite3 *handle)
+{
+	static const int files[] = { SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER };
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		sqlite3_file *file = NULL;
+		int why = 0;
+		if (sqlite3_file_control(handle, "main", files[i], &file) == SQLITE_OK && file &&
+		    file->pMethods &&
+		    file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &why) ==
+			    SQLITE_OK &&
+		    means_full(why))
+			return true;
+	}
+	return false;
+}
+
+/* What SQLite calls full by itself is ENOSPC of a write: not the log's index, a quota (EDQUOT), or
+ * the size a process may give a file (EFBIG). */
 static bool is_no_space(sqlite3 *handle, int code)
 {
-	int why = handle ? sqlite3_system_errno(handle) : 0;
-
 	switch (code) {
 	case SQLITE_IOERR_SHMSIZE:
 	case SQLITE_IOERR_SHMOPEN:
 	case SQLITE_IOERR_SHMMAP:
 	case SQLITE_CANTOPEN:
-		return why == ENOSPC || why == EDQUOT || why == EFBIG;
+		return handle && means_full(sqlite3_system_errno(handle));
+	case SQLITE_IOERR_WRITE:
+		return handle && write_was_full(handle);
 	default:
 		return false;
 	}

@@ -23,6 +23,7 @@ struct download {
 	size_t count;
 	bool more;
 	struct segment first; /* with its data */
+	bool small;	      /* read_small read it all */
 };
 
 /* Objects without a plain size have no offsets: all segments then. */
@@ -88,6 +89,25 @@ static enum err read_download(struct call *call, struct db_tx *tx, void *arg)
 	TRY_PLAIN(read_range(call, d->range_asked, d->find.result.plain_size, &d->has_range,
 			     &d->range));
 	return read_segments(call, tx, d);
+}
+
+/* An object of one segment is all there is to read, and most are: in one statement, then. */
+static enum err read_small(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct download *d = arg;
+	const struct segment *s = &d->first;
+
+	d->find.first = &d->first;
+	TRY_PLAIN(object_find(call, tx, &d->find));
+	TRY_PLAIN(read_range(call, d->range_asked, d->find.result.plain_size, &d->has_range,
+			     &d->range));
+	d->small = d->find.has_first && d->find.result.segment_count == 1 &&
+		   (!d->has_range || (s->plain_offset < d->range.limit &&
+				      d->range.start < s->plain_offset + s->plain_size));
+	d->segments = &d->first;
+	d->count = 1;
+	d->more = false;
+	return OK;
 }
 
 static void find_init(struct find_object *f, const struct mcall *mc, struct bytes bucket,
@@ -367,7 +387,11 @@ METAINFO_METHOD(download_object, DownloadObject)
 	TRY_PLAIN(object_rate_check(call, mc->m->download_rate, &mc->auth.project.id, bucket, key,
 				    mc->now_ns));
 	find_init(&d.find, mc, bucket, key, req->object_version);
-	TRY_PLAIN(db_read(call, mc->sat->db, read_download, &d));
+	if (!d.find.has_version)
+		TRY_PLAIN(db_look_up(call, mc->sat->db, read_small, &d));
+	d.find.first = NULL;
+	if (!d.small)
+		TRY_PLAIN(db_read(call, mc->sat->db, read_download, &d));
 	TRY_PLAIN(answer_download(call, mc, req, &d, resp));
 	remember_object(mc, bucket, &d.find.result);
 	return OK;

@@ -170,6 +170,8 @@ struct find_object {
 	bool has_version;
 	int64_t version;
 	int64_t now_ns;
+	struct segment *first; /* of the latest version only; NULL: not wanted */
+	bool has_first;	       /* out */
 	struct object result;
 };
 enum err object_find(struct call *call, struct db_tx *tx, struct find_object *f) MUST_USE;

@@ -14,6 +14,9 @@ enum err object_find(struct call *call, struct db_tx *tx, struct find_object *f)
 		if (!e)
 			e = store_object_exact(call, tx, bucket.id, f->key, f->version, f->now_ns,
 					       &f->result);
+	} else if (f->first) {
+		e = store_object_latest_segment(call, tx, &f->project, f->bucket, f->key, f->now_ns,
+						&f->result, &f->has_first, f->first);
 	} else {
 		e = store_object_latest_named(call, tx, &f->project, f->bucket, f->key, f->now_ns,
 					      &f->result);

@@ -59,6 +59,16 @@ static inline int64_t store_version_age(int64_t v)
 enum err store_object_read(struct call *call, const struct db_rows *rows, struct arena *a,
 			   struct object *ret) MUST_USE;
 
+/* The columns of whole segments, and the reader for them, from column `from` on; without data the
+ * list of pieces and inline data may be missing. */
+#define SEGMENT_COLUMNS                                                                            \
+	"s.stream_id, s.position, s.created_at, s.repaired_at, s.expires_at, s.encrypted_key, "    \
+	"s.key_nonce, s.encrypted_size, s.plain_size, s.plain_offset, s.etag, s.checksum, "        \
+	"s.redundancy, s.placement, s.root_piece_id"
+#define SEGMENT_COLUMNS_ALL SEGMENT_COLUMNS ", s.pieces, s.inline_data"
+enum err store_segment_read(struct call *call, const struct db_rows *rows, unsigned from, bool data,
+			    struct segment *ret) MUST_USE;
+
 /* ERR_EXISTS when the version is taken. */
 enum err store_object_insert(struct call *call, struct db_tx *tx, const struct object *o) MUST_USE;
 /* The pending row of an upload; ERR_NOT_FOUND without a text of its own. */
@@ -73,6 +83,11 @@ enum err store_object_latest(struct call *call, struct db_tx *tx, int64_t bucket
 enum err store_object_latest_named(struct call *call, struct db_tx *tx,
 				   const struct project_id *project, struct bytes bucket,
 				   struct bytes key, int64_t now_ns, struct object *ret) MUST_USE;
+/* The same with the segment at position 0, in one statement; *ret_has: there is one. */
+enum err store_object_latest_segment(struct call *call, struct db_tx *tx,
+				     const struct project_id *project, struct bytes bucket,
+				     struct bytes key, int64_t now_ns, struct object *ret,
+				     bool *ret_has, struct segment *ret_first) MUST_USE;
 /* That version if visible.  ERR_NOT_FOUND. */
 enum err store_object_exact(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
 			    int64_t version, int64_t now_ns, struct object *ret) MUST_USE;

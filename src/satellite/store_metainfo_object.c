@@ -218,6 +218,31 @@ enum err store_object_latest_named(struct call *call, struct db_tx *tx,
 	return read_one(call, rows, ret);
 }
 
+enum err store_object_latest_segment(struct call *call, struct db_tx *tx,
+				     const struct project_id *project, struct bytes bucket,
+				     struct bytes key, int64_t now_ns, struct object *ret,
+				     bool *ret_has, struct segment *ret_first)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(DB_QUERY(call, tx,
+			   "SELECT " OBJECT_COLUMNS ", " SEGMENT_COLUMNS_ALL
+			   " FROM objects o LEFT JOIN segments s ON s.stream_id = o.stream_id AND "
+			   "s.position = 0 WHERE o.bucket_id = "
+			   "(SELECT id FROM buckets WHERE project_id = $1 AND name = $2) AND "
+			   "o.object_key = $3 AND " OBJECT_VISIBLE("$4") " ORDER BY o.age LIMIT 1",
+			   &rows, DB_V_BLOB(BYTES_OF(project->b)), DB_V_BLOB(bucket),
+			   DB_V_BLOB(key), DB_V_INT(now_ns)));
+	enum err e = db_rows_next(call, rows);
+	if (!e)
+		e = store_object_read(call, rows, &call->scratch, ret);
+	*ret_has = !e && !db_is_null(rows, OBJECT_COLUMNS_COUNT);
+	if (*ret_has)
+		e = store_segment_read(call, rows, OBJECT_COLUMNS_COUNT, true, ret_first);
+	db_rows_free(rows);
+	return e;
+}
+
 enum err store_object_exact(struct call *call, struct db_tx *tx, int64_t bucket, struct bytes key,
 			    int64_t version, int64_t now_ns, struct object *ret)
 {

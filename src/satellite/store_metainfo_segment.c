@@ -3,11 +3,10 @@
 #include "satellite/piece_list.h"
 #include "satellite/store_metainfo.h"
 
-#define SEGMENT_COLUMNS                                                                            \
+#define INSERT_COLUMNS                                                                             \
 	"stream_id, position, created_at, repaired_at, expires_at, encrypted_key, key_nonce, "     \
 	"encrypted_size, plain_size, plain_offset, etag, checksum, redundancy, placement, "        \
-	"root_piece_id"
-#define SEGMENT_COLUMNS_ALL SEGMENT_COLUMNS ", pieces, inline_data"
+	"root_piece_id, pieces, inline_data"
 
 #define DB_V_TIME(ns) ((ns) ? DB_V_INT(ns) : DB_V_NULL)
 
@@ -27,7 +26,7 @@ enum err store_segment_put(struct call *call, struct db_tx *tx, const struct seg
 {
 	return DB_EXEC(
 		call, tx,
-		"INSERT INTO segments (" SEGMENT_COLUMNS_ALL
+		"INSERT INTO segments (" INSERT_COLUMNS
 		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
 		"$15, $16, $17) ON CONFLICT (stream_id, position) DO UPDATE SET "
 		"created_at = excluded.created_at, repaired_at = excluded.repaired_at, "
@@ -59,32 +58,32 @@ static struct bytes blob(const struct db_rows *rows, struct arena *a, unsigned i
 	return copy;
 }
 
-static enum err read_segment(struct call *call, const struct db_rows *rows, bool data,
-			     struct segment *ret)
+enum err store_segment_read(struct call *call, const struct db_rows *rows, unsigned from, bool data,
+			    struct segment *ret)
 {
 	struct arena *a = &call->scratch;
 	bool ok = true;
-	struct bytes stream = db_bytes(rows, 0), root = db_bytes(rows, 14);
-	int64_t packed = db_int(rows, 12);
+	struct bytes stream = db_bytes(rows, from), root = db_bytes(rows, from + 14);
+	int64_t packed = db_int(rows, from + 12);
 	struct segment s = {
-		.position = db_int(rows, 1),
-		.created_ns = db_int(rows, 2),
-		.repaired_ns = db_int(rows, 3),
-		.expires_ns = db_int(rows, 4),
-		.key = blob(rows, a, 5, &ok),
-		.nonce = blob(rows, a, 6, &ok),
-		.encrypted_size = db_int(rows, 7),
-		.plain_size = db_int(rows, 8),
-		.plain_offset = db_int(rows, 9),
-		.etag = blob(rows, a, 10, &ok),
-		.checksum = blob(rows, a, 11, &ok),
+		.position = db_int(rows, from + 1),
+		.created_ns = db_int(rows, from + 2),
+		.repaired_ns = db_int(rows, from + 3),
+		.expires_ns = db_int(rows, from + 4),
+		.key = blob(rows, a, from + 5, &ok),
+		.nonce = blob(rows, a, from + 6, &ok),
+		.encrypted_size = db_int(rows, from + 7),
+		.plain_size = db_int(rows, from + 8),
+		.plain_offset = db_int(rows, from + 9),
+		.etag = blob(rows, a, from + 10, &ok),
+		.checksum = blob(rows, a, from + 11, &ok),
 		.is_inline = packed == 0,
-		.placement = (int32_t)db_int(rows, 13),
+		.placement = (int32_t)db_int(rows, from + 13),
 	};
 
 	if (data) {
-		s.pieces = blob(rows, a, 15, &ok);
-		s.inline_data = blob(rows, a, 16, &ok);
+		s.pieces = blob(rows, a, from + 15, &ok);
+		s.inline_data = blob(rows, a, from + 16, &ok);
 	}
 	if (!ok)
 		return call_fail(call, ERR_NO_MEMORY, "no room for a segment");
@@ -103,7 +102,7 @@ static enum err read_one(struct call *call, struct db_rows *rows, struct segment
 	enum err e = db_rows_next(call, rows);
 
 	if (e == OK)
-		e = read_segment(call, rows, true, ret);
+		e = store_segment_read(call, rows, 0, true, ret);
 	db_rows_free(rows);
 	return e;
 }
@@ -115,7 +114,7 @@ enum err store_segment_get(struct call *call, struct db_tx *tx, const struct str
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " SEGMENT_COLUMNS_ALL
-			   " FROM segments WHERE stream_id = $1 AND position = $2",
+			   " FROM segments s WHERE stream_id = $1 AND position = $2",
 			   &rows, DB_V_BLOB(uuid_bytes(stream)), DB_V_INT(position)));
 	return read_one(call, rows, ret);
 }
@@ -127,7 +126,7 @@ enum err store_segment_last(struct call *call, struct db_tx *tx, const struct st
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT " SEGMENT_COLUMNS_ALL
-			   " FROM segments WHERE stream_id = $1 ORDER BY position DESC LIMIT 1",
+			   " FROM segments s WHERE stream_id = $1 ORDER BY position DESC LIMIT 1",
 			   &rows, DB_V_BLOB(uuid_bytes(stream))));
 	return read_one(call, rows, ret);
 }
@@ -145,7 +144,7 @@ static enum err read_many(struct call *call, struct db_rows *rows, bool data, st
 		if (!list)
 			e = call_fail(call, ERR_NO_MEMORY, "no room for a list of segments");
 		else
-			e = read_segment(call, rows, data, &list[n]);
+			e = store_segment_read(call, rows, 0, data, &list[n]);
 		if (e)
 			break;
 		n++;
@@ -162,10 +161,10 @@ enum err store_segment_list(struct call *call, struct db_tx *tx, const struct st
 			    int64_t position, const struct plain_range *range, bool data,
 			    int64_t limit, struct segment **ret, size_t *ret_count)
 {
-	const char *sql = data ? "SELECT " SEGMENT_COLUMNS_ALL " FROM segments "
+	const char *sql = data ? "SELECT " SEGMENT_COLUMNS_ALL " FROM segments s "
 				 "WHERE stream_id = $1 AND position >= $2 AND plain_offset < $3 "
 				 "AND $4 < plain_offset + plain_size ORDER BY position LIMIT $5"
-			       : "SELECT " SEGMENT_COLUMNS " FROM segments "
+			       : "SELECT " SEGMENT_COLUMNS " FROM segments s "
 				 "WHERE stream_id = $1 AND position >= $2 AND plain_offset < $3 "
 				 "AND $4 < plain_offset + plain_size ORDER BY position LIMIT $5";
 	struct db_rows *rows = NULL;

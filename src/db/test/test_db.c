@@ -1,12 +1,14 @@
 /* Both drivers by one set of tests: `test_db sqlite|vfs|postgres` (vfs: SQLite on our own VFS). */
 #include <limits.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "base/cleanup.h"
 #include "db/db_internal.h"
@@ -888,6 +890,39 @@ static void backups(void **state)
 	db_close(copy);
 }
 
+static enum err add_much(struct call *call, struct db_tx *tx, void *arg)
+{
+	static const uint8_t much[1 << 20];
+
+	return DB_EXEC(call, tx, "INSERT INTO things (id, b) VALUES ($1, $2)", NULL,
+		       DB_V_BLOB(bytes_str(arg)), DB_V_BLOB(BYTES_OF(much)));
+}
+
+/* A limit of the process, as a quota of its user, is no fault of the disk. */
+static void files_may_not_grow(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct rlimit before, small = { 0 };
+
+	if (strcmp(kind, "sqlite") != 0)
+		return;
+	call_init(&call);
+	struct db *db = open_new(&call);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	small = (struct rlimit){ 512 << 10, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	char id[] = "much";
+	enum err e = db_write(&call, db, add_much, id);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(e, ERR_NO_SPACE);
+	assert_non_null(strstr(call.error, "quota"));
+	assert_int_equal(things(&call, db), 0);
+	assert_int_equal(db_write(&call, db, add_much, id), OK);
+	assert_int_equal(things(&call, db), 1);
+	db_close(db);
+}
+
 static void two_processes(void **state)
 {
 	AUTO_CALL struct call call = CALL_INIT;
@@ -1079,25 +1114,16 @@ static void remove_dir(void)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(migrations),
-		cmocka_unit_test(values),
-		cmocka_unit_test(failures),
-		cmocka_unit_test(foreign_keys),
-		cmocka_unit_test(concurrency),
-		cmocka_unit_test(snapshots),
-		cmocka_unit_test(statements),
-		cmocka_unit_test(deadlines),
-		cmocka_unit_test(single_statements),
-		cmocka_unit_test(look_ups),
-		cmocka_unit_test(slow_look_ups),
-		cmocka_unit_test(observed_and_shared),
-		cmocka_unit_test(nulls_in_any_order),
-		cmocka_unit_test(backups),
-		cmocka_unit_test(two_processes),
-		cmocka_unit_test(bad_urls),
-		cmocka_unit_test(not_a_database),
-		cmocka_unit_test(lost_connections),
-		cmocka_unit_test(dialect),
+		cmocka_unit_test(migrations),	      cmocka_unit_test(values),
+		cmocka_unit_test(failures),	      cmocka_unit_test(foreign_keys),
+		cmocka_unit_test(concurrency),	      cmocka_unit_test(snapshots),
+		cmocka_unit_test(statements),	      cmocka_unit_test(deadlines),
+		cmocka_unit_test(single_statements),  cmocka_unit_test(look_ups),
+		cmocka_unit_test(slow_look_ups),      cmocka_unit_test(observed_and_shared),
+		cmocka_unit_test(nulls_in_any_order), cmocka_unit_test(backups),
+		cmocka_unit_test(files_may_not_grow), cmocka_unit_test(two_processes),
+		cmocka_unit_test(bad_urls),	      cmocka_unit_test(not_a_database),
+		cmocka_unit_test(lost_connections),   cmocka_unit_test(dialect),
 		cmocka_unit_test(many_conflicts),
 	};
 	AUTO_CALL struct call call = CALL_INIT;

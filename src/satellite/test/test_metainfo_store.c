@@ -9,10 +9,12 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/process.h"
 #include "os/random.h"
+#include "os/thread.h"
 #include "satellite/listing.h"
 #include "satellite/object.h"
 #include "satellite/piece_list.h"
@@ -791,6 +793,79 @@ static void test_listing_cursor(void **state)
 	}
 }
 
+/* ---- numbers of nodes ---- */
+
+enum { NUMBERED = 40, NUMBERERS = 4 };
+
+struct numberer {
+	struct world *w;
+	struct os_thread *thread;
+	struct node_id ids[NUMBERED];
+	enum err result;
+	char error[CALL_ERROR_MAX];
+};
+
+static void number_all(void *arg)
+{
+	struct numberer *n = arg;
+	AUTO_CALL struct call call = CALL_INIT;
+	struct node_aliases *own = node_aliases_new(); /* as another process has them */
+
+	call_init(&call);
+	n->result = own ? node_aliases_ensure(&call, n->w->db, own, n->ids, NUMBERED)
+			: ERR_NO_MEMORY;
+	snprintf(n->error, sizeof(n->error), "%.400s", call_error(&call, n->result));
+	node_aliases_free(own);
+}
+
+/* Processes that meet the same new nodes at once, each in its own order: every node gets one
+ * number, the same for all, and asking again changes nothing. */
+static void test_numbers(void **state)
+{
+	struct world *w = *state;
+	struct numberer n[NUMBERERS] = { 0 };
+	struct node_id *ids = NULL, *same = NULL;
+	uint32_t count = 0, again = 0, given = 0;
+
+	for (unsigned i = 0; i < NUMBERERS; i++) {
+		n[i].w = w;
+		for (unsigned k = 0; k < NUMBERED; k++) {
+			unsigned node = (k * (2 * i + 1) + 7 * i) % NUMBERED;
+			memset(n[i].ids[k].b, (int)node + 1, sizeof(n[i].ids[k].b));
+		}
+		assert_int_equal(
+			os_thread_start(&w->call, "numbers", number_all, &n[i], &n[i].thread), OK);
+	}
+	for (unsigned i = 0; i < NUMBERERS; i++) {
+		os_thread_join(n[i].thread);
+		if (n[i].result)
+			fail_msg("%s", n[i].error);
+	}
+	assert_int_equal(node_aliases_all(&w->call, w->db, w->aliases, &ids, &count), OK);
+	for (uint32_t alias = 1; alias < count; alias++) {
+		given += !node_id_is_zero(&ids[alias]);
+		for (uint32_t other = 1; other < alias; other++)
+			assert_true(node_id_is_zero(&ids[alias]) ||
+				    memcmp(&ids[alias], &ids[other], sizeof(ids[0])) != 0);
+	}
+	assert_int_equal(given, NUMBERED);
+	/* What a process knows costs nothing; what only the database knows is found there. */
+	struct node_aliases *fresh = node_aliases_new();
+	assert_non_null(fresh);
+	assert_int_equal(node_aliases_ensure(&w->call, w->db, fresh, n[0].ids, NUMBERED), OK);
+	assert_int_equal(node_aliases_ensure(&w->call, w->db, fresh, n[1].ids, NUMBERED), OK);
+	assert_int_equal(node_aliases_all(&w->call, w->db, fresh, &same, &again), OK);
+	for (uint32_t alias = 1; alias < MAX(count, again); alias++) {
+		assert_true(alias < again || node_id_is_zero(&ids[alias]));
+		assert_true(alias < count || node_id_is_zero(&same[alias]));
+		if (alias < count && alias < again)
+			assert_memory_equal(&ids[alias], &same[alias], sizeof(ids[0]));
+	}
+	free(ids);
+	free(same);
+	node_aliases_free(fresh);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -801,6 +876,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_copy_and_move, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_listing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_listing_cursor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
 	};
 
 	if (argc > 1)
