@@ -221,11 +221,12 @@ class Chaos:
 
     def segments(self):
         """[(root piece, piece size, [(number, node's name)])]"""
+        # In this order: a node may get its first piece between the two.
+        rows = self.sql(f"SELECT {self.hex('root_piece_id')}, encrypted_size, {self.hex('pieces')} FROM segments "
+                        "WHERE pieces IS NOT NULL")
         names = {self.f.links[name].listen: name for name in self.f.names}
         by_alias = {int(alias): names[address] for address, alias in self.sql(
             "SELECT n.address, a.alias FROM nodes n JOIN node_aliases a ON a.node_id = n.id") if address in names}
-        rows = self.sql(f"SELECT {self.hex('root_piece_id')}, encrypted_size, {self.hex('pieces')} FROM segments "
-                        "WHERE pieces IS NOT NULL")
         stripe = CODE_NEEDED * SHARE
         return [(root, -(-(int(size) + 4) // stripe) * SHARE,
                  [(number, by_alias[alias]) for number, alias in piece_list(bytes.fromhex(pieces))])
