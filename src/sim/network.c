@@ -16,6 +16,7 @@
 enum { NODES_MAX = 64, CHORE_THREADS = 4, URL_MAX = NODE_URL_MAX, KEY_TEXT_MAX = 4096 };
 
 #define QUIET_NS (60 * NS_PER_SEC)
+#define RARE_NS (600 * NS_PER_SEC)
 #define WAIT_NS_MAX (600 * NS_PER_SEC)
 #define STOP_NS (3 * NS_PER_SEC)
 
@@ -47,6 +48,8 @@ static enum err start_satellite(struct call *call, struct sim_net *net, const ch
 	 * of the work. */
 	config.silence_window = 0;
 	config.segment_loop_interval = config.repair_interval = QUIET_NS;
+	/* Each of these is a handshake with every node. */
+	config.audit.interval = config.gc_interval = RARE_NS;
 	config.dir = "satellite";
 	config.rs = rs;
 	config.database = "sqlite:satellite/satellite.db";
@@ -94,7 +97,7 @@ static enum err start_node(struct call *call, struct sim_net *net)
 	settings.node.address = "127.0.0.1:0";
 	settings.node.space = 100 * GIB;
 	settings.node.development = true;
-	settings.node.check_in_ns = QUIET_NS;
+	settings.node.check_in_ns = RARE_NS;
 	TRY_PLAIN(os_dir_make(call, dir, true));
 	TRY_PLAIN(node_create(call, dir, &settings.node, &setup, &id));
 	struct node **n = &net->nodes[net->nodes_count];
