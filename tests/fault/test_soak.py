@@ -225,13 +225,15 @@ class Soak:
             assert answer == f"{key} ok", f"LOST: {answer}"
 
     def wanted(self):
-        """What each node has to have, as piece-check reads it."""
+        """What each node has to have, as piece-check reads it; of what has an end the nodes know themselves, while
+        the satellite removes its rows when it comes to that."""
         wanted = collections.defaultdict(list)
         with self.database() as db:
             names = dict(db.execute("SELECT a.alias, lower(hex(a.node_id)) FROM node_aliases a"))
             by_hex = {hex_: name for name, hex_ in self.node_hex.items()}
             for root, encrypted, pieces in db.execute(
-                    "SELECT root_piece_id, encrypted_size, pieces FROM segments WHERE pieces IS NOT NULL"):
+                    "SELECT root_piece_id, encrypted_size, pieces FROM segments WHERE pieces IS NOT NULL "
+                    "AND expires_at IS NULL"):
                 numbers = piece_list(pieces)
                 assert len(numbers) >= CODE_STORED, f"a segment of {len(numbers)} pieces was committed"
                 size = -(-(encrypted + 4) // (CODE_NEEDED * SHARE)) * SHARE
