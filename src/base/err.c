@@ -68,3 +68,26 @@ enum err err_from_status(uint64_t status)
 			return i == OK ? ERR_UNKNOWN : (enum err)i;
 	return ERR_UNKNOWN;
 }
+
+int err_exit_code(enum err e)
+{
+	switch (e) {
+	case OK:
+		return 0;
+	case ERR_CONFIG:
+		return 2;
+	case ERR_NOT_FOUND:
+		return 3;
+	case ERR_PERMISSION:
+	case ERR_UNAUTHENTICATED:
+		return 4;
+	case ERR_CONNECT:
+	case ERR_UNAVAILABLE:
+	case ERR_DEADLINE:
+		return 5;
+	case ERR_CANCELED:
+		return 130;
+	default:
+		return 1;
+	}
+}

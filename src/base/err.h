@@ -63,6 +63,10 @@ const char *err_text(enum err e);
 uint32_t err_status(enum err e);
 enum err err_from_status(uint64_t status);
 
+/* What a program ends with, so that scripts can tell: 2 wrong flags or settings, 3 not found,
+ * 4 not allowed, 5 unreachable, 130 interrupted, 1 all else. */
+int err_exit_code(enum err e);
+
 /* Whether the same request may succeed later or elsewhere without any change. */
 bool err_retryable(enum err e);
 

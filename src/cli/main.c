@@ -12,29 +12,6 @@ enum { USAGE_WIDTH = 44, PROGRAM_NAME_MAX = 64 };
 static const struct cli_command *const tables[] = { cli_commands_object, cli_commands_access,
 						    cli_commands_dev };
 
-static int exit_code(enum err e)
-{
-	switch (e) {
-	case OK:
-		return 0;
-	case ERR_CONFIG:
-		return 2;
-	case ERR_NOT_FOUND:
-		return 3;
-	case ERR_PERMISSION:
-	case ERR_UNAUTHENTICATED:
-		return 4;
-	case ERR_CONNECT:
-	case ERR_UNAVAILABLE:
-	case ERR_DEADLINE:
-		return 5;
-	case ERR_CANCELED:
-		return 130;
-	default:
-		return 1;
-	}
-}
-
 /* Words of the command at the front of argv: "access create" takes two. */
 static const struct cli_command *find(int argc, const char *const argv[], int *ret_words)
 {
@@ -201,5 +178,5 @@ int main(int argc, char *argv[])
 	}
 	buf_free(&cli.out);
 	call_fini(&cli.call);
-	return exit_code(e);
+	return err_exit_code(e);
 }

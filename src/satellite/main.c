@@ -409,29 +409,6 @@ static enum err dispatch(struct command *c, int argc, char *argv[])
 	return run(c, entry);
 }
 
-static int exit_code(enum err e)
-{
-	switch (e) {
-	case OK:
-		return 0;
-	case ERR_CONFIG:
-		return 2;
-	case ERR_NOT_FOUND:
-		return 3;
-	case ERR_PERMISSION:
-	case ERR_UNAUTHENTICATED:
-		return 4;
-	case ERR_CONNECT:
-	case ERR_UNAVAILABLE:
-	case ERR_DEADLINE:
-		return 5;
-	case ERR_CANCELED:
-		return 130;
-	default:
-		return 1;
-	}
-}
-
 int main(int argc, char *argv[])
 {
 	AUTO_CALL struct call call = CALL_INIT;
@@ -451,5 +428,5 @@ int main(int argc, char *argv[])
 	if (e)
 		command_note("acre-satellite: %s", call_error(&call, e));
 	buf_free_secret(&c.out);
-	return exit_code(e);
+	return err_exit_code(e);
 }

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "db/test/number.h"
 #include "os/clock.h"
 #include "satellite/auth.h"
 #include "satellite/calendar.h"
@@ -217,30 +218,12 @@ static void run_sqlf(struct chore_world *w, const char *fmt, ...)
 	chore_world_sql(w, text);
 }
 
-struct number {
-	const char *sql;
-	int64_t value;
-};
-
-static enum err read_number(struct call *call, struct db_tx *tx, void *arg)
-{
-	struct number *n = arg;
-	struct db_rows *rows = NULL;
-
-	TRY_PLAIN(db_query(call, tx, n->sql, NULL, 0, &rows));
-	enum err e = db_rows_next(call, rows);
-	if (!e)
-		n->value = db_int(rows, 0);
-	db_rows_free(rows);
-	return e;
-}
-
 static int64_t number(struct chore_world *w, const char *sql)
 {
-	struct number n = { .sql = sql };
+	int64_t value = -1;
 
-	must(w, db_read(&w->call, w->sat.db, read_number, &n));
-	return n.value;
+	must(w, db_test_number(&w->call, w->sat.db, sql, &value));
+	return value;
 }
 
 static void put_node(struct chore_world *w, uint8_t number_of)

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "db/test/number.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/process.h"
@@ -224,30 +225,12 @@ static struct object put(struct world *w, const char *bucket, const char *key)
 	return u.result;
 }
 
-struct count_rows {
-	const char *sql;
-	int64_t n;
-};
-
-static enum err run_count(struct call *call, struct db_tx *tx, void *arg)
-{
-	struct count_rows *c = arg;
-	struct db_rows *rows = NULL;
-
-	TRY_PLAIN(db_query(call, tx, c->sql, NULL, 0, &rows));
-	enum err e = db_rows_next(call, rows);
-	if (!e)
-		c->n = db_int(rows, 0);
-	db_rows_free(rows);
-	return e;
-}
-
 static int64_t count_rows(struct world *w, const char *sql)
 {
-	struct count_rows c = { sql, -1 };
+	int64_t n = -1;
 
-	assert_int_equal(db_read(&w->call, w->db, run_count, &c), OK);
-	return c.n;
+	assert_int_equal(db_test_number(&w->call, w->db, sql, &n), OK);
+	return n;
 }
 
 static void test_upload(void **state)

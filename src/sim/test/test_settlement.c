@@ -8,116 +8,44 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#define UPLINK_DISABLE_NAMESPACE_COMPAT
-#include "acre.h"
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "crypto/world.h"
-#include "db/db.h"
+#include "db/test/number.h"
 #include "os/clock.h"
 #include "os/log.h"
 #include "os/process.h"
 #include "os/random.h"
 #include "satellite/check.h"
 #include "sim/network.h"
+#include "sim/test/renter.h"
 #include "sim/world.h"
 
-enum { NODES = 5, OBJECT_BYTES = 300000, SEGMENT_BYTES = 256 << 10 };
+enum { NODES = 5, OBJECT_BYTES = 300000 };
 /* An hour ends at most an hour from now, and is settled an hour later. */
 #define SETTLED_NS (2 * 3600 * NS_PER_SEC + 300 * NS_PER_SEC)
-
-static void check(UplinkError *error)
-{
-	if (error)
-		fail_msg("%s", error->message);
-}
-
-static void put(UplinkProject *project, uint8_t *data, size_t len)
-{
-	UplinkUploadResult up = uplink_upload_object(project, "bucket", "key", NULL);
-
-	check(up.error);
-	for (size_t at = 0; at < len;) {
-		UplinkWriteResult w = uplink_upload_write(up.upload, data + at, len - at);
-		check(w.error);
-		at += w.bytes_written;
-	}
-	check(uplink_upload_commit(up.upload));
-	uplink_free_upload_result(up);
-}
-
-static void get(UplinkProject *project, size_t len)
-{
-	static uint8_t got[OBJECT_BYTES + 1];
-	UplinkDownloadResult down = uplink_download_object(project, "bucket", "key", NULL);
-	size_t n = 0;
-
-	check(down.error);
-	for (;;) {
-		UplinkReadResult r = uplink_download_read(down.download, got + n, sizeof(got) - n);
-		n += r.bytes_read;
-		if (r.error) {
-			assert_int_equal(r.error->code, EOF);
-			uplink_free_error(r.error);
-			break;
-		}
-	}
-	assert_int_equal(n, len);
-	check(uplink_close_download(down.download));
-	uplink_free_download_result(down);
-}
 
 static void transfers(struct sim_net *net)
 {
 	static uint8_t data[OBJECT_BYTES];
-	AcreConfig config = { .segment_size = SEGMENT_BYTES,
-			      .parallelism = 2,
-			      .uplink = { .temp_directory = "inmemory" } };
+	struct renter r = renter_open(net);
 
 	os_random(data, sizeof(data));
-	UplinkAccessResult access = acre_request_access(&config, sim_net_url(net),
-							sim_net_api_key(net), "passphrase");
-	check(access.error);
-	UplinkProjectResult project = acre_open_project(&config, access.access);
-	check(project.error);
-	UplinkBucketResult bucket = uplink_ensure_bucket(project.project, "bucket");
-	check(bucket.error);
-	uplink_free_bucket_result(bucket);
-	put(project.project, data, sizeof(data));
-	get(project.project, sizeof(data));
-	check(uplink_close_project(project.project));
-	uplink_free_project_result(project);
-	uplink_free_access_result(access);
-}
-
-struct number {
-	const char *sql;
-	int64_t value;
-};
-
-static enum err read_number(struct call *call, struct db_tx *tx, void *arg)
-{
-	struct number *n = arg;
-	struct db_rows *rows = NULL;
-
-	TRY_PLAIN(db_query(call, tx, n->sql, NULL, 0, &rows));
-	enum err e = db_rows_next(call, rows);
-	if (!e)
-		n->value = db_int(rows, 0);
-	db_rows_free(rows);
-	return e;
+	renter_put(&r, "key", data, sizeof(data));
+	renter_get(&r, "key", data, sizeof(data));
+	renter_close(&r);
 }
 
 static int64_t number(struct sim_net *net, const char *sql)
 {
 	AUTO_CALL struct call call = CALL_INIT;
-	struct number n = { .sql = sql };
+	int64_t value = -1;
 
 	call_init(&call);
-	enum err e = db_read(&call, sim_net_database(net), read_number, &n);
+	enum err e = db_test_number(&call, sim_net_database(net), sql, &value);
 	if (e)
 		fail_msg("%s", call_error(&call, e));
-	return n.value;
+	return value;
 }
 
 #define NODES_PAID(action)                                                                         \
