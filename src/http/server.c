@@ -42,7 +42,7 @@ struct http_server {
 	struct os_listener *listener;
 	struct MHD_Daemon *mhd;
 	int epoll;
-	struct os_pool *pool;
+	struct os_pool *pool; /* NULL at the end */
 	struct os_thread *thread;
 	struct os_event answered; /* something was resumed: libmicrohttpd wakes nobody */
 	struct os_cancel stop;	  /* of the thread, and of all handlers */
@@ -158,6 +158,8 @@ static enum MHD_Result hand_over(struct exchange *x)
 	AUTO_CALL struct call call = CALL_INIT;
 
 	call_init(&call);
+	if (!x->conn->server->pool)
+		return refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE, "the server ends");
 	x->conn->working = true;
 	MHD_suspend_connection(x->mhd);
 	if (os_pool_submit(&call, x->conn->server->pool, work, x) == OK)
@@ -291,8 +293,11 @@ static void server_free(struct http_server *s)
 	if (s->mhd)
 		MHD_quiesce_daemon(s->mhd);
 	os_pool_free(s->pool);
+	s->pool = NULL;
 	if (s->mhd) {
-		MHD_run(s->mhd); /* takes the resumed ones up: none may be suspended at the end */
+		/* Takes the resumed ones up: none may be suspended at the end.  Requests that it
+		 * reads meanwhile are refused. */
+		MHD_run(s->mhd);
 		MHD_stop_daemon(s->mhd);
 	}
 	os_listener_close(s->listener);

@@ -154,6 +154,24 @@ static void work_has_an_end(void **state)
 		os_sock_close(socks[i]);
 }
 
+/* Requests that come while it ends find nobody to work for them. */
+static void requests_at_the_end(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct os_sock *socks[CONNECTIONS];
+
+	call_init(&call);
+	os_call_limit(&call, 60 * NS_PER_SEC);
+	for (int round = 0; round < 30; round++) {
+		struct http_server *s = start(&call, NS_PER_SEC, NS_PER_SEC);
+		for (size_t i = 0; i < ARRAY_LEN(socks); i++)
+			socks[i] = dial_send(&call, s, "GET / HTTP/1.1\r\n" CLOSE "\r\n");
+		http_server_stop(s);
+		for (size_t i = 0; i < ARRAY_LEN(socks); i++)
+			os_sock_close(socks[i]);
+	}
+}
+
 static void refuses_when_busy(void **state)
 {
 	AUTO_CALL struct call call = CALL_INIT;
@@ -214,9 +232,9 @@ static void segments(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(answers),	   cmocka_unit_test(slow_peers_are_closed),
-		cmocka_unit_test(work_has_an_end), cmocka_unit_test(refuses_when_busy),
-		cmocka_unit_test(segments),
+		cmocka_unit_test(answers),	     cmocka_unit_test(slow_peers_are_closed),
+		cmocka_unit_test(work_has_an_end),   cmocka_unit_test(requests_at_the_end),
+		cmocka_unit_test(refuses_when_busy), cmocka_unit_test(segments),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
