@@ -391,7 +391,7 @@ def test_no_space_for_the_database(tmp_path, start):
         wait_until(lambda: "check-in not stored" in (directory / "log").read_text())
         assert "the database takes no changes: reads are served" in (directory / "log").read_text()
         assert limited.poll() is None
-        wait_until(lambda: any("the satellite's database" in n.log() for n in nodes))
+        wait_until(lambda: any("the satellite has no room" in n.log() for n in nodes))
         limited.send_signal(signal.SIGTERM)
         assert limited.wait(timeout=TEN_SECONDS) == 0
     finally:
