@@ -69,5 +69,6 @@ ACRE_TEST_POSTGRES_START="$as $bin/pg_ctl -D $dir/data -l $dir/server.log -w -t 
 export ACRE_TEST_POSTGRES ACRE_TEST_POSTGRES_RESTART ACRE_TEST_POSTGRES_STOP ACRE_TEST_POSTGRES_START
 cd "$OLDPWD"
 status=0
-"$@" || status=$?
+# The command of a cross build is for another machine.
+${MESON_EXE_WRAPPER:-} "$@" || status=$?
 exit $status

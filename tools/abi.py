@@ -3,12 +3,14 @@
 
     abi.py calls HEADER            prototypes of the header's functions, one a line, sorted
     abi.py layout CC HEADER [-I..] sizes and offsets of its structs, values of its constants
-    abi.py check CC INCLUDE LIBRARY TABLES   compares headers and library with the tables
+    abi.py check CC INCLUDE TABLES LIBRARY.. compares headers and libraries with the tables
 
 The tables named uplink_c_* come from storj/uplink-c itself (tests/abi/README.md), those named acre_*
 from include/acre.h; neither may change without somebody meaning it.
 """
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -65,7 +67,8 @@ def run_c(cc, source, *options):
         program = Path(directory) / "a"
         (program.with_suffix(".c")).write_text(source)
         subprocess.run([*cc, "-w", *options, program.with_suffix(".c"), "-o", program], check=True)
-        return subprocess.run([program], check=True, capture_output=True, text=True).stdout
+        wrapper = shlex.split(os.environ.get("MESON_EXE_WRAPPER", ""))  # of a cross build
+        return subprocess.run([*wrapper, program], check=True, capture_output=True, text=True).stdout
 
 
 def layout(cc, header, *options):
@@ -94,7 +97,7 @@ def exported(library):
             and line.split()[1] != "A"}
 
 
-def check(cc, include, library, tables):
+def check(cc, include, tables, *libraries):
     include, tables, problems = Path(include), Path(tables), []
     upstream = prototypes(tables / "uplink_c_calls.txt")
     promised = {**upstream, **prototypes(tables / "acre_calls.txt")}
@@ -119,9 +122,10 @@ def check(cc, include, library, tables):
             problems += [f"{table}: + {line}" for line in now if line not in was]
             problems.append(f"{table} and {header} differ")
 
-    names = exported(library)
-    problems += [f"{library} lacks {name}" for name in sorted(set(promised) - names)]
-    problems += [f"{library} exports {name}, which no header declares" for name in sorted(names - set(promised))]
+    for library in libraries:
+        names = exported(library)
+        problems += [f"{library} lacks {name}" for name in sorted(set(promised) - names)]
+        problems += [f"{library} exports {name}, which no header declares" for name in sorted(names - set(promised))]
     print("\n".join(problems) if problems else f"{len(promised)} calls, {len(upstream)} of uplink-c")
     return 1 if problems else 0
 
