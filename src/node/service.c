@@ -98,7 +98,8 @@ static enum err name_unit(struct call *call, struct work *w)
 	} else {
 		char *name = arena_printf(&call->scratch, "acre-node%s.service", w->dir);
 		for (char *p = name; p && *p; p++)
-			*p = *p == '/' ? '-' : *p;
+			if (*p == '/')
+				*p = '-';
 		w->unit = name;
 	}
 	if (!w->unit)
