@@ -23,7 +23,7 @@ def acre_node(*args, check=True, timeout=60):
     return result
 
 
-def setup(directory, *args):
+def set_up(directory, *args):
     acre_node("setup", "--dir", directory, "--satellite", NOWHERE, "--address", "127.0.0.1:0", "--space", "1GB",
               "--free-reserve", "0", "--difficulty", "8", *args)
     return directory
@@ -88,7 +88,7 @@ def start():
 @pytest.fixture
 def farm(tmp_path, start):
     for name in "abc":
-        setup(tmp_path / "nodes" / name)
+        set_up(tmp_path / "nodes" / name)
     f = start(tmp_path)
     f.wait(a="running", b="running", c="running")
     return f
@@ -164,7 +164,7 @@ def test_a_bad_disk_stops_one_identity_only(farm, how):
 
 
 def test_disk_that_goes_while_it_serves(tmp_path, start):
-    setup(tmp_path / "nodes" / "a")
+    set_up(tmp_path / "nodes" / "a")
     f = start(tmp_path)
     f.wait(a="running")
     (tmp_path / "nodes" / "a" / "storage").rename(tmp_path / "aside")
@@ -186,7 +186,7 @@ def test_reload(farm):
     after = farm.nodes()["a"]
     assert after["allocated"] == 2 * 10**9 and after["started"] == before["started"]
     # By signal, too; and a new identity, and one less.
-    setup(farm.dir / "nodes" / "d")
+    set_up(farm.dir / "nodes" / "d")
     (farm.dir / "nodes" / "b" / "config").rename(farm.dir / "nodes" / "b" / "not-config")
     farm.process.send_signal(signal.SIGHUP)
     farm.wait(a="running", c="running", d="running")
@@ -222,7 +222,7 @@ def test_reload_drops_no_transfer(small_network, tmp_path):
 def test_upload_hours(tmp_path, start):
     hour = time.localtime().tm_hour
     closed = f"{(hour + 3) % 24}-{(hour + 5) % 24}"
-    f = start(setup(tmp_path / "node", "--upload-hours", closed))
+    f = start(set_up(tmp_path / "node", "--upload-hours", closed))
     wait_until(lambda: f.nodes()["node"]["store"] == "served, no uploads")
     assert f.nodes()["node"]["available"] == 0
     config = f.dir / "config"
@@ -287,7 +287,7 @@ storage2.trust.sources: {NOWHERE}, https://static.storj.io/dcs-satellites
 
 @pytest.mark.skipif(SLOW > 1, reason="sanitizers watch what the sandbox forbids")
 def test_sandbox(tmp_path, start):
-    f = start(setup(tmp_path / "node"))
+    f = start(set_up(tmp_path / "node"))
     status = (tmp_path.__class__("/proc") / str(f.process.pid) / "status").read_text()
     assert re.search(r"^NoNewPrivs:\s1$", status, re.M) and re.search(r"^Seccomp:\s2$", status, re.M)
     assert "sandboxed" in f.log()
@@ -301,7 +301,7 @@ def test_sandbox_drops_root(tmp_path, start):
         pytest.skip("ONLY ROOT CAN BECOME ANOTHER USER")
     import pwd
     nobody = pwd.getpwnam("nobody")
-    directory = setup(tmp_path / "node")
+    directory = set_up(tmp_path / "node")
     for parent in [directory, *directory.parents]:
         if parent != parent.parent and parent.stat().st_uid == 0:
             parent.chmod(parent.stat().st_mode | 0o011)

@@ -23,7 +23,7 @@ def root(tmp_path):
     return root
 
 
-def setup(directory, root, *args, check=True):
+def set_up(directory, root, *args, check=True):
     return acre_node("setup", "--dir", directory, "--satellite", NOWHERE, "--difficulty", "8", "--address", "127.0.0.1:0",
                      "--service", "yes", "--root", root, *args, check=check)
 
@@ -34,7 +34,7 @@ def unit_of(directory):
 
 def test_service(tmp_path, root):
     directory = tmp_path / "disk"
-    said = setup(directory, root).stdout
+    said = set_up(directory, root).stdout
     unit = root / "etc" / "systemd" / "system" / unit_of(directory)
     text = unit.read_text()
     assert str(unit) in said and "start it with" not in said
@@ -62,12 +62,12 @@ def test_a_farm_and_a_user(tmp_path, root):
     """Nodes below one directory share a unit; the user is the operator's choice."""
     farm = tmp_path / "farm"
     for name in ("one", "two"):
-        setup(farm / "nodes" / name, root, "--user", "keeper")
+        set_up(farm / "nodes" / name, root, "--user", "keeper")
         assert (farm / "nodes" / name / "config").stat().st_uid == 4711
     text = (root / "etc/systemd/system" / unit_of(farm)).read_text()
     assert f"run --dir {farm}\n" in text and "User=keeper\n" in text and "Group=" not in text
     assert len(list((root / "etc/systemd/system").glob("acre-node*"))) == 1
-    result = setup(farm / "nodes" / "three", root, "--user", "nobody-there", check=False)
+    result = set_up(farm / "nodes" / "three", root, "--user", "nobody-there", check=False)
     assert result.returncode == 1 and 'there is no user "nobody-there"' in result.stderr
 
 
@@ -77,13 +77,13 @@ def test_the_package(tmp_path, root):
     packaged.mkdir(parents=True)
     directory = tmp_path / "disk"
     shutil.copy(os.path.join(os.path.dirname(__file__), "../../packaging/acre-node.service"), packaged / unit_of(directory))
-    setup(directory, root)
+    set_up(directory, root)
     assert not (root / "etc/systemd/system" / unit_of(directory)).exists()
     assert (root / "etc/systemd/system/multi-user.target.wants" / unit_of(directory)).is_symlink()
     other = tmp_path / "other"
     unit = root / "etc/systemd/system" / unit_of(other)
     unit.write_text("# somebody's own\n")
-    result = setup(other, root, check=False)
+    result = set_up(other, root, check=False)
     assert result.returncode == 1 and "left alone" in result.stderr
     assert unit.read_text() == "# somebody's own\n"
 
