@@ -497,7 +497,6 @@ static enum err take_all(struct call *call, struct import *im, struct store *s, 
 		TRY_PLAIN(take_list(call, im, s));
 		s->from = s->to;
 	} while (s->bounded);
-	TRY_PLAIN(leave_log(call, im, s));
 	TRY_PLAIN(take_rest(call, im, s));
 	return import_flush(call, im, s->dir);
 }

@@ -12,15 +12,14 @@
 
 enum { FILE_BYTES_MAX = 512 << 20 };
 
-static enum err convert(struct call *call, struct bytes theirs, struct buf *ours, uint64_t *ret)
+/* Their entries from `at` on as a window of ours; *ret of them. */
+static enum err convert(struct bytes theirs, size_t at, const struct order_window *window,
+			struct buf *ours, uint64_t *ret)
 {
-	struct order_window window;
 	uint8_t header[ORDER_FILE_HEADER_BYTES];
 	struct order_entry entry;
-	size_t at = 0;
 
-	TRY_PLAIN(go_orders_header(call, theirs, &window, &at));
-	order_file_encode_header(&window, header);
+	order_file_encode_header(window, header);
 	buf_add(ours, header, sizeof(header));
 	for (*ret = 0; go_orders_next(theirs, &at, &entry); ++*ret)
 		order_file_encode_entry(ours, entry.limit, entry.order);
@@ -45,7 +44,7 @@ static enum err take_window(struct call *call, const char *from, const char *to,
 	if (inside.hour_unix != window->hour_unix ||
 	    !node_id_equal(&inside.satellite, &window->satellite))
 		return call_fail(call, ERR_FORMAT, "it is of another window than its name");
-	TRY_PLAIN(convert(call, buf_bytes(&theirs), &ours, &count));
+	TRY_PLAIN(convert(buf_bytes(&theirs), at, window, &ours, &count));
 	if (!count)
 		return OK;
 	TRY_PLAIN(os_file_write_all(call, path, buf_bytes(&ours), false));

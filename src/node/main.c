@@ -64,6 +64,11 @@ static enum err setup_settings(struct call *call, struct arena *a, const char *d
 	return settings_load(call, a, &source, ret);
 }
 
+static bool wants_service(const struct settings *s)
+{
+	return strcmp(s->service, "yes") == 0;
+}
+
 static void tell_setup(struct buf *text, const struct settings *s, const struct node_id *id,
 		       bool have_file)
 {
@@ -76,7 +81,7 @@ static void tell_setup(struct buf *text, const struct settings *s, const struct 
 		   "keep %s/ca in a safe place, away from this machine: the node never needs "
 		   "it\n",
 		   s->dir);
-	if (strcmp(s->service, "yes") == 0)
+	if (wants_service(s))
 		return;
 	if (strcmp(s->dir, PACKAGE_DIR) == 0)
 		buf_add_str(text, "start it with: systemctl enable --now acre-node\n");
@@ -184,12 +189,14 @@ static enum err install_service(struct call *call, const struct settings *s, str
 
 static enum err check_service(struct call *call, const struct settings *s)
 {
-	if (s->service[0] && strcmp(s->service, "yes") != 0 && strcmp(s->service, "no") != 0)
+	if (s->service[0] && !wants_service(s) && strcmp(s->service, "no") != 0)
 		return call_fail(call, ERR_CONFIG, "service: want yes or no");
-	if (strcmp(s->service, "yes") == 0 && !s->root[0] && !service_possible(call))
+	if (!wants_service(s))
+		return OK;
+	if (!s->root[0] && !service_possible(call))
 		return call_fail(call, ERR_CONFIG,
 				 "service: that takes root, and systemd running this machine");
-	if (strcmp(s->service, "yes") == 0 && s->dir[0] != '/')
+	if (s->dir[0] != '/')
 		return call_fail(call, ERR_CONFIG, "service: give --dir as a whole path");
 	return OK;
 }
@@ -216,7 +223,7 @@ static enum err setup(struct call *call, const struct settings *flags, const str
 	if (told && os_stderr_is_terminal())
 		buf_add_byte(&text, '\n');
 	tell_setup(&text, &s, &id, have_file);
-	enum err e = strcmp(s.service, "yes") == 0 ? install_service(call, &s, &text) : OK;
+	enum err e = wants_service(&s) ? install_service(call, &s, &text) : OK;
 	TRY_PLAIN(print(call, &text));
 	TRY(e, "the node is made, but not its service");
 	return OK;

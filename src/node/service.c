@@ -33,23 +33,11 @@ struct work {
 	struct os_user who;
 };
 
-static enum err exists(struct call *call, const char *path, bool *ret)
-{
-	struct os_stat st;
-	enum err e = os_stat(call, path, &st);
-
-	if (e && e != ERR_NOT_FOUND)
-		return e;
-	call_clear_error(call);
-	*ret = !e;
-	return OK;
-}
-
 static bool here(struct call *call, const char *path)
 {
 	bool found = false;
 
-	if (exists(call, path, &found))
+	if (os_exists(call, path, &found))
 		call_clear_error(call);
 	return found;
 }
@@ -161,44 +149,46 @@ static enum err find_user(struct call *call, struct work *w, struct buf *text)
 	return os_user_find(call, w->s->root, w->user, &w->who);
 }
 
+/* Paths, of the arena. */
+struct paths {
+	const char **list;
+	size_t count, cap;
+};
+
+/* What is in a directory behind `out`; nothing of what is none. */
+static enum err add_below(struct call *call, struct arena *a, const char *path, struct paths *out)
+{
+	const char **names = NULL;
+	struct os_stat st;
+	size_t n = 0;
+
+	TRY_PLAIN(os_stat(call, path, &st));
+	if (!st.is_dir)
+		return OK;
+	TRY_PLAIN(os_dir_list(call, a, path, &names, &n));
+	for (size_t i = 0; i < n; i++) {
+		const char *below = arena_printf(a, "%s/%s", path, names[i]);
+		out->list = arena_grow(a, out->list, &out->cap, out->count, sizeof(*out->list));
+		if (!below || !out->list)
+			return call_fail(call, ERR_NO_MEMORY, "too many files");
+		out->list[out->count++] = below;
+	}
+	return OK;
+}
+
 /* A directory and what is in it, level by level. */
 static enum err give_tree(struct call *call, const char *top, const struct os_user *who)
 {
 	AUTO(arena_free) struct arena a = { .max = FILES_MAX_BYTES };
-	const char **level = &top;
-	size_t count = 1;
+	struct paths level = { .list = &top, .count = 1 };
 
-	for (int depth = 0; depth < LEVELS_MAX && count; depth++) {
-		const char **next = NULL;
-		size_t next_count = 0, cap = 0;
-		for (size_t i = 0; i < count; i++) {
-			const char **names = NULL;
-			size_t n = 0;
-			struct os_stat st;
-			TRY_PLAIN(os_give(call, level[i], who));
-			TRY_PLAIN(os_stat(call, level[i], &st));
-			if (!st.is_dir)
-				continue;
-			TRY_PLAIN(os_dir_list(call, &a, level[i], &names, &n));
-			if (next_count + n > cap) {
-				size_t grown = MAX(2 * cap, next_count + n);
-				const char **more = arena_array(&a, grown, sizeof(*more));
-				if (!more)
-					return call_fail(call, ERR_NO_MEMORY, "too many files");
-				if (next_count)
-					memcpy(more, next, next_count * sizeof(*more));
-				next = more;
-				cap = grown;
-			}
-			for (size_t j = 0; j < n; j++) {
-				const char *path = arena_printf(&a, "%s/%s", level[i], names[j]);
-				if (!path)
-					return call_fail(call, ERR_NO_MEMORY, "too many files");
-				next[next_count++] = path;
-			}
+	for (int depth = 0; depth < LEVELS_MAX && level.count; depth++) {
+		struct paths next = { 0 };
+		for (size_t i = 0; i < level.count; i++) {
+			TRY_PLAIN(os_give(call, level.list[i], who));
+			TRY_PLAIN(add_below(call, &a, level.list[i], &next));
 		}
 		level = next;
-		count = next_count;
 	}
 	return OK;
 }
@@ -279,7 +269,7 @@ static enum err write_unit(struct call *call, const struct work *w, struct buf *
 		rest = bytes_from(rest, MIN(n + 1, rest.len));
 	}
 	TRY(buf_status(&unit), "%s", w->path);
-	TRY_PLAIN(exists(call, w->path, &have));
+	TRY_PLAIN(os_exists(call, w->path, &have));
 	if (have)
 		TRY_PLAIN(os_file_read_all(call, w->path, &old));
 	if (have && !bytes_equal(buf_bytes(&old), buf_bytes(&unit)))

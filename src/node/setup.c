@@ -4,18 +4,6 @@
 #include "node/storage_dir.h"
 #include "os/file.h"
 
-static enum err exists(struct call *call, const char *path, bool *ret)
-{
-	struct os_stat st;
-	enum err e = os_stat(call, path, &st);
-
-	if (e && e != ERR_NOT_FOUND)
-		return e;
-	call_clear_error(call);
-	*ret = !e;
-	return OK;
-}
-
 static enum err move(struct call *call, const char *from_dir, const char *to_dir, const char *name)
 {
 	return os_rename(call, os_path_join(call, from_dir, name),
@@ -45,15 +33,15 @@ static enum err make_identity(struct call *call, const char *dir, const struct n
 	struct identity *identity = NULL;
 	bool have = false, made = false, have_key = false;
 
-	TRY_PLAIN(exists(call, cert, &have));
+	TRY_PLAIN(os_exists(call, cert, &have));
 	if (!have) {
 		TRY_PLAIN(os_dir_make(call, ca, false));
 		TRY_PLAIN(os_dir_make(call, own, false));
 		/* Whatever a killed setup left is taken up from there. */
-		TRY_PLAIN(exists(call, os_path_join(call, ca, "identity.cert"), &made));
+		TRY_PLAIN(os_exists(call, os_path_join(call, ca, "identity.cert"), &made));
 		if (!made)
 			TRY(identity_create(call, ca, &search, ret_id), "make identity");
-		TRY_PLAIN(exists(call, key, &have_key));
+		TRY_PLAIN(os_exists(call, key, &have_key));
 		if (!have_key)
 			TRY_PLAIN(move(call, ca, own, "identity.key"));
 		TRY_PLAIN(move(call, ca, own, "identity.cert"));
@@ -100,7 +88,7 @@ enum err node_create(struct call *call, const char *dir, const struct node_confi
 			"be started from another directory",
 			config->storage);
 	TRY_PLAIN(os_dir_make(call, dir, true));
-	TRY_PLAIN(exists(call, os_path_join(call, dir, "config"), &have));
+	TRY_PLAIN(os_exists(call, os_path_join(call, dir, "config"), &have));
 	if (have)
 		return call_fail(call, ERR_EXISTS,
 				 "there is a node in %s already: change its settings in %s/config",

@@ -87,6 +87,8 @@ struct os_stat {
 };
 /* Follows symbolic links. */
 enum err os_stat(struct call *call, const char *path, struct os_stat *ret) MUST_USE;
+/* Whether there is anything of that name; only what cannot be told is an error. */
+enum err os_exists(struct call *call, const char *path, bool *ret) MUST_USE;
 enum err os_rename(struct call *call, const char *from, const char *to) MUST_USE;
 enum err os_unlink(struct call *call, const char *path) MUST_USE;
 /* One directory with mode 0700 (parents too when asked); fine if it exists. */

@@ -68,6 +68,18 @@ const char *os_path_dir(struct call *call, const char *path)
 	return dir ? dir : ".";
 }
 
+enum err os_exists(struct call *call, const char *path, bool *ret)
+{
+	struct os_stat st;
+	enum err e = os_stat(call, path, &st);
+
+	if (e && e != ERR_NOT_FOUND)
+		return e;
+	call_clear_error(call);
+	*ret = !e;
+	return OK;
+}
+
 void *os_file_buffer(size_t size)
 {
 	return aligned_alloc(OS_FILE_BLOCK, round_up(size, OS_FILE_BLOCK));
