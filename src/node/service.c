@@ -186,6 +186,9 @@ static enum err give_tree(struct call *call, const char *top, const struct os_us
 		struct paths next = { 0 };
 		for (size_t i = 0; i < level.count; i++) {
 			TRY_PLAIN(os_give(call, level.list[i], who));
+			/* The operator's own path may be a link; one inside may lead anywhere. */
+			if (depth && os_is_link(level.list[i]))
+				continue;
 			TRY_PLAIN(add_below(call, &a, level.list[i], &next));
 		}
 		level = next;

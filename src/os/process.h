@@ -63,6 +63,7 @@ enum err os_user_find(struct call *call, const char *root, const char *name,
 		      struct os_user *ret) MUST_USE;
 /* Makes it the owner of a file or directory; of a symbolic link, not of what that leads to. */
 enum err os_give(struct call *call, const char *path, const struct os_user *who) MUST_USE;
+bool os_is_link(const char *path);
 bool os_is_root(void);
 
 /* What this process uses; false where the system does not say. */

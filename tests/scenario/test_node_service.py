@@ -71,6 +71,20 @@ def test_a_farm_and_a_user(tmp_path, root):
     assert result.returncode == 1 and 'there is no user "nobody-there"' in result.stderr
 
 
+def test_links_lead_nowhere(tmp_path, root):
+    """What a link among the node's files leads to stays whose it is: setup runs as root."""
+    directory, outside = tmp_path / "disk", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    (directory / "storage").mkdir(parents=True)
+    (directory / "storage" / "link").symlink_to(outside)
+    (directory / "storage" / "gone").symlink_to(tmp_path / "nowhere")
+    set_up(directory, root, "--user", "keeper")
+    assert (directory / "storage").stat().st_uid == 4711
+    assert (directory / "storage" / "link").lstat().st_uid == 4711
+    assert outside.stat().st_uid == 0 and (outside / "file").stat().st_uid == 0
+
+
 def test_the_package(tmp_path, root):
     """The package's unit is switched on, and another that is there is left alone."""
     packaged = root / "lib" / "systemd" / "system"

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -407,6 +408,13 @@ enum err os_give(struct call *call, const char *path, const struct os_user *who)
 		return call_fail(call, errno == ENOENT ? ERR_NOT_FOUND : ERR_PERMISSION,
 				 "%s: cannot change its owner: %s", path, strerror(errno));
 	return OK;
+}
+
+bool os_is_link(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
 }
 
 bool os_is_root(void)
