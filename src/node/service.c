@@ -21,8 +21,6 @@ enum {
 	UNIT_MAX = 16 << 10,
 	NAME_MAX_BYTES = 200,
 	OUTPUT_MAX = 64 << 10,
-	FILES_MAX_BYTES = 64 << 20, /* of names that are given to the user */
-	LEVELS_MAX = 8,		    /* of directories */
 };
 
 struct work {
@@ -149,53 +147,6 @@ static enum err find_user(struct call *call, struct work *w, struct buf *text)
 	return os_user_find(call, w->s->root, w->user, &w->who);
 }
 
-/* Paths, of the arena. */
-struct paths {
-	const char **list;
-	size_t count, cap;
-};
-
-/* What is in a directory behind `out`; nothing of what is none. */
-static enum err add_below(struct call *call, struct arena *a, const char *path, struct paths *out)
-{
-	const char **names = NULL;
-	struct os_stat st;
-	size_t n = 0;
-
-	TRY_PLAIN(os_stat(call, path, &st));
-	if (!st.is_dir)
-		return OK;
-	TRY_PLAIN(os_dir_list(call, a, path, &names, &n));
-	for (size_t i = 0; i < n; i++) {
-		const char *below = arena_printf(a, "%s/%s", path, names[i]);
-		out->list = arena_grow(a, out->list, &out->cap, out->count, sizeof(*out->list));
-		if (!below || !out->list)
-			return call_fail(call, ERR_NO_MEMORY, "too many files");
-		out->list[out->count++] = below;
-	}
-	return OK;
-}
-
-/* A directory and what is in it, level by level. */
-static enum err give_tree(struct call *call, const char *top, const struct os_user *who)
-{
-	AUTO(arena_free) struct arena a = { .max = FILES_MAX_BYTES };
-	struct paths level = { .list = &top, .count = 1 };
-
-	for (int depth = 0; depth < LEVELS_MAX && level.count; depth++) {
-		struct paths next = { 0 };
-		for (size_t i = 0; i < level.count; i++) {
-			TRY_PLAIN(os_give(call, level.list[i], who));
-			/* The operator's own path may be a link; one inside may lead anywhere. */
-			if (depth && os_is_link(level.list[i]))
-				continue;
-			TRY_PLAIN(add_below(call, &a, level.list[i], &next));
-		}
-		level = next;
-	}
-	return OK;
-}
-
 static enum err give_files(struct call *call, const struct work *w)
 {
 	const char *const own[] = { w->dir, w->s->dir, os_path_join(call, w->s->dir, "config"),
@@ -208,7 +159,7 @@ static enum err give_files(struct call *call, const struct work *w)
 		if (here(call, own[i]))
 			TRY_PLAIN(os_give(call, own[i], &w->who));
 	for (size_t i = 0; i < ARRAY_LEN(trees); i++)
-		TRY_PLAIN(give_tree(call, trees[i], &w->who));
+		TRY_PLAIN(os_give_tree(call, trees[i], &w->who));
 	return OK;
 }
 

@@ -61,9 +61,12 @@ struct os_user {
 /* By name; with `root` not "", as the passwd file of the system below it says.  ERR_NOT_FOUND. */
 enum err os_user_find(struct call *call, const char *root, const char *name,
 		      struct os_user *ret) MUST_USE;
-/* Makes it the owner of a file or directory; of a symbolic link, not of what that leads to. */
+/* Makes it the owner of what the path leads to.  For root, where others may write: a link in the
+ * path counts only if this user or root made it, and a file that has other names, too, is refused
+ * unless it is theirs already (ERR_PERMISSION). */
 enum err os_give(struct call *call, const char *path, const struct os_user *who) MUST_USE;
-bool os_is_link(const char *path);
+/* Of all that is below, too; of links there, not of what they lead to.  At most 32 levels. */
+enum err os_give_tree(struct call *call, const char *top, const struct os_user *who) MUST_USE;
 bool os_is_root(void);
 
 /* What this process uses; false where the system does not say. */

@@ -14,7 +14,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -400,21 +399,6 @@ enum err os_user_find(struct call *call, const char *root, const char *name, str
 		return call_fail(call, ERR_NOT_FOUND, "there is no user \"%s\"", name);
 	*ret = (struct os_user){ p->pw_uid, p->pw_gid };
 	return OK;
-}
-
-enum err os_give(struct call *call, const char *path, const struct os_user *who)
-{
-	if (lchown(path, who->uid, who->gid))
-		return call_fail(call, errno == ENOENT ? ERR_NOT_FOUND : ERR_PERMISSION,
-				 "%s: cannot change its owner: %s", path, strerror(errno));
-	return OK;
-}
-
-bool os_is_link(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
 }
 
 bool os_is_root(void)
