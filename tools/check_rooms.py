@@ -31,6 +31,7 @@ OUTSIDE = {
     r"<xxhash": {"crypto"},
     r"<microhttpd": {"http"},
     r"<seccomp": {"os"},
+    r"<maxminddb": {"satellite"},
     r"<(sys/socket|netinet/|arpa/inet|netdb|sys/epoll|sys/eventfd|poll|pthread|fcntl|unistd|dirent"
     r"|signal|termios|sys/stat|sys/statvfs|sys/wait|sys/file|sys/uio|sys/mman|sys/random|ucontext|"
     r"semaphore|threads)(\.h)?": {"os", "sim"},

@@ -36,6 +36,7 @@ struct project {
 	struct rate rates[RATE_KINDS];
 	bool disabled;		/* makes no new buckets */
 	bool versioned_buckets; /* new buckets keep versions */
+	int32_t placement;	/* of new buckets (placement.h) */
 	bool has_bucket_limits; /* some bucket has limits of its own (limit.h) */
 };
 

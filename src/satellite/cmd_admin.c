@@ -4,6 +4,7 @@
 #include "os/clock.h"
 #include "satellite/auth.h"
 #include "satellite/command.h"
+#include "satellite/placement.h"
 
 DEFINE_AUTO_PTR(struct db, db_auto, db_close)
 
@@ -48,6 +49,20 @@ static enum err change(struct call *call, struct db_tx *tx, void *arg)
 	return DB_EXEC(call, tx, a->sql, NULL, a->value, DB_V_BLOB(BYTES_OF(a->project.b)));
 }
 
+struct placement_arg {
+	struct project_id project;
+	int64_t placement;
+};
+
+static enum err set_placement(struct call *call, struct db_tx *tx, void *arg)
+{
+	const struct placement_arg *a = arg;
+
+	TRY_PLAIN(store_placement_check(call, tx, a->placement));
+	return DB_EXEC(call, tx, "UPDATE projects SET placement = $2 WHERE id = $1", NULL,
+		       DB_V_BLOB(BYTES_OF(a->project.b)), DB_V_INT(a->placement));
+}
+
 static enum err change_all(struct command *c, struct db *db, const struct project_id *id,
 			   bool *ret_any)
 {
@@ -71,6 +86,12 @@ static enum err change_all(struct command *c, struct db *db, const struct projec
 			DB_V_INT(o->versioning == PARAM_YES ? PROJECT_VERSIONING_ON : 1), *id
 		};
 		TRY_PLAIN(db_write(c->call, db, change, &a));
+		*ret_any = true;
+	}
+	if (c->o.placement) {
+		struct placement_arg a = { .project = *id };
+		TRY_PLAIN(command_placement_number(c, &a.placement));
+		TRY_PLAIN(db_write(c->call, db, set_placement, &a));
 		*ret_any = true;
 	}
 	if (o->disabled) {

@@ -60,7 +60,7 @@ static bool row_online(const struct command *c, const struct node_row *row)
 
 static void add_node_json(struct command *c, const struct node_row *row)
 {
-	char id[NODE_ID_TEXT_MAX];
+	char id[NODE_ID_TEXT_MAX], where[COUNTRY_TEXT_MAX];
 
 	node_id_text(&row->node.id, id);
 	buf_printf(&c->out, "{\"id\":\"%s\",\"address\":", id);
@@ -69,6 +69,8 @@ static void add_node_json(struct command *c, const struct node_row *row)
 	text_add_json(&c->out, bytes_str(row->node.last_ip_port));
 	buf_add_str(&c->out, ",\"version\":");
 	text_add_json(&c->out, bytes_str(row->version));
+	country_text(row->node.country, where);
+	buf_printf(&c->out, ",\"country\":\"%s\"", where);
 	buf_printf(&c->out, ",\"online\":%s,\"free_disk\":%lld,\"last_contact\":\"",
 		   row_online(c, row) ? "true" : "false", (long long)row->node.free_disk);
 	text_add_time(&c->out, row->node.last_success_ns, false);

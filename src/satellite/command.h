@@ -61,6 +61,8 @@ struct command_options {
 	/* pieces */
 	const char *bucket;
 	bool largest;
+	/* placement, bucket set, project set */
+	const char *placement, *countries;
 	/* repair run, audit */
 	bool all, wait, contained;
 	uint64_t segments;
@@ -101,6 +103,8 @@ enum err command_lock_dir(struct command *c, struct os_file **ret) MUST_USE;
 /* Dollars with up to six digits behind the point, in millionths; "none" leaves *ret. */
 enum err command_money(struct command *c, const char *flag, const char *text,
 		       int64_t *ret) MUST_USE;
+/* The number in --placement; it may have no rule. */
+enum err command_placement_number(struct command *c, int64_t *ret) MUST_USE;
 /* Words for people, left out of JSON. */
 void command_say(struct command *c, const char *text);
 /* What check found. */
@@ -124,6 +128,10 @@ enum err command_apikey_delete(struct command *c) MUST_USE;
 enum err command_apikey_revoke(struct command *c) MUST_USE;
 enum err command_apikey_register(struct command *c) MUST_USE;
 enum err command_bucket_list(struct command *c) MUST_USE;
+enum err command_bucket_set(struct command *c) MUST_USE;
+enum err command_placement_list(struct command *c) MUST_USE;
+enum err command_placement_set(struct command *c) MUST_USE;
+enum err command_placement_remove(struct command *c) MUST_USE;
 enum err command_limit_set(struct command *c) MUST_USE;
 enum err command_limit_list(struct command *c) MUST_USE;
 enum err command_usage(struct command *c) MUST_USE;

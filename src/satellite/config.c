@@ -91,6 +91,11 @@ const struct param satellite_params[] = {
 	      "nodes may have addresses of private networks and loopback"),
 	ENTRY("min-free-space", min_free_space, PARAM_SIZE, "5GB",
 	      "nodes with less free space get no new pieces"),
+	ENTRY("geoip-db", geoip_db, PARAM_STR, "",
+	      "file in MaxMind's format that tells in which country a node's address is, such as\n"
+	      "GeoLite2-Country.mmdb; without it nodes have no country, so placements with "
+	      "countries\n"
+	      "choose none; replace it by renaming a new one to its name"),
 	ENTRY("online-window", online_window, PARAM_DURATION, "4h",
 	      "a node counts as online for so long after its last contact"),
 	ENTRY("silence-window", silence_window, PARAM_DURATION, "0s",

@@ -10,6 +10,7 @@
 #include "proto/proto.h"
 #include "satellite/amnesty.h"
 #include "satellite/contact.h"
+#include "satellite/geoip.h"
 #include "satellite/ratelimit.h"
 
 enum {
@@ -153,6 +154,7 @@ static enum err check_in(struct call *call, void *service, struct rpc_stream *st
 	TRY_PLAIN(contact_resolve(call, sat, in.address, ip_port, net));
 	in.last_ip_port = ip_port;
 	in.last_net = net;
+	in.country = geoip_country(sat->geoip, ip_port);
 	in.chain = cert_chain_der(net_peer_chain(rpc_stream_net(stream)));
 	TRY_PLAIN(check_difficulty(call, sat, &in.id));
 	take_noise(call, req, &in);

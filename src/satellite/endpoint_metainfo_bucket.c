@@ -4,6 +4,7 @@
 #include "satellite/bucket.h"
 #include "satellite/endpoint_metainfo.h"
 #include "satellite/metainfo_internal.h"
+#include "satellite/placement.h"
 #include "satellite/store_metainfo.h"
 
 enum { DELETE_ALL_BATCH = 100, LIST_BUCKETS_PAGE = 256 };
@@ -71,6 +72,7 @@ METAINFO_METHOD(create_bucket, CreateBucket)
 		.id = 1 + (int64_t)os_random_below(INT64_MAX),
 		.name = name,
 		.created_ns = time_us(mc->now_ns),
+		.placement = q.project.placement,
 		.versioning = req->object_lock_enabled || q.project.versioned_buckets
 				      ? VERSIONING_ON
 				      : VERSIONING_OFF,
@@ -117,12 +119,20 @@ METAINFO_METHOD(get_bucket, GetBucket)
 	return answer_bucket(call, mc, &b, &resp->bucket);
 }
 
-/* The one placement there is has no name of a place. */
+/* The name of its placement; everywhere has none. */
 METAINFO_METHOD(get_bucket_location, GetBucketLocation)
 {
 	struct bucket b;
+	struct placement p;
 
-	return look(call, mc, proto_bytes(req->name), ACTION_READ, &b);
+	TRY_PLAIN(look(call, mc, proto_bytes(req->name), ACTION_READ, &b));
+	if (!overlay_placement(mc->sat, b.placement, &p))
+		return OK;
+	struct bytes name = arena_bytes(mc->a, bytes_str(p.name));
+	if (!name.data)
+		return call_fail(call, ERR_NO_MEMORY, "no room for an answer");
+	resp->location = proto_view(name);
+	return OK;
 }
 
 METAINFO_METHOD(get_bucket_versioning, GetBucketVersioning)

@@ -101,8 +101,8 @@ METAINFO_METHOD(begin_segment, BeginSegment)
 				 (long long)req->max_order_limit);
 	TRY_PLAIN(check_upload_lives(call, mc, s));
 	TRY_PLAIN(begin_ticket(call, mc, req, s, &t, private));
-	TRY_PLAIN(
-		satellite_select_nodes(call, mc->sat, mc->a, t.redundancy.total, NULL, 0, &nodes));
+	TRY_PLAIN(satellite_select_nodes(call, mc->sat, mc->a, s->placement, t.redundancy.total,
+					 NULL, 0, &nodes));
 	t.nodes = arena_array(mc->a, t.redundancy.total, sizeof(*t.nodes));
 	if (!t.nodes)
 		return call_fail(call, ERR_NO_MEMORY, "no room for a segment");
@@ -156,13 +156,13 @@ static enum err check_retry(struct call *call, const int32_t *numbers, size_t co
 static enum err select_fresh(struct call *call, struct mcall *mc, const struct segment_ticket *t,
 			     size_t want, struct node_place **ret, size_t *ret_count)
 {
-	enum err e = satellite_select_nodes(call, mc->sat, mc->a, want, t->nodes,
-					    t->redundancy.total, ret);
+	enum err e = satellite_select_nodes(call, mc->sat, mc->a, t->stream.placement, want,
+					    t->nodes, t->redundancy.total, ret);
 
 	*ret_count = want;
 	while (e == ERR_PRECONDITION && --*ret_count)
-		e = satellite_select_nodes(call, mc->sat, mc->a, *ret_count, t->nodes,
-					   t->redundancy.total, ret);
+		e = satellite_select_nodes(call, mc->sat, mc->a, t->stream.placement, *ret_count,
+					   t->nodes, t->redundancy.total, ret);
 	if (e == ERR_PRECONDITION)
 		e = OK;
 	if (!e)

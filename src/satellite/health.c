@@ -37,7 +37,8 @@ static uint32_t next_round(struct health_marks *m)
 	return m->round;
 }
 
-static unsigned state_of(const struct loop_node *n, uint32_t *mark, uint32_t round)
+static unsigned state_of(const struct loop_node *n, const struct placement *rule, uint32_t *mark,
+			 uint32_t round)
 {
 	/* What cannot be read takes no other piece's place in a network. */
 	if ((n->flags & (NODE_ONLINE | NODE_DISQUALIFIED)) != NODE_ONLINE)
@@ -48,18 +49,21 @@ static unsigned state_of(const struct loop_node *n, uint32_t *mark, uint32_t rou
 		state |= PIECE_SUSPENDED;
 	if (n->flags & NODE_EXITING)
 		state |= PIECE_EXITING;
+	if (!placement_allows(rule, n->country))
+		state |= PIECE_MISPLACED;
 	return state;
 }
 
 void segment_health(struct health_marks *m, const struct piece *pieces, size_t count,
-		    const struct loop_node *nodes, uint8_t *states, struct segment_health *ret)
+		    const struct loop_node *nodes, const struct placement *rule, uint8_t *states,
+		    struct segment_health *ret)
 {
 	struct segment_health h = { .pieces = (unsigned)count };
 	uint32_t round = next_round(m);
 
 	for (size_t i = 0; i < count; i++) {
 		const struct loop_node *n = &nodes[pieces[i].alias];
-		unsigned state = state_of(n, &m->nets[n->net], round);
+		unsigned state = state_of(n, rule, &m->nets[n->net], round);
 		if (states)
 			states[i] = (uint8_t)state;
 		if (!state)
@@ -68,6 +72,7 @@ void segment_health(struct health_marks *m, const struct piece *pieces, size_t c
 		h.suspended += (state & PIECE_SUSPENDED) != 0;
 		h.clumped += (state & PIECE_CLUMPED) != 0;
 		h.exiting += (state & PIECE_EXITING) != 0;
+		h.misplaced += (state & PIECE_MISPLACED) != 0;
 		h.healthy++; /* those that are not, for now */
 	}
 	h.healthy = h.pieces - h.healthy;
@@ -88,7 +93,7 @@ bool segment_is_injured(const struct scheme *r, const struct segment_health *h, 
 {
 	struct scheme t = health_thresholds(r);
 
-	return h->healthy < t.success && (eager || h->healthy <= t.repair);
+	return h->misplaced || (h->healthy < t.success && (eager || h->healthy <= t.repair));
 }
 
 /*

@@ -15,11 +15,12 @@ enum {
 	PIECE_SUSPENDED = 2, /* readable, but who knows for how long */
 	PIECE_CLUMPED = 4,   /* another piece of the segment is in that network */
 	PIECE_EXITING = 8,
+	PIECE_MISPLACED = 16, /* readable, on a node where its placement allows none */
 };
 
 struct segment_health {
 	unsigned pieces, healthy, retrievable;
-	unsigned missing, suspended, clumped, exiting;
+	unsigned missing, suspended, clumped, exiting, misplaced;
 };
 
 /* Room to mark networks in, for one thread; zeroed at first, freed with health_marks_free. */
@@ -30,15 +31,17 @@ struct health_marks {
 enum err health_marks_size(struct call *call, struct health_marks *m, uint32_t nets_count) MUST_USE;
 void health_marks_free(struct health_marks *m);
 
-/* nodes[alias] for every piece; marks sized for their networks.  states (may be NULL): a set of the
- * values above for each piece. */
+/* nodes[alias] for every piece; marks sized for their networks; rule of its placement (placement.h;
+ * NULL: everywhere, also when the number has no rule: pieces stay then).  states (may be NULL): a
+ * set of the values above for each piece. */
 void segment_health(struct health_marks *m, const struct piece *pieces, size_t count,
-		    const struct loop_node *nodes, uint8_t *states, struct segment_health *ret);
+		    const struct loop_node *nodes, const struct placement *rule, uint8_t *states,
+		    struct segment_health *ret);
 
 /* The code with success above repair and total not below that (satellite.md 6). */
 struct scheme health_thresholds(const struct scheme *r);
 /* To be repaired: no more than the repair threshold are healthy; eager: fewer than the success
- * threshold. */
+ * threshold; or some lie where they must not. */
 bool segment_is_injured(const struct scheme *r, const struct segment_health *h, bool eager);
 /* Fewer pieces can be read than give the segment back. */
 static inline bool segment_is_lost(const struct scheme *r, const struct segment_health *h)

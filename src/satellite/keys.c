@@ -183,7 +183,8 @@ static void read_rate(const struct db_rows *rows, unsigned at, bool own, struct 
 	"p.id, p.public_id, p.salt, p.created_at, p.max_buckets, p.max_storage, p.max_bandwidth, " \
 	"p.max_segments, p.disabled_at, p.default_versioning, p.has_bucket_limits, p.rate, "       \
 	"p.rate_burst, p.rate_head, p.rate_head_burst, p.rate_get, p.rate_get_burst, p.rate_put, " \
-	"p.rate_put_burst, p.rate_list, p.rate_list_burst, p.rate_delete, p.rate_delete_burst"
+	"p.rate_put_burst, p.rate_list, p.rate_list_burst, p.rate_delete, p.rate_delete_burst, "   \
+	"p.placement"
 
 /* PROJECT_COLUMNS from column `at` on. */
 static enum err read_project(struct call *call, const struct satellite_config *config,
@@ -211,6 +212,7 @@ static enum err read_project(struct call *call, const struct satellite_config *c
 		p->rates[kind] = all;
 		read_rate(rows, at + 13 + 2 * kind, true, &p->rates[kind]);
 	}
+	p->placement = (int32_t)db_int(rows, at + 13 + 2 * RATE_KINDS);
 	return OK;
 }
 

@@ -82,6 +82,23 @@ static const struct param project_set_params[] = {
 	OPTION("versioning", set.versioning, 0, PARAM_CHOICE, NULL,
 	       "whether its new buckets keep versions"),
 	OPTION("disabled", set.disabled, 0, PARAM_CHOICE, NULL, "whether it makes no new buckets"),
+	OPTION("placement", placement, 0, PARAM_STR, NULL,
+	       "number of the placement of its new buckets; 0: everywhere"),
+};
+static const struct param placement_set_params[] = {
+	OPTION("placement", placement, 0, PARAM_STR, NULL, "its number, 1 to 65535"),
+	OPTION("name", name, 0, PARAM_STR, NULL, "its name, that clients see as a location"),
+	OPTION("countries", countries, 0, PARAM_STR, "",
+	       "such as DE,FR or EU,!HU or !US (two letters, EU, EEA); default: everywhere"),
+};
+static const struct param placement_params[] = {
+	OPTION("placement", placement, 0, PARAM_STR, NULL, "its number"),
+};
+static const struct param bucket_set_params[] = {
+	OPTION("project", project, 0, PARAM_STR, NULL, "name or ID of the project"),
+	OPTION("bucket", bucket, 0, PARAM_STR, "", "name of the bucket, which is empty"),
+	OPTION("placement", placement, 0, PARAM_STR, NULL,
+	       "number of the placement it gets; 0: everywhere"),
 };
 static const struct param limit_params[] = {
 	OPTION("project", project, 0, PARAM_STR, NULL, "name or ID of the project"),
@@ -177,6 +194,16 @@ static const struct command_entry commands[] = {
 	{ "bucket list", "--dir DIR --project PROJECT [--json]",
 	  "print a project's buckets and what is in them", PARAMS(project_of_params), false, 0,
 	  command_bucket_list },
+	{ "bucket set", "--dir DIR --project PROJECT --bucket NAME --placement N",
+	  "say where the pieces of an empty bucket may lie", PARAMS(bucket_set_params), false, 0,
+	  command_bucket_set },
+	{ "placement list", "--dir DIR [--json]", "print the places that buckets may have",
+	  PARAMS(json_params), false, 0, command_placement_list },
+	{ "placement set", "--dir DIR --placement N --name NAME [--countries LIST]",
+	  "make or change one; pieces that lie elsewhere are moved", PARAMS(placement_set_params),
+	  false, 0, command_placement_set },
+	{ "placement remove", "--dir DIR --placement N", "remove one that no bucket has",
+	  PARAMS(placement_params), false, 0, command_placement_remove },
 	{ "limit set", "--dir DIR --project PROJECT --apikey NAME|--bucket NAME LIMITS",
 	  "limit what a key or a bucket may", PARAMS(limit_params), false, 0, command_limit_set },
 	{ "limit list", "--dir DIR --project PROJECT [--json]",

@@ -140,5 +140,12 @@ const struct db_migration satellite_migrations[] = {
 	{ "audit", AUDIT_SCHEMA_1 },
 	{ "audit suspects", AUDIT_SCHEMA_2 },
 	{ "lost pieces", AUDIT_SCHEMA_3 },
+	/* A project's is that of its new buckets; a node's country is "" while it is not known. */
+	{ "placements", "CREATE TABLE placements ("
+			" number INTEGER NOT NULL PRIMARY KEY,"
+			" name TEXT NOT NULL UNIQUE,"
+			" countries TEXT NOT NULL);"
+			"ALTER TABLE projects ADD COLUMN placement INTEGER;"
+			"ALTER TABLE nodes ADD COLUMN country TEXT NOT NULL DEFAULT ''" },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

@@ -44,6 +44,7 @@ static size_t look_up(struct overlay *o, struct arena *a, struct loop_node *node
 		if (!e)
 			continue;
 		nodes[alias].flags = flags_of(o, e, now_ns);
+		nodes[alias].country = e->node.country;
 		const char *net = arena_str(a, bytes_str(e->node.last_net));
 		if (net)
 			names[n++] = (struct named){ net, alias };

@@ -207,6 +207,7 @@ static bool needs_row(struct overlay *o, const struct checkin *in, struct node_r
 			  .free_disk = in->free_disk,
 			  .created_ns = in->now_unix_ns,
 			  .version_ok = true,
+			  .country = in->country,
 			  .dial = in->dial },
 		.version = in->version,
 		.email = in->email,
@@ -231,14 +232,28 @@ static bool needs_row(struct overlay *o, const struct checkin *in, struct node_r
 	       differs(e->address, in->address) || differs(e->last_ip_port, in->last_ip_port) ||
 	       differs(e->last_net, in->last_net) || differs(e->version, in->version) ||
 	       differs(e->email, in->email) || differs(e->wallet, in->wallet) ||
-	       space_matters(o, e, in) || dial_differs(&e->node.dial, &in->dial);
+	       e->node.country != in->country || space_matters(o, e, in) ||
+	       dial_differs(&e->node.dial, &in->dial);
 }
 
-enum err overlay_checkin(struct call *call, struct satellite *sat, const struct checkin *in)
+/* Without a database of countries what one told earlier stays, while the address does. */
+static country country_of(struct overlay *o, const struct checkin *in)
+{
+	if (o->sat->geoip)
+		return in->country;
+	OS_LOCKED(&o->lock);
+	const struct node_entry *e = overlay_find(o, &in->id);
+	return e && !differs(e->last_ip_port, in->last_ip_port) ? e->node.country : 0;
+}
+
+enum err overlay_checkin(struct call *call, struct satellite *sat, const struct checkin *asked)
 {
 	struct overlay *o = sat->overlay;
+	struct checkin placed = *asked;
+	const struct checkin *in = &placed;
 	struct node_row row;
 
+	placed.country = country_of(o, asked);
 	/* A new leaf certificate must not be lost with this process. */
 	bool new_keys = !node_keys_has(o, &in->id, in->chain);
 	bool write = needs_row(o, in, &row) || new_keys;
@@ -262,6 +277,31 @@ int64_t overlay_newest_ns(struct satellite *sat)
 {
 	OS_LOCKED(&sat->overlay->lock);
 	return sat->overlay->seen_ns;
+}
+
+/* ---- placements ---- */
+
+bool overlay_placement(struct satellite *sat, int32_t number, struct placement *ret)
+{
+	OS_LOCKED(&sat->overlay->lock);
+	const struct placement *p = placement_find(sat->overlay->placements, number);
+	if (p)
+		*ret = *p;
+	return p != NULL;
+}
+
+enum err overlay_placements(struct call *call, struct satellite *sat, struct placement_set **ret)
+{
+	OS_LOCKED(&sat->overlay->lock);
+	const struct placement_set *set = sat->overlay->placements;
+	size_t count = set ? set->count : 0;
+	struct placement_set *copy = calloc(1, sizeof(*copy) + count * sizeof(copy->list[0]));
+	if (!copy)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	if (count)
+		memcpy(copy, set, sizeof(*copy) + count * sizeof(copy->list[0]));
+	*ret = copy;
+	return OK;
 }
 
 /* ---- refreshing ---- */
@@ -289,7 +329,11 @@ enum err overlay_refresh(struct call *call, struct satellite *sat)
 	os_mutex_unlock(&o->lock);
 	int64_t since = r.seen_ns > REFRESH_OVERLAP_NS ? r.seen_ns - REFRESH_OVERLAP_NS : 0;
 	TRY(store_nodes_since(call, sat->db, since, refresh_row, &r), "read the nodes");
+	struct placement_set *placements = NULL;
+	TRY_PLAIN(store_placements(call, sat->db, &placements));
 	OS_LOCKED(&o->lock);
+	free(o->placements);
+	o->placements = placements;
 	o->seen_ns = MAX(o->seen_ns, r.seen_ns);
 	/* Nodes that went offline drop out of it. */
 	o->index_stale = true;
@@ -370,6 +414,7 @@ void overlay_free(struct overlay *o)
 		if (o->slots[i])
 			entry_free(o->slots[i]);
 	free(o->slots);
+	free(o->placements);
 	node_keys_free(o);
 	os_mutex_fini(&o->lock);
 	os_cond_fini(&o->stop_asked);

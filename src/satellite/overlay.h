@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "net/net.h"
 #include "proto/orders.pb-c.h"
+#include "satellite/placement.h"
 #include "satellite/satellite.h"
 
 enum { OVERLAY_NODES_MAX = 1000000, LAST_NET_MAX = OS_ADDRESS_MAX };
@@ -29,6 +30,7 @@ struct overlay_node {
 	int64_t vetted_ns, disqualified_ns, suspended_ns;     /* 0 = not */
 	int64_t exit_initiated_ns, exit_finished_ns;	      /* the same */
 	bool version_ok;
+	country country;
 	struct node_dial dial;
 };
 
@@ -49,11 +51,12 @@ struct node_place {
 };
 
 /* Chooses exactly `count` nodes for an upload (satellite.md 2, metainfo.md 7): distinct nodes, one
- * per network (and per operator, where that is set), none of `used` nor of their networks.
- * ERR_PRECONDITION "not enough nodes". */
+ * per network (and per operator, where that is set), none of `used` nor of their networks, all
+ * where that placement allows (placement.h).  ERR_PRECONDITION "not enough nodes", or no such
+ * placement. */
 enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct arena *a,
-				size_t count, const struct node_id *used, size_t used_count,
-				struct node_place **ret) MUST_USE;
+				int32_t placement, size_t count, const struct node_id *used,
+				size_t used_count, struct node_place **ret) MUST_USE;
 /* An upload ended: nodes that were chosen for it, and which of them have their piece, in the same
  * order. */
 void satellite_count_upload(struct satellite *sat, const struct node_id *ids, size_t count,
@@ -95,6 +98,7 @@ enum err satellite_verify_piece_hash(struct call *call, struct satellite *sat,
 struct checkin {
 	struct node_id id;
 	const char *address, *last_ip_port, *last_net;
+	country country; /* of last_ip_port */
 	const char *version;
 	bool release;
 	struct bytes chain; /* DER */

@@ -50,6 +50,7 @@ struct overlay {
 	struct os_cond stop_asked;
 	bool stopping;
 	int64_t seen_ns; /* newest updated_ns read from the database */
+	struct placement_set *placements;
 	struct node_key **key_slots;
 	size_t key_slots_count, keys_count;
 

@@ -45,10 +45,12 @@ static void look(struct repair_checker *c, const struct segment_run *run,
 
 	if (s->is_inline || (s->expires_ns && s->expires_ns <= run->started_ns))
 		return;
-	segment_health(&c->marks, s->pieces, s->pieces_count, run->nodes, NULL, &h);
+	segment_health(&c->marks, s->pieces, s->pieces_count, run->nodes,
+		       placement_find(run->placements, s->placement), NULL, &h);
 	uint32_t margin = h.healthy > s->redundancy.required ? h.healthy - s->redundancy.required
 							     : 0;
 	c->seen.remote++;
+	c->seen.misplaced += h.misplaced;
 	c->seen.margin_min = MIN(c->seen.margin_min, margin);
 	if (segment_is_injured(&s->redundancy, &h, c->eager))
 		take_injured(c, run, s, &h);
@@ -85,6 +87,7 @@ enum err repair_checker_end(struct call *call, void *arg, const struct segment_r
 	if (c->seen.injured || removed)
 		log_info("segments are injured", F_U64("segments", c->seen.remote),
 			 F_U64("injured", c->seen.injured), F_U64("lost", c->seen.lost),
+			 F_U64("misplaced_pieces", c->seen.misplaced),
 			 F_U64("least_spare_pieces", c->seen.margin_min));
 	return OK;
 }

@@ -12,6 +12,7 @@
 
 struct repair_seen {
 	uint64_t remote, injured, lost;
+	uint64_t misplaced;  /* pieces */
 	uint32_t margin_min; /* healthy pieces above k, of the worst segment */
 };
 

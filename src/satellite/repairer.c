@@ -40,6 +40,7 @@ static enum err classify(struct call *call, struct repair_job *job)
 	uint8_t states[PIECE_LIST_MAX];
 	struct health_marks marks = { 0 };
 	struct node_place *places = NULL;
+	struct placement rule;
 	size_t n = 0;
 
 	TRY_PLAIN(piece_list_decode(call, job->segment.pieces, pieces, &n));
@@ -52,7 +53,8 @@ static enum err classify(struct call *call, struct repair_job *job)
 	}
 	TRY_PLAIN(overlay_states(call, job->sat, nodes, (uint32_t)n + 1));
 	TRY_PLAIN(health_marks_size(call, &marks, (uint32_t)n + 1));
-	segment_health(&marks, pieces, n, nodes, states, &job->health);
+	bool ruled = overlay_placement(job->sat, job->segment.placement, &rule);
+	segment_health(&marks, pieces, n, nodes, ruled ? &rule : NULL, states, &job->health);
 	health_marks_free(&marks);
 	job->listed = arena_array(&call->scratch, n + 1, sizeof(*job->listed));
 	if (!job->listed)
@@ -117,8 +119,8 @@ size_t repair_choose(struct call *call, struct repair_job *job, size_t count,
 {
 	count = MIN(count, job->used_cap - job->used_count);
 	for (; count; count--) {
-		if (!satellite_select_nodes(call, job->sat, &call->scratch, count, job->used,
-					    job->used_count, ret))
+		if (!satellite_select_nodes(call, job->sat, &call->scratch, job->segment.placement,
+					    count, job->used, job->used_count, ret))
 			break;
 		call_clear_error(call);
 	}
@@ -181,7 +183,15 @@ static int by_number(const void *a, const void *b)
 }
 
 /* Who stays: healthy pieces and new ones; others only while the segment needs every piece it can
- * get, and none whose number is taken or that is no piece of it (satellite.md 6). */
+ * get (in a wrong place: as long as it would have to be repaired without), and none whose number is
+ * taken or that is no piece of it (satellite.md 6). */
+static bool may_leave(const struct repair_job *job, const struct segment_health *now,
+		      const struct repair_piece *p)
+{
+	return p->health && (now->healthy >= job->code.success ||
+			     (p->health & PIECE_MISPLACED && now->healthy > job->code.repair));
+}
+
 static void make_list(struct repair_job *job, struct change *c)
 {
 	struct segment_health *h = &c->health;
@@ -192,9 +202,9 @@ static void make_list(struct repair_job *job, struct change *c)
 		h->healthy += !job->listed[i].health && job->listed[i].state != REPAIR_BAD;
 	for (size_t i = 0; i < job->listed_count; i++) {
 		const struct repair_piece *p = &job->listed[i];
-		if (p->state == REPAIR_BAD || is_made(job, p->number) ||
-		    (p->health && h->healthy >= job->code.success))
+		if (p->state == REPAIR_BAD || is_made(job, p->number) || may_leave(job, h, p))
 			continue;
+		h->misplaced += (p->health & PIECE_MISPLACED) != 0;
 		h->retrievable += !(p->health & PIECE_MISSING);
 		c->pieces[c->count++] = p;
 	}
@@ -256,6 +266,9 @@ static void log_repair(const struct repair_job *job, const struct change *c)
 /* Fetches, makes and stores; what it learnt about bad pieces counts also if it fails. */
 static enum err work(struct call *call, struct repair_job *job)
 {
+	/* Nothing but pieces to leave out. */
+	if (!segment_pieces_wanted(&job->segment.redundancy, &job->health))
+		return OK;
 	TRY_PLAIN(plan(call, job));
 	TRY(repair_download(call, job), "read its pieces");
 	TRY(repair_rebuild(call, job), "make its pieces");

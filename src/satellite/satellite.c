@@ -12,6 +12,7 @@
 #include "satellite/audit.h"
 #include "satellite/chore.h"
 #include "satellite/gc.h"
+#include "satellite/geoip.h"
 #include "satellite/metrics.h"
 #include "satellite/overlay.h"
 #include "satellite/ratelimit.h"
@@ -91,6 +92,8 @@ static enum err open_all(struct call *call, struct satellite *sat)
 	sat->project_rates = rate_limiter_new(PROJECT_KEYS);
 	if (!sat->keys || !sat->checkin_rates || !sat->project_rates)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	if (sat->config.geoip_db && sat->config.geoip_db[0])
+		TRY_PLAIN(geoip_open(call, sat->config.geoip_db, &sat->geoip));
 	TRY_PLAIN(overlay_new(call, sat, &sat->overlay));
 	return metainfo_open(call, sat);
 }
@@ -119,6 +122,7 @@ void satellite_close(struct satellite *sat)
 	satellite_stop_chores(sat);
 	metainfo_close(sat);
 	overlay_free(sat->overlay);
+	geoip_free(sat->geoip);
 	key_cache_free(sat->keys);
 	rate_limiter_free(sat->checkin_rates);
 	rate_limiter_free(sat->project_rates);

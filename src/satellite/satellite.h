@@ -27,6 +27,7 @@ struct segment_loop;   /* segment_loop.h */
 struct config_version; /* reload.c */
 struct repair;	       /* repair.h */
 struct audit;	       /* audit.c */
+struct geoip;	       /* geoip.h */
 struct amnesty;	       /* amnesty.h */
 struct metrics;	       /* metrics.h */
 struct metainfo;       /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
@@ -41,6 +42,7 @@ struct satellite {
 	struct node_id id;
 	struct net_tls *tls;
 	struct db *db;
+	struct geoip *geoip; /* NULL without geoip-db: countries are not known */
 	struct overlay *overlay;
 	struct key_cache *keys;
 	_Atomic unsigned pings;		    /* under way */

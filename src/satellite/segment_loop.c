@@ -27,6 +27,7 @@ struct segment_loop {
 	/* Of the pass under way. */
 	struct segment_run run;
 	struct loop_node *nodes;
+	struct placement_set *placements;
 	int64_t nodes_ns; /* monotonic: when they were looked at */
 	struct loop_segment *batch;
 	struct piece *pieces;
@@ -139,16 +140,21 @@ static enum err read_batch(struct call *call, struct db_tx *tx, void *arg)
 static enum err look_at_nodes(struct call *call, struct segment_loop *l)
 {
 	int64_t now_ns = os_clock_mono_ns();
+	AUTO_FREE struct placement_set *placements = NULL;
 	struct loop_node *nodes = NULL;
 	struct segment_run *r = &l->run;
 
 	if (l->nodes && l->alias_max < r->nodes_count && now_ns - l->nodes_ns < NODES_NS)
 		return OK;
+	TRY_PLAIN(overlay_placements(call, l->sat, &placements));
 	TRY_PLAIN(overlay_by_alias(call, l->sat, &nodes, &r->nodes_count, &r->nets_count,
 				   &r->nodes_known));
 	free(l->nodes);
 	l->nodes = nodes;
 	r->nodes = nodes;
+	free(l->placements);
+	l->placements = take(&placements);
+	r->placements = l->placements;
 	l->nodes_ns = now_ns;
 	if (l->alias_max >= r->nodes_count)
 		return call_fail(call, ERR_DATA_LOSS, "a segment names a node nobody numbered");
@@ -274,10 +280,13 @@ static void give_back(struct segment_loop *l)
 	free(l->batch);
 	free(l->pieces);
 	free(l->nodes);
+	free(l->placements);
 	l->batch = NULL;
 	l->pieces = NULL;
 	l->nodes = NULL;
+	l->placements = NULL;
 	l->run.nodes = NULL;
+	l->run.placements = NULL;
 }
 
 enum err segment_loop_run(struct call *call, struct segment_loop *l, unsigned percent,

@@ -14,6 +14,7 @@
 #include "satellite/chore.h"
 #include "satellite/metainfo.h"
 #include "satellite/piece_list.h"
+#include "satellite/placement.h"
 
 enum { SEGMENT_OBSERVERS_MAX = 16, SEGMENT_BATCH = 1024 };
 
@@ -30,6 +31,7 @@ struct loop_node {
 	struct node_id id;
 	uint32_t flags;
 	uint32_t net; /* equal for nodes of one network; 0 for unknown nodes */
+	country country;
 };
 
 struct segment_run {
@@ -38,7 +40,8 @@ struct segment_run {
 	 * batch: they are made anew now and then, as nodes come and go. */
 	const struct loop_node *nodes;
 	uint32_t nodes_count;
-	uint32_t nets_count;	   /* network numbers are below it */
+	const struct placement_set *placements; /* as old as the nodes */
+	uint32_t nets_count;			/* network numbers are below it */
 	uint32_t nodes_known;	   /* nodes that are in the overlay, with pieces or not */
 	uint64_t segments, pieces; /* seen so far, inline ones among the segments */
 };

@@ -177,7 +177,8 @@ struct picking {
 	size_t used_nets_count;
 	uint64_t *operators; /* of nodes used or picked, when they must be distinct */
 	size_t operators_count;
-	size_t *picked_nets; /* numbers, of this one */
+	size_t *picked_nets;	      /* numbers, of this one */
+	const struct placement *rule; /* NULL: everywhere */
 	struct node_place *places;
 	size_t count, want;
 };
@@ -195,6 +196,8 @@ static bool net_is_free(const struct picking *p, const struct index_net *net)
 
 static bool node_is_free(const struct picking *p, const struct node_entry *e)
 {
+	if (!placement_allows(p->rule, e->node.country))
+		return false;
 	for (size_t i = 0; i < p->used_count; i++)
 		if (node_id_equal(&p->used[i], &e->node.id))
 			return false;
@@ -288,7 +291,7 @@ static void pick(struct picking *p, struct index_group *g, size_t count)
 	for (size_t i = 0; i < g->nets_count && p->count < end; i++) {
 		const struct node_entry *e = best_of_some(p, g, i);
 		if (!e)
-			continue;
+			break; /* it looked at all that are left */
 		take_operator(p, e);
 		p->picked_nets[p->count] = g->nets[i].number;
 		fill_place(p->a, e, true, &p->places[p->count++]);
@@ -332,9 +335,11 @@ static bool pick_all(struct picking *p)
 }
 
 enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct arena *a,
-				size_t count, const struct node_id *used, size_t used_count,
-				struct node_place **ret)
+				int32_t placement, size_t count, const struct node_id *used,
+				size_t used_count, struct node_place **ret)
 {
+	struct placement rule = { .name = "" };
+
 	struct picking p = { .o = sat->overlay,
 			     .a = a,
 			     .now_ns = os_clock_unix_ns(),
@@ -342,6 +347,10 @@ enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct
 			     .used_count = used_count,
 			     .want = count };
 
+	if (placement && !overlay_placement(sat, placement, &rule))
+		return call_fail(call, ERR_PRECONDITION,
+				 "not enough nodes: placement %d has no rule", placement);
+	p.rule = placement ? &rule : NULL;
 	p.used_nets = arena_array(a, used_count + 1, sizeof(*p.used_nets));
 	p.picked_nets = arena_array(a, count + 1, sizeof(*p.picked_nets));
 	p.places = arena_array(a, count + 1, sizeof(*p.places));
@@ -351,10 +360,10 @@ enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct
 	if (p.count < count)
 		return call_fail(
 			call, ERR_PRECONDITION,
-			"not enough nodes: want %zu in distinct networks%s, have %zu that are "
+			"not enough nodes: want %zu in distinct networks%s%s%s, have %zu that are "
 			"online with free space",
 			count, sat->config.distinct_operators ? " and of distinct operators" : "",
-			p.count);
+			placement ? ", in placement " : "", rule.name, p.count);
 	*ret = p.places;
 	return OK;
 }

@@ -476,7 +476,7 @@ static void selection(void **state)
 	struct node_place *places = NULL;
 	struct node_id used[3];
 
-	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 1, NULL, 0, &places),
+	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 0, 1, NULL, 0, &places),
 			 ERR_PRECONDITION);
 	assert_non_null(strstr(call->error, "not enough nodes"));
 	/* Ten networks of three nodes each. */
@@ -488,10 +488,10 @@ static void selection(void **state)
 	}
 	expect_selectable(f, NODES);
 	assert_int_equal(overlay_count(&f->sat).networks, 10);
-	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 11, NULL, 0, &places),
+	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 0, 11, NULL, 0, &places),
 			 ERR_PRECONDITION);
 	for (unsigned round = 0; round < 50; round++) {
-		assert_int_equal(satellite_select_nodes(call, &f->sat, a, 10, NULL, 0, &places),
+		assert_int_equal(satellite_select_nodes(call, &f->sat, a, 0, 10, NULL, 0, &places),
 				 OK);
 		for (unsigned i = 0; i < 10; i++)
 			for (unsigned j = 0; j < i; j++)
@@ -503,9 +503,9 @@ static void selection(void **state)
 	used[0] = nodes[0].in.id;
 	used[1] = nodes[3].in.id;
 	used[2] = nodes[4].in.id;
-	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 9, used, 3, &places),
+	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 0, 9, used, 3, &places),
 			 ERR_PRECONDITION);
-	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 8, used, 3, &places), OK);
+	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 0, 8, used, 3, &places), OK);
 	/* Full, gone for long, down: not chosen; moved: in its new network. */
 	nodes[29].in.free_disk = 1000;
 	checkin(f, &nodes[29].in);
@@ -513,9 +513,9 @@ static void selection(void **state)
 	snprintf(nodes[28].net, sizeof(nodes[28].net), "99.0.0.0");
 	checkin(f, &nodes[28].in);
 	assert_int_equal(overlay_count(&f->sat).networks, 11);
-	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 11, NULL, 0, &places), OK);
+	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 0, 11, NULL, 0, &places), OK);
 	f->sat.config.online_window = 1;
-	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 1, NULL, 0, &places),
+	assert_int_equal(satellite_select_nodes(call, &f->sat, a, 0, 1, NULL, 0, &places),
 			 ERR_PRECONDITION);
 	f->sat.config.online_window = 4 * 3600 * NS_PER_SEC;
 
@@ -550,7 +550,7 @@ static void every_node_gets_its_share(void **state)
 		checkin(f, &nodes[i].in);
 	}
 	for (unsigned round = 0; round < 4000; round++) {
-		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 1,
+		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 0, 1,
 							NULL, 0, &places),
 				 OK);
 		for (unsigned i = 0; i < 4; i++)
@@ -591,7 +591,7 @@ static void new_nodes_wait(void **state)
 	assert_int_equal(overlay_refresh(&f->call, &f->sat), OK);
 	expect_selectable(f, 19);
 	for (unsigned round = 0; round < 2000; round++) {
-		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 5,
+		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 0, 5,
 							NULL, 0, &places),
 				 OK);
 		for (unsigned i = 0; i < 5; i++) {
@@ -603,9 +603,9 @@ static void new_nodes_wait(void **state)
 	/* 1 % of 10000. */
 	assert_in_range(fresh, 60, 150);
 	/* When the vetted ones do not suffice, the rest is better than no upload. */
-	assert_int_equal(
-		satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 19, NULL, 0, &places),
-		OK);
+	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 0, 19, NULL, 0,
+						&places),
+			 OK);
 	for (unsigned i = 0; i < 20; i++)
 		identity_free(nodes[i].identity);
 }
@@ -631,18 +631,18 @@ static void operators_are_distinct(void **state)
 			nodes[i].in.email = "two@example.org";
 		checkin(f, &nodes[i].in);
 	}
-	assert_int_equal(
-		satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 12, NULL, 0, &places),
-		OK);
+	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 0, 12, NULL, 0,
+						&places),
+			 OK);
 	f->sat.config.distinct_operators = true;
 	/* The farm, the two, and four that do not say. */
 	assert_int_equal(
-		satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 7, NULL, 0, &places),
+		satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 0, 7, NULL, 0, &places),
 		ERR_PRECONDITION);
 	assert_non_null(strstr(f->call.error, "distinct operators"));
 	for (unsigned round = 0; round < 200; round++) {
 		unsigned farm = 0, two = 0;
-		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 6,
+		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 0, 6,
 							NULL, 0, &places),
 				 OK);
 		for (unsigned i = 0; i < 6; i++)
@@ -653,10 +653,10 @@ static void operators_are_distinct(void **state)
 		assert_int_equal(two, 1);
 	}
 	/* Also those of nodes that are used already. */
-	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 6,
+	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 0, 6,
 						&nodes[0].in.id, 1, &places),
 			 ERR_PRECONDITION);
-	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 5,
+	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 0, 5,
 						&nodes[0].in.id, 1, &places),
 			 OK);
 	f->sat.config.distinct_operators = false;
@@ -683,7 +683,7 @@ static void good_nodes_get_more(void **state)
 	for (unsigned i = 0; i < 20; i++)
 		satellite_count_upload(&f->sat, ids, 10, ids + 1, 9);
 	for (unsigned round = 0; round < 4000; round++) {
-		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 3,
+		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 0, 3,
 							NULL, 0, &places),
 				 OK);
 		for (unsigned i = 0; i < 3; i++)
@@ -691,12 +691,12 @@ static void good_nodes_get_more(void **state)
 	}
 	/* Never, as another is always drawn beside it; by chance it would be 1200. */
 	assert_int_equal(hits, 0);
-	assert_int_equal(
-		satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 10, NULL, 0, &places),
-		OK);
+	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 0, 10, NULL, 0,
+						&places),
+			 OK);
 	f->sat.config.upload_choices = 1;
 	for (unsigned round = 0; round < 4000; round++) {
-		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 3,
+		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 0, 3,
 							NULL, 0, &places),
 				 OK);
 		for (unsigned i = 0; i < 3; i++)

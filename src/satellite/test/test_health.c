@@ -47,7 +47,7 @@ static void test_classes(void **state)
 		pieces[i] = (struct piece){ i, i };
 	/* Marks of one segment mean nothing to the next. */
 	for (unsigned round = 0; round < 3; round++) {
-		segment_health(&marks, pieces, ARRAY_LEN(pieces), nodes, states, &h);
+		segment_health(&marks, pieces, ARRAY_LEN(pieces), nodes, NULL, states, &h);
 		assert_memory_equal(states, want, sizeof(want));
 		assert_int_equal(h.pieces, 9);
 		assert_int_equal(h.missing, 3);
