@@ -21,6 +21,9 @@ static const struct {
 	  "SELECT head FROM api_keys WHERE project_id NOT IN (SELECT id FROM projects)" },
 	{ "every bucket has a project",
 	  "SELECT name FROM buckets WHERE project_id NOT IN (SELECT id FROM projects)" },
+	{ "every bucket's placement has a rule",
+	  "SELECT name FROM buckets WHERE placement <> 0 AND placement NOT IN (SELECT number FROM "
+	  "placements)" },
 	{ "every object has a bucket",
 	  "SELECT object_key FROM objects WHERE bucket_id NOT IN (SELECT id FROM buckets)" },
 	{ "every limit has a project",

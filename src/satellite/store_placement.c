@@ -13,7 +13,9 @@ static enum err read_all(struct call *call, struct db_tx *tx, void *arg)
 
 	set->count = 0;
 	TRY_PLAIN(DB_QUERY(
-		call, tx, "SELECT number, name, countries FROM placements ORDER BY number", &rows));
+		call, tx,
+		"SELECT number, name, countries FROM placements WHERE number > 0 ORDER BY number",
+		&rows));
 	while (!(e = db_rows_next(call, rows))) {
 		e = set->count == PLACEMENTS_MAX
 			    ? call_fail(call, ERR_EXHAUSTED, "more than %d", PLACEMENTS_MAX)

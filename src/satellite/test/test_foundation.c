@@ -536,6 +536,100 @@ static void selection(void **state)
 		identity_free(nodes[i].identity);
 }
 
+static enum err place_nodes(struct call *call, struct db_tx *tx, void *arg)
+{
+	const struct test_node *n = arg;
+
+	for (unsigned i = 0; i < NODES; i++)
+		TRY_PLAIN(DB_EXEC(call, tx, "UPDATE nodes SET country = $2 WHERE id = $1", NULL,
+				  DB_V_BLOB(node_id_bytes(&n[i].in.id)),
+				  DB_V_TEXT(bytes_str(i < 10   ? "DE"
+						      : i < 20 ? "FR"
+							       : ""))));
+	return OK;
+}
+
+static void expect_placed(struct fixture *f, int32_t placement, size_t most, const char *where)
+{
+	struct node_place *places = NULL;
+	char text[COUNTRY_TEXT_MAX];
+
+	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, placement,
+						most + 1, NULL, 0, &places),
+			 ERR_PRECONDITION);
+	assert_non_null(strstr(f->call.error, "not enough nodes"));
+	call_clear_error(&f->call);
+	if (!most)
+		return;
+	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, placement,
+						most, NULL, 0, &places),
+			 OK);
+	for (size_t i = 0; i < most; i++) {
+		country_text(overlay_find(f->sat.overlay, &places[i].id)->node.country, text);
+		assert_non_null(strstr(where, text));
+	}
+}
+
+static void set_rule(struct fixture *f, int32_t number, const char *name, const char *countries)
+{
+	struct placement p;
+
+	assert_int_equal(
+		placement_parse(&f->call, number, bytes_str(name), bytes_str(countries), &p), OK);
+	assert_int_equal(store_placement_set(&f->call, f->sat.db, &p), OK);
+	assert_int_equal(overlay_refresh(&f->call, &f->sat), OK);
+}
+
+/* Ten nodes in Germany, ten in France, ten of which nobody knows. */
+static void placements(void **state)
+{
+	struct fixture *f = *state;
+	struct test_node nodes[NODES] = { 0 };
+	struct placement p;
+
+	for (unsigned i = 0; i < NODES; i++) {
+		char net[40];
+		snprintf(net, sizeof(net), "net %u", i);
+		node_new(f, &nodes[i], i, net);
+		checkin(f, &nodes[i].in);
+	}
+	assert_int_equal(db_write(&f->call, f->sat.db, place_nodes, nodes), OK);
+	set_rule(f, 1, "home", "DE");
+	set_rule(f, 2, "abroad", "!DE");
+	set_rule(f, 65535, "any", "");
+	set_rule(f, 4, "nowhere", "US");
+	expect_placed(f, 1, 10, "DE");
+	expect_placed(f, 2, 10, "FR");
+	expect_placed(f, 65535, 30, "DE FR");
+	expect_placed(f, 0, 30, "DE FR");
+	expect_placed(f, 4, 0, "");
+	expect_placed(f, 3, 0, "");
+	/* A check-in of a satellite that has no database of countries takes none away, until the
+	 * node is elsewhere. */
+	nodes[0].in.free_disk++;
+	nodes[0].in.now_unix_ns += 3600 * NS_PER_SEC;
+	checkin(f, &nodes[0].in);
+	expect_placed(f, 1, 10, "DE");
+	snprintf(nodes[0].address, sizeof(nodes[0].address), "10.9.9.9:7");
+	checkin(f, &nodes[0].in);
+	expect_placed(f, 1, 9, "DE");
+	/* Rules change and go. */
+	set_rule(f, 1, "home", "DE,FR");
+	expect_placed(f, 1, 19, "DE FR");
+	assert_int_equal(placement_parse(&f->call, 9, bytes_str("home"), BYTES_NONE, &p), OK);
+	assert_int_equal(store_placement_set(&f->call, f->sat.db, &p), ERR_EXISTS);
+	call_clear_error(&f->call);
+	assert_int_equal(store_placement_remove(&f->call, f->sat.db, 1), OK);
+	assert_int_equal(store_placement_remove(&f->call, f->sat.db, 1), ERR_NOT_FOUND);
+	call_clear_error(&f->call);
+	assert_int_equal(overlay_refresh(&f->call, &f->sat), OK);
+	expect_placed(f, 1, 0, "");
+	assert_false(overlay_placement(&f->sat, 1, &p));
+	assert_true(overlay_placement(&f->sat, 2, &p));
+	for (unsigned i = 0; i < NODES; i++)
+		identity_free(nodes[i].identity);
+}
+
 static void every_node_gets_its_share(void **state)
 {
 	struct fixture *f = *state;
@@ -1013,6 +1107,7 @@ int main(int argc, char **argv)
 		WITH(revocation),
 		WITH(project_rate),
 		WITH(selection),
+		WITH(placements),
 		WITH(operators_are_distinct),
 		WITH(good_nodes_get_more),
 		cmocka_unit_test(uploads_are_forgotten),

@@ -60,6 +60,44 @@ static void test_classes(void **state)
 	}
 }
 
+/* On a node where the rule allows none, or whose country is not known. */
+static void test_misplaced(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO(health_marks_free) struct health_marks marks = { 0 };
+	const country de = country_parse(bytes_str("DE")), fr = country_parse(bytes_str("FR"));
+	const struct loop_node nodes[] = {
+		{ .flags = UP, .net = 1, .country = de },
+		{ .flags = UP, .net = 2, .country = fr },
+		{ .flags = UP, .net = 3 },
+		{ .flags = UP, .net = 3, .country = fr },
+		{ .flags = NODE_KNOWN, .net = 4, .country = fr },
+	};
+	const uint8_t want[] = { 0, PIECE_MISPLACED, PIECE_MISPLACED,
+				 PIECE_MISPLACED | PIECE_CLUMPED, PIECE_MISSING };
+	struct piece pieces[ARRAY_LEN(nodes)];
+	uint8_t states[ARRAY_LEN(nodes)];
+	struct segment_health h = { .healthy = 80 };
+	struct placement rule;
+
+	assert_int_equal(placement_parse(&call, 1, bytes_str("de"), bytes_str("DE"), &rule), OK);
+	assert_int_equal(health_marks_size(&call, &marks, 5), OK);
+	assert_false(segment_is_injured(&code, &h, false));
+	for (uint32_t i = 0; i < ARRAY_LEN(nodes); i++)
+		pieces[i] = (struct piece){ i, i };
+	segment_health(&marks, pieces, ARRAY_LEN(pieces), nodes, &rule, states, &h);
+	assert_memory_equal(states, want, sizeof(want));
+	assert_int_equal(h.misplaced, 3);
+	assert_int_equal(h.healthy, 1);
+	assert_int_equal(h.retrievable, 4);
+	/* One is enough, however many healthy ones there are. */
+	h = (struct segment_health){ .healthy = 110, .misplaced = 1 };
+	assert_true(segment_is_injured(&code, &h, false));
+	/* Without a rule they are everywhere at home. */
+	segment_health(&marks, pieces, ARRAY_LEN(pieces), nodes, NULL, states, &h);
+	assert_int_equal(h.misplaced, 0);
+}
+
 static void test_thresholds(void **state)
 {
 	struct segment_health h = { .healthy = 35 };
@@ -118,9 +156,8 @@ static void test_wanted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_classes),
-		cmocka_unit_test(test_thresholds),
-		cmocka_unit_test(test_urgency),
+		cmocka_unit_test(test_classes),	   cmocka_unit_test(test_misplaced),
+		cmocka_unit_test(test_thresholds), cmocka_unit_test(test_urgency),
 		cmocka_unit_test(test_wanted),
 	};
 

@@ -153,16 +153,42 @@ static void test_BucketNotificationConfiguration(void **state)
 	refused(w, ask(w, "SetBucketNotificationConfiguration", &set, NULL), 3, "bucket name is");
 }
 
+static enum err change_project(struct call *call, struct db_tx *tx, void *arg)
+{
+	return db_exec(call, tx, arg, NULL, 0, NULL);
+}
+
+static void project(struct world *w, const char *set)
+{
+	must(w, db_write(&w->call, w->sat.db, change_project,
+			 arena_printf(&w->call.scratch, "UPDATE projects SET %s", set)));
+	key_cache_clear(w->sat.keys);
+}
+
 static void test_GetBucketLocation(void **state)
 {
 	struct world *w = *state;
 	Metainfo__GetBucketLocationRequest req = METAINFO__GET_BUCKET_LOCATION_REQUEST__INIT;
 	Metainfo__GetBucketLocationResponse *got = NULL;
+	struct placement p;
 
 	must(w, create_bucket(w, "bucket"));
 	req.name = VIEW("bucket");
 	must(w, ask(w, "GetBucketLocation", &req, &got));
 	assert_int_equal(got->location.len, 0);
+	/* New buckets have their project's placement. */
+	assert_int_equal(placement_parse(&w->call, 7, bytes_str("home"), bytes_str("DE"), &p), OK);
+	must(w, store_placement_set(&w->call, w->sat.db, &p));
+	must(w, overlay_refresh(&w->call, &w->sat));
+	project(w, "placement = 7");
+	must(w, create_bucket(w, "placed"));
+	must(w, ask(w, "GetBucketLocation", &req, &got));
+	assert_int_equal(got->location.len, 0);
+	req.name = VIEW("placed");
+	must(w, ask(w, "GetBucketLocation", &req, &got));
+	assert_true(bytes_equal(proto_bytes(got->location), bytes_str("home")));
+	assert_int_equal(store_placement_remove(&w->call, w->sat.db, 7), ERR_PRECONDITION);
+	call_clear_error(&w->call);
 	req.name = VIEW("none");
 	refused(w, ask(w, "GetBucketLocation", &req, &got), 5, "bucket not found: none");
 }
@@ -193,18 +219,6 @@ static void test_CreateBucket(void **state)
 	w->sat.config.max_buckets = 2;
 	key_cache_clear(w->sat.keys);
 	refused(w, create_bucket(w, "third"), 8, "number of allocated buckets (2) exceeded");
-}
-
-static enum err change_project(struct call *call, struct db_tx *tx, void *arg)
-{
-	return db_exec(call, tx, arg, NULL, 0, NULL);
-}
-
-static void project(struct world *w, const char *set)
-{
-	must(w, db_write(&w->call, w->sat.db, change_project,
-			 arena_printf(&w->call.scratch, "UPDATE projects SET %s", set)));
-	key_cache_clear(w->sat.keys);
 }
 
 static void test_CreateBucket_project(void **state)

@@ -1,0 +1,273 @@
+/* Rules for places from text, hostile texts too; countries out of a database made here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "satellite/geoip.h"
+#include "satellite/placement.h"
+
+static bool parse(const char *countries, struct placement *ret)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+
+	call_init(&call);
+	enum err e = placement_parse(&call, 5, bytes_str("name"), bytes_str(countries), ret);
+	assert_true(e == OK || (e == ERR_CONFIG && call.error[0]));
+	return e == OK;
+}
+
+static bool allows(const struct placement *p, const char *code)
+{
+	return placement_allows(p, country_parse(bytes_str(code)));
+}
+
+static void test_rules(void **state)
+{
+	struct placement p;
+
+	assert_true(parse("", &p) && allows(&p, "") && allows(&p, "DE"));
+	assert_true(allows(NULL, "") && allows(NULL, "ZZ"));
+	assert_true(parse("de, FR", &p) && allows(&p, "DE") && allows(&p, "fr"));
+	assert_false(allows(&p, "US") || allows(&p, ""));
+	assert_true(parse("!US,!CN", &p) && allows(&p, "DE") && allows(&p, "ZZ"));
+	assert_false(allows(&p, "US") || allows(&p, "CN") || allows(&p, ""));
+	assert_true(parse("EU,!HU", &p) && allows(&p, "SK") && allows(&p, "AT"));
+	assert_false(allows(&p, "HU") || allows(&p, "NO") || allows(&p, "CH"));
+	assert_true(parse("EEA,CH", &p) && allows(&p, "NO") && allows(&p, "CH") &&
+		    allows(&p, "IE"));
+	/* From left to right. */
+	assert_true(parse("!DE,DE", &p) && allows(&p, "DE") && allows(&p, "US"));
+	assert_true(parse("DE,!DE", &p));
+	assert_false(allows(&p, "DE") || allows(&p, "US"));
+}
+
+static void test_hostile_rules(void **state)
+{
+	static const char *const bad[] = {
+		"D",   "DEU",	",",	 "DE,",	 ",DE",	  "DE,,FR",   "!",    "!!DE",
+		"D E", "D1",	"DE;FR", "DE\n", "\x1b[", "\xc3\xa9", "!EUX", "DE'--",
+		"%s",  "DE FR", "E\tU",	 "EEAA", "DE,!,", "*",
+	};
+	char long_text[PLACEMENT_COUNTRIES_MAX + 3], name[PLACEMENT_NAME_MAX + 2];
+	AUTO_CALL struct call call = CALL_INIT;
+	struct placement p = { .number = -3 };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (parse(bad[i], &p))
+			fail_msg("\"%s\" is taken", bad[i]);
+	memset(long_text, ' ', sizeof(long_text) - 1);
+	long_text[sizeof(long_text) - 1] = '\0';
+	assert_false(parse(long_text, &p));
+	assert_int_equal(p.number, -3);
+	call_init(&call);
+	/* A zero byte inside; numbers and names beyond what there is. */
+	const uint8_t zero[] = { 'D', 'E', 0, 'F' };
+	assert_int_equal(placement_parse(&call, 1, bytes_str("n"), BYTES(zero, 4), &p), ERR_CONFIG);
+	static const int64_t numbers[] = { 0, -1, 65536, INT64_MAX, INT64_MIN, 1LL << 32 | 1 };
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		assert_int_equal(placement_parse(&call, numbers[i], bytes_str("n"), BYTES_NONE, &p),
+				 ERR_CONFIG);
+	memset(name, 'n', sizeof(name));
+	assert_int_equal(placement_parse(&call, 1, BYTES(name, sizeof(name)), BYTES_NONE, &p),
+			 ERR_CONFIG);
+	assert_int_equal(placement_parse(&call, 1, BYTES_NONE, BYTES_NONE, &p), ERR_CONFIG);
+	assert_int_equal(placement_parse(&call, 1, bytes_str("a\nb"), BYTES_NONE, &p), ERR_CONFIG);
+}
+
+/* Whatever it says to noise, it stays within its text, and what it takes it takes again. */
+static void test_noise(void **state)
+{
+	static const char letters[] = "DEUFRAeu!!,,, x\n\x80";
+	uint32_t seed = 1;
+
+	for (unsigned round = 0; round < 20000; round++) {
+		AUTO_CALL struct call call = CALL_INIT;
+		struct placement p, again;
+		size_t n = round % 24;
+		uint8_t *text = malloc(n + 1); /* exact, for ASan */
+		call_init(&call);
+		for (size_t i = 0; i < n; i++) {
+			seed = seed * 1664525 + 1013904223;
+			text[i] = (uint8_t)letters[(seed >> 16) % (sizeof(letters) - 1)];
+		}
+		if (!placement_parse(&call, 1, bytes_str("n"), BYTES(text, n), &p)) {
+			assert_int_equal(placement_parse(&call, 1, bytes_str("n"),
+							 bytes_str(p.countries_text), &again),
+					 OK);
+			assert_memory_equal(p.countries, again.countries, sizeof(p.countries));
+		}
+		free(text);
+	}
+}
+
+static void test_countries(void **state)
+{
+	char text[COUNTRY_TEXT_MAX];
+
+	for (unsigned c = 1; c <= COUNTRIES; c++) {
+		country_text((country)c, text);
+		assert_int_equal(country_parse(bytes_str(text)), c);
+	}
+	country_text(0, text);
+	assert_string_equal(text, "");
+	country_text(COUNTRIES + 1, text);
+	assert_string_equal(text, "");
+	assert_int_equal(country_parse(bytes_str("AA")), 1);
+	assert_int_equal(country_parse(bytes_str("zz")), COUNTRIES);
+	assert_int_equal(country_parse(bytes_str("[[")), 0);
+}
+
+/* ---- a database ---- */
+
+static void add_text(struct buf *b, const char *s)
+{
+	buf_add_byte(b, (uint8_t)(2 << 5 | strlen(s)));
+	buf_add_str(b, s);
+}
+
+static void add_map(struct buf *b, unsigned entries)
+{
+	buf_add_byte(b, (uint8_t)(7 << 5 | entries));
+}
+
+static void add_u16(struct buf *b, const char *name, unsigned v)
+{
+	add_text(b, name);
+	buf_add_byte(b, 5 << 5 | 2);
+	buf_add_byte(b, (uint8_t)(v >> 8));
+	buf_add_byte(b, (uint8_t)v);
+}
+
+static void add_record(struct buf *b, unsigned v)
+{
+	buf_add_byte(b, (uint8_t)(v >> 16));
+	buf_add_byte(b, (uint8_t)(v >> 8));
+	buf_add_byte(b, (uint8_t)v);
+}
+
+/* Two levels of the tree: 0/2 Germany, 64/2 an embassy, 128/2 an entry without a country, 192/2
+ * nothing. */
+static void make_database(struct buf *b)
+{
+	AUTO_BUF struct buf data = BUF_INIT(1000);
+	unsigned at[3];
+
+	at[0] = (unsigned)data.len;
+	add_map(&data, 1);
+	add_text(&data, "country");
+	add_map(&data, 1);
+	add_text(&data, "iso_code");
+	add_text(&data, "DE");
+	at[1] = (unsigned)data.len;
+	add_map(&data, 2);
+	add_text(&data, "country");
+	add_map(&data, 1);
+	add_text(&data, "iso_code");
+	add_text(&data, "DE");
+	add_text(&data, "represented_country");
+	add_map(&data, 1);
+	add_text(&data, "iso_code");
+	add_text(&data, "US");
+	at[2] = (unsigned)data.len;
+	add_map(&data, 1);
+	add_text(&data, "country");
+	add_text(&data, "no map");
+
+	add_record(b, 1);
+	add_record(b, 2);
+	add_record(b, 3 + 16 + at[0]);
+	add_record(b, 3 + 16 + at[1]);
+	add_record(b, 3 + 16 + at[2]);
+	add_record(b, 3);
+	for (unsigned i = 0; i < 16; i++)
+		buf_add_byte(b, 0);
+	buf_add_bytes(b, buf_bytes(&data));
+	buf_add_str(b, "\xab\xcd\xefMaxMind.com");
+	add_map(b, 9);
+	add_text(b, "node_count");
+	buf_add(b, "\xc1\3", 2); /* of 32 bits, in a byte */
+	add_u16(b, "record_size", 24);
+	add_u16(b, "ip_version", 4);
+	add_u16(b, "binary_format_major_version", 2);
+	add_u16(b, "binary_format_minor_version", 0);
+	add_text(b, "database_type");
+	add_text(b, "Test");
+	add_text(b, "languages");
+	buf_add(b, "\0\4", 2); /* an array of none */
+	add_text(b, "description");
+	add_map(b, 0);
+	add_text(b, "build_epoch");
+	buf_add(b, "\1\2\1", 3); /* 1 in a byte */
+}
+
+static enum err open_bytes(struct call *call, struct bytes content, struct geoip **ret)
+{
+	const char *path = arena_printf(&call->scratch, "/tmp/acre-test-geoip-%d", os_pid());
+
+	assert_int_equal(os_file_write_all(call, path, content, false), OK);
+	enum err e = geoip_open(call, path, ret);
+	assert_int_equal(os_unlink(call, path), OK);
+	return e;
+}
+
+static void test_database(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_BUF struct buf b = BUF_INIT(4000);
+	struct geoip *g = NULL;
+
+	call_init(&call);
+	make_database(&b);
+	if (open_bytes(&call, buf_bytes(&b), &g))
+		fail_msg("%s", call.error);
+	assert_int_equal(geoip_country(g, "1.2.3.4:5"), country_parse(bytes_str("DE")));
+	assert_int_equal(geoip_country(g, "64.2.3.4:5"), 0);
+	assert_int_equal(geoip_country(g, "130.2.3.4:5"), 0);
+	assert_int_equal(geoip_country(g, "200.2.3.4:5"), 0);
+	assert_int_equal(geoip_country(g, "[2001:db8::1]:5"), 0);
+	assert_int_equal(geoip_country(g, "no address"), 0);
+	assert_int_equal(geoip_country(NULL, "1.2.3.4:5"), 0);
+	geoip_free(g);
+}
+
+/* Cut anywhere: an error with the file's name, or no answer; never a crash. */
+static void test_damaged_database(void **state)
+{
+	AUTO_BUF struct buf b = BUF_INIT(4000);
+
+	make_database(&b);
+	for (size_t n = 0; n < b.len; n += 5) {
+		AUTO_CALL struct call call = CALL_INIT;
+		struct geoip *g = NULL;
+		call_init(&call);
+		if (open_bytes(&call, BYTES(b.data, n), &g)) {
+			assert_non_null(strstr(call.error, "geoip-db: "));
+			continue;
+		}
+		geoip_country(g, "1.2.3.4:5");
+		geoip_free(g);
+	}
+	AUTO_CALL struct call call = CALL_INIT;
+	struct geoip *g = NULL;
+	call_init(&call);
+	assert_int_equal(geoip_open(&call, "/nonexistent/geo.mmdb", &g), ERR_CONFIG);
+	assert_non_null(strstr(call.error, "/nonexistent/geo.mmdb"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rules),	 cmocka_unit_test(test_hostile_rules),
+		cmocka_unit_test(test_noise),	 cmocka_unit_test(test_countries),
+		cmocka_unit_test(test_database), cmocka_unit_test(test_damaged_database),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
