@@ -338,8 +338,7 @@ enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct
 				int32_t placement, size_t count, const struct node_id *used,
 				size_t used_count, struct node_place **ret)
 {
-	struct placement rule = { .name = "" };
-
+	struct placement rule;
 	struct picking p = { .o = sat->overlay,
 			     .a = a,
 			     .now_ns = os_clock_unix_ns(),
@@ -363,7 +362,7 @@ enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct
 			"not enough nodes: want %zu in distinct networks%s%s%s, have %zu that are "
 			"online with free space",
 			count, sat->config.distinct_operators ? " and of distinct operators" : "",
-			placement ? ", in placement " : "", rule.name, p.count);
+			placement ? ", in placement " : "", placement ? rule.name : "", p.count);
 	*ret = p.places;
 	return OK;
 }
