@@ -11,8 +11,9 @@ enum { AUDITS_AT_ONCE_MAX = 100 };
 #define AT(field) offsetof(struct command_options, field)
 
 const struct admin_path_name admin_path_names[] = {
-	{ "{project}", AT(project) }, { "{apikey}", AT(apikey) }, { "{bucket}", AT(bucket) },
-	{ "{name}", AT(name) },	      { "{node}", AT(node) },	  { "{month}", AT(month) },
+	{ "{project}", AT(project) },	  { "{apikey}", AT(apikey) }, { "{bucket}", AT(bucket) },
+	{ "{name}", AT(name) },		  { "{node}", AT(node) },     { "{month}", AT(month) },
+	{ "{placement}", AT(placement) },
 };
 const size_t admin_path_names_count = ARRAY_LEN(admin_path_names);
 
@@ -25,6 +26,14 @@ static const struct admin_field project_set_fields[] = {
 #undef X
 		{ "versioning", FIELD_CHOICE, AT(set.versioning), NULL, false },
 	{ "disabled", FIELD_CHOICE, AT(set.disabled), NULL, false },
+	{ "placement", FIELD_COUNT, AT(placement), NULL, false },
+};
+static const struct admin_field bucket_set_fields[] = {
+	{ "placement", FIELD_COUNT, AT(placement), NULL, true },
+};
+static const struct admin_field placement_fields[] = {
+	{ "name", FIELD_TEXT, AT(name), NULL, true },
+	{ "countries", FIELD_TEXT, AT(countries), NULL, false },
 };
 static const struct admin_field key_fields[] = {
 	{ "name", FIELD_TEXT, AT(name), NULL, true },
@@ -184,6 +193,12 @@ const struct admin_route admin_routes[] = {
 	{ "POST", "/v1/apikeys/revoke", FIELDS(key_text_fields), .run = run_revoke },
 	{ "POST", "/v1/apikeys/register", FIELDS(key_text_fields), .run = run_register },
 	{ "GET", PROJECT "/buckets", .command = command_bucket_list },
+	{ "PATCH", PROJECT "/buckets/{bucket}", FIELDS(bucket_set_fields),
+	  .command = command_bucket_set },
+	{ "GET", "/v1/placements", .command = command_placement_list },
+	{ "PUT", "/v1/placements/{placement}", FIELDS(placement_fields),
+	  .command = command_placement_set },
+	{ "DELETE", "/v1/placements/{placement}", .command = command_placement_remove },
 	{ "GET", PROJECT "/limits", .command = command_limit_list },
 	{ "PUT", PROJECT "/limits/apikeys/{apikey}", FIELDS(limit_fields),
 	  .command = command_limit_set },

@@ -94,6 +94,27 @@ def test_what_the_commands_do(made, api):
     assert api.ask("DELETE", name)[0] == 404
 
 
+def test_what_the_commands_of_placements_do(made, api):
+    api.ok("POST", "/v1/projects", {"name": "p"})
+    api.ok("PUT", "/v1/placements/7", {"name": "home", "countries": "EU,!HU"})
+    api.ok("PUT", "/v1/placements/3", {"name": "all"})
+    assert api.ok("GET", "/v1/placements") == rows("placement", "list", "--dir", made)
+    assert [(p["number"], p["countries"]) for p in api.ok("GET", "/v1/placements")] == [(3, ""), (7, "EU,!HU")]
+    api.ok("PATCH", "/v1/projects/p", {"placement": 7})
+    for method, path, body, status in [
+            ("PUT", "/v1/placements/4", {"name": "home"}, 409), ("PUT", "/v1/placements/0", {"name": "a"}, 400),
+            ("PUT", "/v1/placements/65536", {"name": "a"}, 400), ("PUT", "/v1/placements/x", {"name": "a"}, 400),
+            ("PUT", "/v1/placements/4", {}, 400), ("PUT", "/v1/placements/4", {"name": "a", "countries": "X"}, 400),
+            ("DELETE", "/v1/placements/7", None, 409), ("DELETE", "/v1/placements/4", None, 404),
+            ("PATCH", "/v1/projects/p", {"placement": 4}, 404), ("PATCH", "/v1/projects/p", {"placement": None}, 400),
+            ("PATCH", "/v1/projects/p/buckets/none", {"placement": 7}, 404),
+            ("PATCH", "/v1/projects/p/buckets/none", {}, 400)]:
+        assert api.ask(method, path, body)[0] == status, (method, path, body)
+    api.ok("PATCH", "/v1/projects/p", {"placement": 0})
+    api.ok("DELETE", "/v1/placements/7")
+    assert [p["number"] for p in api.ok("GET", "/v1/placements")] == [3]
+
+
 def test_what_the_commands_of_audit_repair_and_books_do(made, api, start, tmp_path):  # noqa: F811
     url = satellite("url", "--dir", made).stdout.strip()
     start("acre-node", node(tmp_path / "node", url))
