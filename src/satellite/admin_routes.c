@@ -152,6 +152,18 @@ static enum err run_payment(struct admin_call *ac)
 	return with_node(ac, command_payment_record);
 }
 
+static enum err run_key_usage(struct admin_call *ac)
+{
+	ac->c.o.by_key = true;
+	return command_usage(&ac->c);
+}
+
+static enum err run_key_report(struct admin_call *ac)
+{
+	ac->c.o.by_key = true;
+	return command_report(&ac->c);
+}
+
 /* By the satellite that runs, not by another one as the command has it. */
 static enum err run_audits(struct admin_call *ac)
 {
@@ -205,6 +217,7 @@ const struct admin_route admin_routes[] = {
 	{ "PUT", PROJECT "/limits/buckets/{bucket}", FIELDS(limit_fields),
 	  .command = command_limit_set },
 	{ "GET", "/v1/usage", .command = command_usage },
+	{ "GET", "/v1/usage/apikeys", .run = run_key_usage },
 	{ "GET", "/v1/nodes", .command = command_nodes },
 	{ "GET", "/v1/nodes/{node}", .run = run_node },
 	{ "POST", "/v1/nodes/{node}/reinstate", .run = run_reinstate },
@@ -226,6 +239,8 @@ const struct admin_route admin_routes[] = {
 	  .command = command_statement_make },
 	{ "GET", "/v1/reports/{month}", .command = command_report },
 	{ "GET", PROJECT "/reports/{month}", .command = command_report },
+	{ "GET", "/v1/reports/{month}/apikeys", .run = run_key_report },
+	{ "GET", PROJECT "/reports/{month}/apikeys", .run = run_key_report },
 	{ "GET", "/v1/check", .run = run_check },
 	{ "POST", "/v1/reload", .run = run_reload },
 };

@@ -106,6 +106,7 @@ enum err satellite_authenticate(struct call *call, struct satellite *sat, struct
 	TRY_PLAIN(check_chain(call, sat, a, &auth.key, &info, &auth.limits));
 	auth.project = info.project;
 	auth.key_version = info.version;
+	auth.key_number = info.number;
 	*ret = auth;
 	return OK;
 }

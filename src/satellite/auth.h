@@ -16,6 +16,14 @@ struct project_id {
 	uint8_t b[PROJECT_ID_BYTES];
 };
 
+/* Who a transfer is counted for.  Without a bucket (audits, repairs) nobody but the network; key 0:
+ * none, or one of which nothing is known any more. */
+struct payer {
+	struct project_id project;
+	struct bytes bucket; /* view */
+	int64_t key;	     /* the number of the API key, with all made from it */
+};
+
 /* Kinds of request, for rates: those of the last kind count as PUT but never fail. */
 enum rate_kind { RATE_HEAD, RATE_GET, RATE_PUT, RATE_LIST, RATE_DELETE, RATE_PUT_NO_ERROR };
 enum { RATE_KINDS = RATE_PUT_NO_ERROR, PROJECT_VERSIONING_ON = 2 };
@@ -44,6 +52,7 @@ struct auth {
 	struct project project;
 	struct macaroon key; /* views into the arena given */
 	unsigned key_version;
+	int64_t key_number;	 /* as in struct payer */
 	struct limit_set limits; /* of the key and of the grants in it */
 	int64_t now_unix_ns;	 /* the one time all checks of this request use */
 };

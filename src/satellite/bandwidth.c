@@ -1,4 +1,4 @@
-/* Bandwidth of buckets: counted here, written now and then. */
+/* Bandwidth of buckets and keys: counted here, written now and then. */
 #include "satellite/bandwidth.h"
 
 #include <stdlib.h>
@@ -18,6 +18,7 @@ enum { SLOTS = 1024, ENTRIES_MAX = 50000, FLUSH_ROWS = 500, WRITER_BYTES = 16 };
 struct entry {
 	struct entry *next;
 	struct project_id project;
+	int64_t key; /* 0: of a bucket */
 	int64_t hour_ns;
 	int action;
 	int64_t allocated, inline_bytes;
@@ -63,7 +64,7 @@ void bandwidth_free(struct bandwidth *b)
 
 static size_t slot_of(const struct entry *e)
 {
-	uint64_t h = get_le64(e->project.b) + (uint64_t)e->action;
+	uint64_t h = get_le64(e->project.b) + (uint64_t)e->action + (uint64_t)e->key;
 
 	for (size_t i = 0; i < e->bucket_len; i++)
 		h = (h ^ e->bucket[i]) * UINT64_C(1099511628211);
@@ -72,7 +73,7 @@ static size_t slot_of(const struct entry *e)
 
 static bool same(const struct entry *x, const struct entry *y)
 {
-	return x->hour_ns == y->hour_ns && x->action == y->action &&
+	return x->hour_ns == y->hour_ns && x->action == y->action && x->key == y->key &&
 	       x->bucket_len == y->bucket_len && !memcmp(x->bucket, y->bucket, x->bucket_len) &&
 	       !memcmp(x->project.b, y->project.b, PROJECT_ID_BYTES);
 }
@@ -101,22 +102,27 @@ static void add(struct bandwidth *b, const struct entry *what)
 	e->inline_bytes += what->inline_bytes;
 }
 
-void bandwidth_add(struct bandwidth *b, const struct project_id *project, struct bytes bucket,
-		   int action, int64_t allocated, int64_t inline_bytes, int64_t now_ns)
+void bandwidth_add(struct bandwidth *b, const struct payer *payer, int action, int64_t allocated,
+		   int64_t inline_bytes, int64_t now_ns)
 {
 	struct entry e = {
-		.project = *project,
+		.project = payer->project,
 		.hour_ns = now_ns - now_ns % HOUR_NS,
 		.action = action,
 		.allocated = allocated,
 		.inline_bytes = inline_bytes,
-		.bucket_len = (uint8_t)MIN(bucket.len, (size_t)LIMIT_BUCKET_NAME_MAX),
+		.bucket_len = (uint8_t)MIN(payer->bucket.len, (size_t)LIMIT_BUCKET_NAME_MAX),
 	};
 
 	/* Audits and repairs are of no bucket. */
 	if (e.bucket_len)
-		memcpy(e.bucket, bucket.data, e.bucket_len);
+		memcpy(e.bucket, payer->bucket.data, e.bucket_len);
 	OS_LOCKED(&b->lock);
+	add(b, &e);
+	if (!payer->key)
+		return;
+	e.key = payer->key;
+	e.bucket_len = 0;
 	add(b, &e);
 }
 
@@ -154,21 +160,36 @@ static void put_back(struct bandwidth *b, const struct entry *list)
 		add(b, list);
 }
 
+static enum err write_row(struct call *call, struct db_tx *tx, const struct entry *e)
+{
+	if (e->key)
+		return DB_EXEC(call, tx,
+			       "INSERT INTO key_bandwidth (project_id, key_number, interval_start, "
+			       "action, allocated, settled, inline) VALUES ($1, $2, $3, $4, $5, 0, "
+			       "$6) ON CONFLICT (project_id, key_number, interval_start, action) "
+			       "DO UPDATE SET allocated = key_bandwidth.allocated + "
+			       "excluded.allocated, inline = key_bandwidth.inline + "
+			       "excluded.inline",
+			       NULL, DB_V_BLOB(BYTES_OF(e->project.b)), DB_V_INT(e->key),
+			       DB_V_INT(e->hour_ns), DB_V_INT(e->action), DB_V_INT(e->allocated),
+			       DB_V_INT(e->inline_bytes));
+	return DB_EXEC(call, tx,
+		       "INSERT INTO bucket_bandwidth_rollups (project_id, bucket_name, "
+		       "interval_start, action, allocated, settled, inline, dead) "
+		       "VALUES ($1, $2, $3, $4, $5, 0, $6, 0) "
+		       "ON CONFLICT (project_id, bucket_name, interval_start, action) "
+		       "DO UPDATE SET allocated = bucket_bandwidth_rollups.allocated + "
+		       "excluded.allocated, "
+		       "inline = bucket_bandwidth_rollups.inline + excluded.inline",
+		       NULL, DB_V_BLOB(BYTES_OF(e->project.b)),
+		       DB_V_BLOB(BYTES(e->bucket, e->bucket_len)), DB_V_INT(e->hour_ns),
+		       DB_V_INT(e->action), DB_V_INT(e->allocated), DB_V_INT(e->inline_bytes));
+}
+
 static enum err write_rows(struct call *call, struct db_tx *tx, void *arg)
 {
 	for (const struct entry *e = arg; e; e = e->next)
-		TRY_PLAIN(DB_EXEC(call, tx,
-				  "INSERT INTO bucket_bandwidth_rollups (project_id, bucket_name, "
-				  "interval_start, action, allocated, settled, inline, dead) "
-				  "VALUES ($1, $2, $3, $4, $5, 0, $6, 0) "
-				  "ON CONFLICT (project_id, bucket_name, interval_start, action) "
-				  "DO UPDATE SET allocated = bucket_bandwidth_rollups.allocated + "
-				  "excluded.allocated, "
-				  "inline = bucket_bandwidth_rollups.inline + excluded.inline",
-				  NULL, DB_V_BLOB(BYTES_OF(e->project.b)),
-				  DB_V_BLOB(BYTES(e->bucket, e->bucket_len)), DB_V_INT(e->hour_ns),
-				  DB_V_INT(e->action), DB_V_INT(e->allocated),
-				  DB_V_INT(e->inline_bytes)));
+		TRY_PLAIN(write_row(call, tx, e));
 	return OK;
 }
 

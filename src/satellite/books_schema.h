@@ -82,4 +82,30 @@
 	" interval_start INTEGER NOT NULL PRIMARY KEY);"                                           \
 	"ALTER TABLE nodes ADD COLUMN exit_success INTEGER"
 
+/* What API keys move and keep, by the key's number: no name, and nothing of keys made from it.  A
+ * deleted key's rows stay, as a bucket's do.  Numbers that are given later are random, 48 bits
+ * (project.c). */
+#define BOOKS_SCHEMA_2                                                                             \
+	"ALTER TABLE api_keys ADD COLUMN number INTEGER;"                                          \
+	"UPDATE api_keys SET number = n.number FROM (SELECT head, ROW_NUMBER() OVER (ORDER BY "    \
+	"head) AS number FROM api_keys) n WHERE n.head = api_keys.head;"                           \
+	"CREATE UNIQUE INDEX api_keys_number ON api_keys (number);"                                \
+	"CREATE TABLE key_bandwidth ("                                                             \
+	" project_id BLOB NOT NULL,"                                                               \
+	" key_number INTEGER NOT NULL,"                                                            \
+	" interval_start INTEGER NOT NULL,"                                                        \
+	" action INTEGER NOT NULL,"                                                                \
+	" allocated INTEGER NOT NULL,"                                                             \
+	" settled INTEGER NOT NULL,"                                                               \
+	" inline INTEGER NOT NULL,"                                                                \
+	" PRIMARY KEY (project_id, key_number, interval_start, action)) WITHOUT ROWID;"            \
+	"CREATE INDEX key_bandwidth_interval ON key_bandwidth (interval_start);"                   \
+	"CREATE TABLE key_storage ("                                                               \
+	" project_id BLOB NOT NULL,"                                                               \
+	" key_number INTEGER NOT NULL,"                                                            \
+	" interval_start INTEGER NOT NULL,"                                                        \
+	" byte_hours INTEGER NOT NULL,"                                                            \
+	" PRIMARY KEY (project_id, key_number, interval_start)) WITHOUT ROWID;"                    \
+	"CREATE INDEX key_storage_interval ON key_storage (interval_start)"
+
 #endif

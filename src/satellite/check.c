@@ -80,6 +80,11 @@ static const struct {
 	  "FROM bandwidth_writers), 9223372036854775807) AND NOT EXISTS (SELECT 1 FROM "
 	  "bandwidth_gaps g WHERE g.interval_start / 86400000000000 = b.interval_start / "
 	  "86400000000000)" },
+	{ "a key's settled orders are no more than its grants",
+	  "SELECT k.project_id FROM key_bandwidth k WHERE k.settled > k.allocated AND "
+	  "k.interval_start + 3600000000000 <= COALESCE((SELECT MIN(flushed_at) FROM "
+	  "bandwidth_writers), 9223372036854775807) AND NOT EXISTS (SELECT 1 FROM bandwidth_gaps "
+	  "g WHERE g.interval_start / 86400000000000 = k.interval_start / 86400000000000)" },
 	{ "a statement's money is what it says",
 	  "SELECT node_id FROM storagenode_paystubs WHERE held < 0 OR owed < 0 OR disposed < 0 OR "
 	  "owed < disposed" },

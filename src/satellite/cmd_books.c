@@ -225,7 +225,7 @@ enum err command_payment_record(struct command *c)
 	return OK;
 }
 
-/* ---- usage of projects and buckets ---- */
+/* ---- usage of projects, buckets and keys ---- */
 
 struct report_arg {
 	struct command *c;
@@ -234,7 +234,7 @@ struct report_arg {
 	bool all;
 };
 
-#define REPORT_QUERY                                                                               \
+#define BUCKETS_QUERY                                                                              \
 	"SELECT p.name, u.bucket_name, CAST(SUM(u.byte_hours) AS INTEGER), "                       \
 	"CAST(SUM(u.segment_hours) AS INTEGER), CAST(SUM(u.object_hours) AS INTEGER), "            \
 	"CAST(SUM(u.egress) AS INTEGER), CAST(SUM(u.ingress) AS INTEGER) FROM ("                   \
@@ -246,11 +246,36 @@ struct report_arg {
 	"JOIN projects p ON p.id = u.project_id WHERE ($3 = 1 OR u.project_id = $4) "              \
 	"GROUP BY p.name, u.bucket_name ORDER BY p.name, u.bucket_name"
 
-static const char *const report_names[] = { "byte_hours", "segment_hours", "object_hours", "egress",
-					    "ingress" };
+/* A key that was deleted has a number only. */
+#define KEYS_QUERY                                                                                 \
+	"SELECT p.name, COALESCE(k.name, '(deleted ' || CAST(u.key_number AS TEXT) || ')'), "      \
+	"CAST(u.byte_hours AS INTEGER), CAST(u.egress AS INTEGER), CAST(u.ingress AS INTEGER) "    \
+	"FROM (SELECT project_id, key_number, SUM(byte_hours) AS byte_hours, SUM(egress) AS "      \
+	"egress, SUM(ingress) AS ingress FROM (SELECT project_id, key_number, byte_hours, 0 AS "   \
+	"egress, 0 AS ingress FROM key_storage WHERE interval_start >= $1 AND interval_start < "   \
+	"$2 UNION ALL SELECT project_id, key_number, 0, CASE WHEN action = 2 THEN settled + "      \
+	"inline ELSE 0 END, CASE WHEN action = 1 THEN settled + inline ELSE 0 END FROM "           \
+	"key_bandwidth WHERE interval_start >= $1 AND interval_start < $2) t WHERE ($3 = 1 OR "    \
+	"t.project_id = $4) GROUP BY project_id, key_number) u JOIN projects p ON p.id = "         \
+	"u.project_id LEFT JOIN api_keys k ON k.number = u.key_number ORDER BY p.name, 2"
 
-static void add_report_row(struct command *c, const struct month *m, const struct db_rows *rows,
-			   bool first)
+struct report_kind {
+	const char *sql, *subject;
+	size_t numbers;
+	const char *names[5];
+};
+
+static const struct report_kind of_buckets = { BUCKETS_QUERY,
+					       "bucket",
+					       5,
+					       { "byte_hours", "segment_hours", "object_hours",
+						 "egress", "ingress" } };
+static const struct report_kind of_keys = {
+	KEYS_QUERY, "apikey", 3, { "byte_hours", "egress", "ingress" }
+};
+
+static void add_report_row(struct command *c, const struct report_kind *k, const struct month *m,
+			   const struct db_rows *rows, bool first)
 {
 	struct buf *out = &c->out;
 
@@ -262,17 +287,17 @@ static void add_report_row(struct command *c, const struct month *m, const struc
 	} else if (c->o.json) {
 		buf_printf(out, "%s{\"month\":\"%s\",\"project\":", first ? "" : ",\n ", m->text);
 		text_add_json(out, db_bytes(rows, 0));
-		buf_add_str(out, ",\"bucket\":");
+		buf_printf(out, ",\"%s\":", k->subject);
 		text_add_json(out, db_bytes(rows, 1));
 	}
-	for (unsigned i = 0; i < ARRAY_LEN(report_names); i++) {
+	for (unsigned i = 0; i < k->numbers; i++) {
 		long long v = (long long)db_int(rows, 2 + i);
 		if (c->o.csv)
 			buf_printf(out, ",%lld", v);
 		else if (c->o.json)
-			buf_printf(out, ",\"%s\":%lld", report_names[i], v);
+			buf_printf(out, ",\"%s\":%lld", k->names[i], v);
 		else
-			buf_printf(out, "%s %lld  ", report_names[i], v);
+			buf_printf(out, "%s %lld  ", k->names[i], v);
 	}
 	if (c->o.csv) {
 		buf_add_str(out, "\r\n");
@@ -289,25 +314,25 @@ static void add_report_row(struct command *c, const struct month *m, const struc
 static enum err report(struct call *call, struct db_tx *tx, void *arg)
 {
 	struct report_arg *a = arg;
+	const struct report_kind *k = a->c->o.by_key ? &of_keys : &of_buckets;
 	struct buf *out = &a->c->out;
 	struct db_rows *rows = NULL;
 	bool first = true;
 	enum err e;
 
 	buf_clear(out);
-	TRY_PLAIN(DB_QUERY(call, tx, REPORT_QUERY, &rows, DB_V_INT(a->m.begin_ns),
-			   DB_V_INT(a->m.end_ns), DB_V_INT(a->all),
-			   DB_V_BLOB(BYTES_OF(a->project.b))));
+	TRY_PLAIN(DB_QUERY(call, tx, k->sql, &rows, DB_V_INT(a->m.begin_ns), DB_V_INT(a->m.end_ns),
+			   DB_V_INT(a->all), DB_V_BLOB(BYTES_OF(a->project.b))));
 	if (a->c->o.csv) {
-		buf_add_str(out, "month,project,bucket");
-		for (unsigned i = 0; i < ARRAY_LEN(report_names); i++)
-			buf_printf(out, ",%s", report_names[i]);
+		buf_printf(out, "month,project,%s", k->subject);
+		for (unsigned i = 0; i < k->numbers; i++)
+			buf_printf(out, ",%s", k->names[i]);
 		buf_add_str(out, "\r\n");
 	} else if (a->c->o.json) {
 		buf_add_byte(out, '[');
 	}
 	for (; !(e = db_rows_next(call, rows)); first = false)
-		add_report_row(a->c, &a->m, rows, first);
+		add_report_row(a->c, k, &a->m, rows, first);
 	db_rows_free(rows);
 	if (a->c->o.json && !a->c->o.csv)
 		buf_add_str(out, "]\n");

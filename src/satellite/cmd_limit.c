@@ -366,6 +366,69 @@ static enum err list_usage(struct call *call, struct db_tx *tx, void *arg)
 	return e == ERR_NOT_FOUND ? OK : e;
 }
 
+/* Stored is known of keys that have a row of limits (tally.h). */
+#define KEY_USAGE_QUERY                                                                            \
+	"SELECT p.name, k.name, l.stored, CAST(COALESCE(b.egress, 0) AS INTEGER), "                \
+	"CAST(COALESCE(b.ingress, 0) AS INTEGER) FROM api_keys k JOIN projects p ON p.id = "       \
+	"k.project_id LEFT JOIN limits l ON l.subject = k.head AND l.kind = 1 LEFT JOIN (SELECT "  \
+	"key_number, SUM(CASE WHEN action = 2 THEN settled + inline ELSE 0 END) AS egress, "       \
+	"SUM(CASE WHEN action = 1 THEN settled + inline ELSE 0 END) AS ingress FROM "              \
+	"key_bandwidth WHERE interval_start >= $1 GROUP BY key_number) b ON b.key_number = "       \
+	"k.number ORDER BY p.name, k.name"
+
+static void add_key_usage_json(struct buf *out, const struct db_rows *rows, bool first)
+{
+	buf_add_str(out, first ? "{\"project\":" : ",\n {\"project\":");
+	text_add_json(out, db_bytes(rows, 0));
+	buf_add_str(out, ",\"apikey\":");
+	text_add_json(out, db_bytes(rows, 1));
+	if (db_is_null(rows, 2))
+		buf_add_str(out, ",\"stored\":null");
+	else
+		buf_printf(out, ",\"stored\":%lld", (long long)db_int(rows, 2));
+	buf_printf(out, ",\"egress\":%lld,\"ingress\":%lld}", (long long)db_int(rows, 3),
+		   (long long)db_int(rows, 4));
+}
+
+static void add_key_usage_line(struct buf *out, const struct db_rows *rows)
+{
+	if (db_is_null(rows, 2))
+		buf_add_str(out, "  stored not counted");
+	else
+		add_of_size(out, "stored", db_int(rows, 2), -1);
+	add_of_size(out, "served this month", db_int(rows, 3), -1);
+	add_of_size(out, "uploaded this month", db_int(rows, 4), -1);
+	buf_add_str(out, "  ");
+	buf_add_bytes(out, db_bytes(rows, 0));
+	buf_add_str(out, "  ");
+	buf_add_bytes(out, db_bytes(rows, 1));
+	buf_add_byte(out, '\n');
+}
+
+static enum err list_key_usage(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct usage_arg *a = arg;
+	struct buf *out = &a->c->out;
+	struct db_rows *rows = NULL;
+	bool first = true;
+	enum err e;
+
+	buf_clear(out);
+	TRY_PLAIN(DB_QUERY(call, tx, KEY_USAGE_QUERY, &rows, DB_V_INT(a->month)));
+	if (a->c->o.json)
+		buf_add_byte(out, '[');
+	for (; !(e = db_rows_next(call, rows)); first = false) {
+		if (a->c->o.json)
+			add_key_usage_json(out, rows, first);
+		else
+			add_key_usage_line(out, rows);
+	}
+	db_rows_free(rows);
+	if (a->c->o.json)
+		buf_add_str(out, "]\n");
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
 enum err command_usage(struct command *c)
 {
 	AUTO(db_auto) struct db *db = NULL;
@@ -373,5 +436,5 @@ enum err command_usage(struct command *c)
 
 	calendar_month(os_clock_unix_ns(), &a.month);
 	TRY_PLAIN(command_database(c, &db));
-	return db_read(c->call, db, list_usage, &a);
+	return db_read(c->call, db, c->o.by_key ? list_key_usage : list_usage, &a);
 }

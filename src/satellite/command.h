@@ -57,7 +57,7 @@ struct command_options {
 	/* statement, payment, report */
 	const char *month, *node, *amount, *receipt, *notes;
 	uint64_t surge;
-	bool again, csv;
+	bool again, csv, by_key;
 	/* pieces */
 	const char *bucket;
 	bool largest;

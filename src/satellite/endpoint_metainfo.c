@@ -261,6 +261,11 @@ struct charge metainfo_charge(const struct mcall *mc)
 	};
 }
 
+struct payer metainfo_payer(const struct mcall *mc, struct bytes bucket)
+{
+	return (struct payer){ mc->auth.project.id, bucket, mc->auth.key_number };
+}
+
 struct charge_query {
 	const struct mcall *mc;
 	int64_t bucket_id;

@@ -80,6 +80,8 @@ enum err metainfo_work(struct call *call, struct mcall *mc, enum work_kind kind,
 		       ProtobufCMessage *response) MUST_USE;
 /* What new bytes of this request count for; after authentication. */
 struct charge metainfo_charge(const struct mcall *mc);
+/* Whose bandwidth it is. */
+struct payer metainfo_payer(const struct mcall *mc, struct bytes bucket);
 /* Refused when a finer limit leaves no room for anything more in that bucket. */
 enum err metainfo_check_limits(struct call *call, struct mcall *mc, int64_t bucket_id) MUST_USE;
 /* Counts what is served for all finer limits there are, or refuses it. */

@@ -232,8 +232,7 @@ static enum err offer_pieces(struct call *call, struct mcall *mc, const struct o
 		.action = ORDERS__PIECE_ACTION__GET,
 		.limit = o->limit > 0 && o->limit < whole ? o->limit : whole,
 		.root = s->root,
-		.project = mc->auth.project.id,
-		.bucket = o->bucket,
+		.payer = metainfo_payer(mc, o->bucket),
 	};
 
 	if (!private || !list)
@@ -273,8 +272,9 @@ static enum err answer_segment(struct call *call, struct mcall *mc, const struct
 	m->position = answer_position(mc->a, s->position);
 	if (s->is_inline) {
 		m->encrypted_inline_data = proto_view(s->inline_data);
-		bandwidth_add(mc->m->bandwidth, &mc->auth.project.id, o->bucket,
-			      ORDERS__PIECE_ACTION__GET, 0, s->encrypted_size, mc->now_ns);
+		const struct payer payer = metainfo_payer(mc, o->bucket);
+		bandwidth_add(mc->m->bandwidth, &payer, ORDERS__PIECE_ACTION__GET, 0,
+			      s->encrypted_size, mc->now_ns);
 		return OK;
 	}
 	return offer_pieces(call, mc, o, m);

@@ -37,7 +37,7 @@ static enum err check_upload_lives(struct call *call, struct mcall *mc, const st
 }
 
 /* A signed limit for every piece, in order. */
-static enum err make_limits(struct call *call, struct mcall *mc, const struct segment_ticket *t,
+static enum err make_limits(struct call *call, struct mcall *mc, struct segment_ticket *t,
 			    const struct node_place *nodes, size_t *ret_count,
 			    Metainfo__AddressedOrderLimit ***ret)
 {
@@ -46,6 +46,7 @@ static enum err make_limits(struct call *call, struct mcall *mc, const struct se
 
 	if (!list)
 		return call_fail(call, ERR_NO_MEMORY, "no room for order limits");
+	t->orders.payer = metainfo_payer(mc, t->stream.bucket);
 	for (size_t i = 0; i < n; i++)
 		TRY_PLAIN(order_batch_limit(call, mc->sat, mc->a, &t->orders, &nodes[i],
 					    (uint32_t)i, &list[i]));
@@ -69,8 +70,6 @@ static enum err begin_ticket(struct call *call, struct mcall *mc,
 			.action = ORDERS__PIECE_ACTION__PUT,
 			.limit = (int64_t)scheme_piece_size(r, (uint64_t)req->max_order_limit),
 			.piece_expiration_ns = s->expires_ns,
-			.project = s->project,
-			.bucket = s->bucket,
 		},
 	};
 	os_random(t->orders.root.b, sizeof(t->orders.root.b));

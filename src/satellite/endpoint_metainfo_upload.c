@@ -86,19 +86,22 @@ static enum err finish_commit(struct call *call, struct mcall *mc, const struct 
 	return OK;
 }
 
+static void finish_inline(struct mcall *mc, const struct put_segment *s)
+{
+	const struct payer payer = metainfo_payer(mc, s->stream->bucket);
+
+	bandwidth_add(mc->m->bandwidth, &payer, ORDERS__PIECE_ACTION__PUT, 0,
+		      s->segment.encrypted_size, mc->now_ns);
+	usage_add_stored(mc->m->usage, &mc->auth.project, s->segment.encrypted_size, 1);
+}
+
 static enum err finish_one(struct call *call, struct mcall *mc, const struct work *w)
 {
 	switch (w->kind) {
 	case WORK_BEGIN:
 		return finish_begin(call, mc, w->arg, (Metainfo__BeginObjectResponse *)w->response);
 	case WORK_INLINE:
-		bandwidth_add(mc->m->bandwidth, &mc->auth.project.id,
-			      ((const struct put_segment *)w->arg)->stream->bucket,
-			      ORDERS__PIECE_ACTION__PUT, 0,
-			      ((const struct put_segment *)w->arg)->segment.encrypted_size,
-			      mc->now_ns);
-		usage_add_stored(mc->m->usage, &mc->auth.project,
-				 ((const struct put_segment *)w->arg)->segment.encrypted_size, 1);
+		finish_inline(mc, w->arg);
 		return OK;
 	case WORK_SEGMENT:
 		return finish_segment(call, mc, w->arg,

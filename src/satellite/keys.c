@@ -223,7 +223,7 @@ static enum err find_key(struct call *call, struct db_tx *tx, void *arg)
 
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT k.secret, k.version, k.rate, k.rate_burst, "
-			   "k.has_limit, " PROJECT_COLUMNS
+			   "k.has_limit, k.number, " PROJECT_COLUMNS
 			   " FROM api_keys k JOIN projects p ON p.id = k.project_id"
 			   " WHERE k.head = $1",
 			   &rows, DB_V_BLOB(f->head)));
@@ -235,7 +235,8 @@ static enum err find_key(struct call *call, struct db_tx *tx, void *arg)
 		f->info.rate = (struct rate){ 0 };
 		read_rate(rows, 2, true, &f->info.rate);
 		f->info.has_limit = db_int(rows, 4) != 0;
-		e = read_project(call, satellite_live(f->sat), rows, 5, &f->info.project);
+		f->info.number = db_int(rows, 5);
+		e = read_project(call, satellite_live(f->sat), rows, 6, &f->info.project);
 	}
 	db_rows_free(rows);
 	return e;

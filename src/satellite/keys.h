@@ -5,11 +5,14 @@
 #include "satellite/auth.h"
 
 enum { KEY_HEADS_MAX = 8192, KEY_TAILS_MAX = 16384 };
+/* Numbers of keys: programs that read JSON keep no more than 53 bits. */
+#define KEY_NUMBER_MAX (INT64_C(1) << 48)
 
 struct key_info {
 	struct project project;
 	struct secret_key secret;
 	unsigned version;
+	int64_t number;	  /* what it is called in books, and in the metadata of orders */
 	struct rate rate; /* of this key, besides its project's */
 	bool has_limit;	  /* a row of its own in limits */
 };

@@ -130,7 +130,12 @@ static const struct param payment_params[] = {
 	OPTION("receipt", receipt, 0, PARAM_STR, "", "what proves it, such as a transaction"),
 	OPTION("notes", notes, 0, PARAM_STR, "", "shown to the node, too"),
 };
+static const struct param usage_params[] = {
+	OPTION("key", by_key, 0, PARAM_BOOL, "false", "by API key"),
+	OPTION("json", json, 0, PARAM_BOOL, "false", "print JSON"),
+};
 static const struct param report_params[] = {
+	OPTION("key", by_key, 0, PARAM_BOOL, "false", "by API key instead of by bucket"),
 	OPTION("month", month, 0, PARAM_STR, "", "YYYY-MM; default: this one so far"),
 	OPTION("project", project, 0, PARAM_STR, "", "name or ID of the project; default: all"),
 	OPTION("csv", csv, 0, PARAM_BOOL, "false", "print CSV"),
@@ -209,10 +214,11 @@ static const struct command_entry commands[] = {
 	{ "limit list", "--dir DIR --project PROJECT [--json]",
 	  "print the limits of keys, buckets and grants, and what was counted",
 	  PARAMS(project_of_params), false, 0, command_limit_list },
-	{ "usage", "--dir DIR [--json]", "print what each project stores and was served",
-	  PARAMS(json_params), false, 0, command_usage },
-	{ "report", "--dir DIR [--month YYYY-MM] [--project PROJECT] [--csv|--json]",
-	  "print what buckets kept and moved in a month", PARAMS(report_params), false, 0,
+	{ "usage", "--dir DIR [--key] [--json]",
+	  "print what each project, or each key, stores and was served", PARAMS(usage_params),
+	  false, 0, command_usage },
+	{ "report", "--dir DIR [--month YYYY-MM] [--project PROJECT] [--key] [--csv|--json]",
+	  "print what buckets, or keys, kept and moved in a month", PARAMS(report_params), false, 0,
 	  command_report },
 	{ "statement make", "--dir DIR [--month YYYY-MM]",
 	  "reckon what each node is owed for a month", PARAMS(statement_make_params), true, 0,

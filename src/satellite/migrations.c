@@ -147,5 +147,6 @@ const struct db_migration satellite_migrations[] = {
 			" countries TEXT NOT NULL);"
 			"ALTER TABLE projects ADD COLUMN placement INTEGER;"
 			"ALTER TABLE nodes ADD COLUMN country TEXT NOT NULL DEFAULT ''" },
+	{ "books of keys", BOOKS_SCHEMA_2 },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

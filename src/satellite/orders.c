@@ -10,8 +10,9 @@
 #include "proto/proto.h"
 #include "satellite/metainfo_internal.h"
 
-/* Of the sealed metadata: project and bucket in one (orders.md 7). */
-enum { FIELD_COMPACT_PREFIX = 3, METADATA_BYTES_MAX = 256, ORDER_KEY_ID_BYTES = 8 };
+/* Of the sealed metadata: project and bucket in one (orders.md 7), and ours, the key's number. */
+enum { FIELD_COMPACT_PREFIX = 3, FIELD_KEY_NUMBER = 100 };
+enum { METADATA_BYTES_MAX = 256, ORDER_KEY_ID_BYTES = 8 };
 
 void redundancy_fill_message(const struct scheme *s, Pointerdb__RedundancyScheme *m)
 {
@@ -66,10 +67,12 @@ static enum err seal_metadata(struct call *call, const struct satellite *sat, st
 	AUTO_BUF struct buf prefix = BUF_INIT(METADATA_BYTES_MAX);
 	uint8_t nonce[SECRETBOX_NONCE_BYTES];
 
-	buf_add(&prefix, batch->project.b, PROJECT_ID_BYTES);
-	buf_add_bytes(&prefix, batch->bucket);
+	buf_add(&prefix, batch->payer.project.b, PROJECT_ID_BYTES);
+	buf_add_bytes(&prefix, batch->payer.bucket);
 	TRY_PLAIN(buf_status(&prefix));
 	buf_add_field_bytes(&plain, FIELD_COMPACT_PREFIX, buf_bytes(&prefix));
+	if (batch->payer.key)
+		buf_add_field_varint(&plain, FIELD_KEY_NUMBER, (uint64_t)batch->payer.key);
 	TRY_PLAIN(buf_status(&plain));
 	uint8_t *out = arena_alloc(a, plain.len + AEAD_TAG_BYTES);
 	if (!out)
@@ -81,9 +84,10 @@ static enum err seal_metadata(struct call *call, const struct satellite *sat, st
 }
 
 enum err order_metadata_open(struct call *call, const struct satellite *sat, struct arena *a,
-			     const Orders__OrderLimit *limit, struct project_id *ret_project,
-			     struct bytes *ret_bucket)
+			     const Orders__OrderLimit *limit, struct payer *ret)
 {
+	struct payer payer = { 0 };
+	bool found = false;
 	struct bytes sealed = proto_bytes(limit->encrypted_metadata);
 	uint8_t nonce[SECRETBOX_NONCE_BYTES];
 	struct wire_field f;
@@ -100,14 +104,19 @@ enum err order_metadata_open(struct call *call, const struct satellite *sat, str
 	TRY(secretbox_open(&sat->order_key, nonce, sealed, plain), "open order metadata");
 	struct wire w = wire_read(BYTES(plain, sealed.len - AEAD_TAG_BYTES));
 	while (wire_field(&w, &f)) {
-		if (f.number != FIELD_COMPACT_PREFIX || f.type != WIRE_BYTES ||
-		    f.bytes.len < PROJECT_ID_BYTES)
-			continue;
-		memcpy(ret_project->b, f.bytes.data, PROJECT_ID_BYTES);
-		*ret_bucket = bytes_from(f.bytes, PROJECT_ID_BYTES);
-		return OK;
+		if (f.number == FIELD_KEY_NUMBER && f.type == WIRE_VARINT) {
+			payer.key = (int64_t)f.value;
+		} else if (f.number == FIELD_COMPACT_PREFIX && f.type == WIRE_BYTES &&
+			   f.bytes.len >= PROJECT_ID_BYTES) {
+			memcpy(payer.project.b, f.bytes.data, PROJECT_ID_BYTES);
+			payer.bucket = bytes_from(f.bytes, PROJECT_ID_BYTES);
+			found = true;
+		}
 	}
-	return call_fail(call, ERR_FORMAT, "order metadata without a project");
+	if (!found)
+		return call_fail(call, ERR_FORMAT, "order metadata without a project");
+	*ret = payer;
+	return OK;
 }
 
 static enum err fill_limit(struct call *call, const struct satellite *sat, struct arena *a,
@@ -178,8 +187,8 @@ enum err order_batch_limit(struct call *call, struct satellite *sat, struct aren
 	/* By the hour that it is settled in; what is granted and what is paid must agree (check.c).
 	 */
 	if (sat->metainfo)
-		bandwidth_add(sat->metainfo->bandwidth, &batch->project, batch->bucket,
-			      batch->action, batch->limit, 0, batch->creation_ns);
+		bandwidth_add(sat->metainfo->bandwidth, &batch->payer, batch->action, batch->limit,
+			      0, batch->creation_ns);
 	TRY_PLAIN(fill_address(call, a, node, address));
 	m->limit = limit;
 	m->storage_node_address = address;

@@ -22,25 +22,23 @@ struct order_batch {
 	int64_t creation_ns, expiration_ns;
 	int64_t piece_expiration_ns; /* 0 = never */
 	struct piece_id root;	     /* root piece ID */
-	struct project_id project;   /* who pays; with the bucket in the encrypted metadata */
-	struct bytes bucket;	     /* view */
+	struct payer payer;	     /* in the encrypted metadata */
 };
 
-/* Fills serial, keys and times; the caller has set action, limit, piece expiration, root, project
- * and bucket. */
+/* Fills serial, keys and times; the caller has set action, limit, piece expiration, root and
+ * payer. */
 enum err order_batch_begin(struct call *call, struct satellite *sat, struct order_batch *batch,
 			   struct ed25519_private *ret_private) MUST_USE;
 /* For limits of the batch that go to nodes which may have seen its serial. */
 void order_batch_new_serial(struct order_batch *batch);
-/* One signed limit for piece `number` at a node, memory from `a`; counted as granted to the bucket.
+/* One signed limit for piece `number` at a node, memory from `a`; counted as granted to the payer.
  */
 enum err order_batch_limit(struct call *call, struct satellite *sat, struct arena *a,
 			   const struct order_batch *batch, const struct node_place *node,
 			   uint32_t number, Metainfo__AddressedOrderLimit **ret) MUST_USE;
 /* Who pays for a limit of ours; ERR_CRYPTO / ERR_FORMAT when it cannot be read. */
 enum err order_metadata_open(struct call *call, const struct satellite *sat, struct arena *a,
-			     const Orders__OrderLimit *limit, struct project_id *ret_project,
-			     struct bytes *ret_bucket) MUST_USE;
+			     const Orders__OrderLimit *limit, struct payer *ret) MUST_USE;
 void redundancy_fill_message(const struct scheme *s, Pointerdb__RedundancyScheme *m);
 Pointerdb__RedundancyScheme *redundancy_message(struct arena *a, const struct scheme *s);
 

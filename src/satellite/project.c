@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/random.h"
-#include "satellite/auth.h"
+#include "satellite/keys.h"
 
 enum { NAME_BYTES_MAX = 200, PROJECT_ID_TEXT_MAX = 37, PROJECT_ID_DIGITS = 2 * PROJECT_ID_BYTES };
 
@@ -142,7 +142,7 @@ struct key_arg {
 	struct bytes name, head;
 	struct secret_key secret;
 	unsigned version;
-	int64_t now_ns;
+	int64_t now_ns, number;
 };
 
 static enum err insert_key(struct call *call, struct db_tx *tx, void *arg)
@@ -150,11 +150,11 @@ static enum err insert_key(struct call *call, struct db_tx *tx, void *arg)
 	const struct key_arg *k = arg;
 
 	return DB_EXEC(call, tx,
-		       "INSERT INTO api_keys (head, secret, project_id, name, version, created_at)"
-		       " VALUES ($1, $2, $3, $4, $5, $6)",
+		       "INSERT INTO api_keys (head, secret, project_id, name, version, created_at,"
+		       " number) VALUES ($1, $2, $3, $4, $5, $6, $7)",
 		       NULL, DB_V_BLOB(k->head), DB_V_BLOB(BYTES_OF(k->secret.b)),
 		       DB_V_BLOB(BYTES_OF(k->project->b)), DB_V_TEXT(k->name), DB_V_INT(k->version),
-		       DB_V_INT(k->now_ns));
+		       DB_V_INT(k->now_ns), DB_V_INT(k->number));
 }
 
 enum err api_key_create(struct call *call, struct db *db, struct arena *a,
@@ -174,6 +174,9 @@ enum err api_key_create_version(struct call *call, struct db *db, struct arena *
 
 	TRY_PLAIN(check_name(call, "key", name));
 	os_random(k.secret.b, sizeof(k.secret.b));
+	/* Random, so that no number ever means another key than it did. */
+	os_random(&k.number, sizeof(k.number));
+	k.number = (k.number & (KEY_NUMBER_MAX - 1)) + 1;
 	enum err e = macaroon_new(call, a, &k.secret, &m);
 	if (!e) {
 		k.head = m.head;

@@ -10,13 +10,13 @@
 #include "proto/proto.h"
 #include "satellite/orders.h"
 
-enum { SERIAL_SLOTS_FIRST = 1024, BUCKET_SLOTS_FIRST = 64, BUCKETS_MAX = 100000 };
+enum { SERIAL_SLOTS_FIRST = 1024, SUM_SLOTS_FIRST = 64, SUMS_MAX = 100000 };
 
 #define WINDOW_NS (3600 * NS_PER_SEC)
 
-struct bucket_sum {
-	struct project_id project;
-	struct bytes bucket;
+/* Of a bucket, or of a key; the other is none. */
+struct payer_sum {
+	struct payer payer;
 	Orders__PieceAction action;
 	int64_t settled, dead;
 };
@@ -31,10 +31,10 @@ struct settlement {
 	/* Serials seen; a power of two, zero = free (a serial begins with its time). */
 	struct serial *serials;
 	size_t serials_slots;
-	struct arena arena;   /* of the bucket sums */
+	struct arena arena;   /* of the sums */
 	struct arena scratch; /* of one entry */
-	struct bucket_sum **buckets;
-	size_t buckets_slots, buckets_count;
+	struct payer_sum **payers;
+	size_t payers_slots, payers_count;
 };
 
 enum err settlement_new(struct call *call, const struct satellite *sat, const struct node_id *node,
@@ -49,9 +49,9 @@ enum err settlement_new(struct call *call, const struct satellite *sat, const st
 	s->now_ns = os_clock_unix_ns();
 	s->serials_slots = SERIAL_SLOTS_FIRST;
 	s->serials = calloc(s->serials_slots, sizeof(*s->serials));
-	s->buckets_slots = BUCKET_SLOTS_FIRST;
-	s->buckets = calloc(s->buckets_slots, sizeof(struct bucket_sum *));
-	if (!s->serials || !s->buckets) {
+	s->payers_slots = SUM_SLOTS_FIRST;
+	s->payers = calloc(s->payers_slots, sizeof(struct payer_sum *));
+	if (!s->serials || !s->payers) {
 		settlement_free(s);
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	}
@@ -66,7 +66,7 @@ void settlement_free(struct settlement *s)
 	arena_free(&s->arena);
 	arena_free(&s->scratch);
 	free(s->serials);
-	free(s->buckets);
+	free(s->payers);
 	free(s);
 }
 
@@ -144,76 +144,93 @@ static bool is_valid(struct call *call, const struct settlement *s, const Orders
 	       signed_by_uplink(call, limit, order);
 }
 
-/* ---- buckets ---- */
+/* ---- buckets and keys ---- */
 
-static bool same_bucket(const struct bucket_sum *a, const struct bucket_sum *b)
+static bool same_payer(const struct payer_sum *a, const struct payer_sum *b)
 {
-	return a->action == b->action && bytes_equal(a->bucket, b->bucket) &&
-	       memcmp(a->project.b, b->project.b, PROJECT_ID_BYTES) == 0;
+	return a->action == b->action && a->payer.key == b->payer.key &&
+	       bytes_equal(a->payer.bucket, b->payer.bucket) &&
+	       memcmp(a->payer.project.b, b->payer.project.b, PROJECT_ID_BYTES) == 0;
 }
 
-static struct bucket_sum **bucket_slot(struct bucket_sum **slots, size_t count,
-				       const struct bucket_sum *b)
+static struct payer_sum **payer_slot(struct payer_sum **slots, size_t count,
+				     const struct payer_sum *b)
 {
-	uint64_t h = get_le64(b->project.b) ^ (uint64_t)b->action;
+	uint64_t h = get_le64(b->payer.project.b) ^ (uint64_t)b->action ^ (uint64_t)b->payer.key;
 
-	for (size_t i = 0; i < b->bucket.len; i++)
-		h = (h ^ b->bucket.data[i]) * UINT64_C(1099511628211);
+	for (size_t i = 0; i < b->payer.bucket.len; i++)
+		h = (h ^ b->payer.bucket.data[i]) * UINT64_C(1099511628211);
 	size_t at = (size_t)(h ^ (h >> 32)) & (count - 1);
-	while (slots[at] && !same_bucket(slots[at], b))
+	while (slots[at] && !same_payer(slots[at], b))
 		at = (at + 1) & (count - 1);
 	return &slots[at];
 }
 
-static bool buckets_grow(struct settlement *s)
+static bool payers_grow(struct settlement *s)
 {
-	size_t count = s->buckets_slots * 2;
-	struct bucket_sum **slots = calloc(count, sizeof(struct bucket_sum *));
+	size_t count = s->payers_slots * 2;
+	struct payer_sum **slots = calloc(count, sizeof(struct payer_sum *));
 
 	if (!slots)
 		return false;
-	for (size_t i = 0; i < s->buckets_slots; i++)
-		if (s->buckets[i])
-			*bucket_slot(slots, count, s->buckets[i]) = s->buckets[i];
-	free(s->buckets);
-	s->buckets = slots;
-	s->buckets_slots = count;
+	for (size_t i = 0; i < s->payers_slots; i++)
+		if (s->payers[i])
+			*payer_slot(slots, count, s->payers[i]) = s->payers[i];
+	free(s->payers);
+	s->payers = slots;
+	s->payers_slots = count;
 	return true;
 }
 
-/* An order whose metadata cannot be read still pays the node. */
-static enum err add_to_bucket(struct call *call, struct settlement *s,
-			      const Orders__OrderLimit *limit, int64_t amount)
+static enum err add_sum(struct call *call, struct settlement *s, const struct payer_sum *sum)
 {
-	struct bucket_sum sum = { .action = limit->action };
+	struct payer_sum **slot = payer_slot(s->payers, s->payers_slots, sum);
+
+	if (!*slot) {
+		if (s->payers_count >= SUMS_MAX)
+			return call_fail(call, ERR_EXHAUSTED, "too many buckets in one window");
+		if (s->payers_count * 2 >= s->payers_slots && !payers_grow(s))
+			return call_fail(call, ERR_NO_MEMORY, "out of memory");
+		slot = payer_slot(s->payers, s->payers_slots, sum);
+		struct payer_sum *made = arena_alloc(&s->arena, sizeof(*made));
+		if (!made)
+			return call_fail(call, ERR_NO_MEMORY, "out of memory");
+		*made = *sum;
+		made->payer.bucket = arena_bytes(&s->arena, sum->payer.bucket);
+		if (!made->payer.bucket.data && sum->payer.bucket.len)
+			return call_fail(call, ERR_NO_MEMORY, "out of memory");
+		*slot = made;
+		s->payers_count++;
+		return OK;
+	}
+	(*slot)->settled += sum->settled;
+	(*slot)->dead += sum->dead;
+	return OK;
+}
+
+/* An order whose metadata cannot be read still pays the node. */
+static enum err add_to_payer(struct call *call, struct settlement *s,
+			     const Orders__OrderLimit *limit, int64_t amount)
+{
+	struct payer_sum sum = { .action = limit->action,
+				 .settled = amount,
+				 .dead = limit->limit - amount };
 
 	arena_reset(&s->scratch);
 	if (limit->action != ORDERS__PIECE_ACTION__PUT &&
 	    limit->action != ORDERS__PIECE_ACTION__GET)
 		return OK;
-	if (order_metadata_open(call, s->sat, &s->scratch, limit, &sum.project, &sum.bucket) ||
-	    sum.bucket.len == 0)
+	if (order_metadata_open(call, s->sat, &s->scratch, limit, &sum.payer) ||
+	    sum.payer.bucket.len == 0)
 		return OK;
-	struct bucket_sum **slot = bucket_slot(s->buckets, s->buckets_slots, &sum);
-	if (!*slot) {
-		if (s->buckets_count >= BUCKETS_MAX)
-			return call_fail(call, ERR_EXHAUSTED, "too many buckets in one window");
-		if (s->buckets_count * 2 >= s->buckets_slots && !buckets_grow(s))
-			return call_fail(call, ERR_NO_MEMORY, "out of memory");
-		slot = bucket_slot(s->buckets, s->buckets_slots, &sum);
-		struct bucket_sum *made = arena_alloc(&s->arena, sizeof(*made));
-		if (!made)
-			return call_fail(call, ERR_NO_MEMORY, "out of memory");
-		*made = sum;
-		made->bucket = arena_bytes(&s->arena, sum.bucket);
-		if (!made->bucket.data)
-			return call_fail(call, ERR_NO_MEMORY, "out of memory");
-		*slot = made;
-		s->buckets_count++;
-	}
-	(*slot)->settled += amount;
-	(*slot)->dead += limit->limit - amount;
-	return OK;
+	int64_t key = sum.payer.key;
+	sum.payer.key = 0;
+	TRY_PLAIN(add_sum(call, s, &sum));
+	if (!key)
+		return OK;
+	sum.payer.key = key;
+	sum.payer.bucket = BYTES_NONE;
+	return add_sum(call, s, &sum);
 }
 
 enum err settlement_add(struct call *call, struct settlement *s,
@@ -246,7 +263,7 @@ enum err settlement_add(struct call *call, struct settlement *s,
 		return call_fail(call, ERR_EXHAUSTED, "too many bytes in one window");
 	*slot = serial;
 	s->valid++;
-	return add_to_bucket(call, s, limit, entry->order->amount);
+	return add_to_payer(call, s, limit, entry->order->amount);
 }
 
 /* ---- storing ---- */
@@ -282,6 +299,31 @@ static enum err compare_stored(struct call *call, struct db_tx *tx, const struct
 	return any ? OK : ERR_NOT_FOUND;
 }
 
+static enum err insert_payer(struct call *call, struct db_tx *tx, const struct settlement *s,
+			     const struct payer_sum *p)
+{
+	if (p->payer.key)
+		return DB_EXEC(call, tx,
+			       "INSERT INTO key_bandwidth (project_id, key_number, interval_start,"
+			       " action, allocated, settled, inline) VALUES ($1, $2, $3, $4, 0, $5,"
+			       " 0) ON CONFLICT (project_id, key_number, interval_start, action)"
+			       " DO UPDATE SET settled = key_bandwidth.settled + excluded.settled",
+			       NULL, DB_V_BLOB(BYTES_OF(p->payer.project.b)),
+			       DB_V_INT(p->payer.key), DB_V_INT(s->window_ns), DB_V_INT(p->action),
+			       DB_V_INT(p->settled));
+	return DB_EXEC(call, tx,
+		       "INSERT INTO bucket_bandwidth_rollups (project_id, bucket_name,"
+		       " interval_start, action, allocated, settled, inline, dead)"
+		       " VALUES ($1, $2, $3, $4, 0, $5, 0, $6)"
+		       " ON CONFLICT (project_id, bucket_name, interval_start, action)"
+		       " DO UPDATE SET"
+		       " settled = bucket_bandwidth_rollups.settled + excluded.settled,"
+		       " dead = bucket_bandwidth_rollups.dead + excluded.dead",
+		       NULL, DB_V_BLOB(BYTES_OF(p->payer.project.b)), DB_V_BLOB(p->payer.bucket),
+		       DB_V_INT(s->window_ns), DB_V_INT(p->action), DB_V_INT(p->settled),
+		       DB_V_INT(p->dead));
+}
+
 static enum err insert_sums(struct call *call, struct db_tx *tx, const struct settlement *s)
 {
 	for (int64_t action = 1; action < SETTLEMENT_ACTIONS; action++)
@@ -293,22 +335,9 @@ static enum err insert_sums(struct call *call, struct db_tx *tx, const struct se
 					  NULL, DB_V_BLOB(node_id_bytes(&s->node)),
 					  DB_V_INT(s->window_ns), DB_V_INT(action),
 					  DB_V_INT(s->sums[action])));
-	for (size_t i = 0; i < s->buckets_slots; i++) {
-		const struct bucket_sum *b = s->buckets[i];
-		if (!b)
-			continue;
-		TRY_PLAIN(DB_EXEC(call, tx,
-				  "INSERT INTO bucket_bandwidth_rollups (project_id, bucket_name,"
-				  " interval_start, action, allocated, settled, inline, dead)"
-				  " VALUES ($1, $2, $3, $4, 0, $5, 0, $6)"
-				  " ON CONFLICT (project_id, bucket_name, interval_start, action)"
-				  " DO UPDATE SET"
-				  " settled = bucket_bandwidth_rollups.settled + excluded.settled,"
-				  " dead = bucket_bandwidth_rollups.dead + excluded.dead",
-				  NULL, DB_V_BLOB(BYTES_OF(b->project.b)), DB_V_BLOB(b->bucket),
-				  DB_V_INT(s->window_ns), DB_V_INT(b->action), DB_V_INT(b->settled),
-				  DB_V_INT(b->dead)));
-	}
+	for (size_t i = 0; i < s->payers_slots; i++)
+		if (s->payers[i])
+			TRY_PLAIN(insert_payer(call, tx, s, s->payers[i]));
 	return OK;
 }
 

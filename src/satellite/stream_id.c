@@ -208,8 +208,6 @@ static enum err ticket_from_message(struct call *call, struct arena *a,
 	o->creation_ns = m->created_us * 1000;
 	o->expiration_ns = m->order_expires_us * 1000;
 	o->piece_expiration_ns = t.stream.expires_ns;
-	o->project = t.stream.project;
-	o->bucket = t.stream.bucket;
 	*ret = t;
 	return OK;
 }

@@ -24,7 +24,7 @@ struct segment_ticket {
 	struct stream stream;
 	int32_t part, index;
 	struct scheme redundancy;
-	struct order_batch orders; /* project and bucket are the stream's */
+	struct order_batch orders; /* its payer is filled by whoever makes limits */
 	struct node_id *nodes;	   /* redundancy.total of them */
 };
 enum err segment_id_encode(struct call *call, struct arena *a, const struct secret_key *key,

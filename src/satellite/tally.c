@@ -1,4 +1,4 @@
-/* Counting what nodes and buckets hold. */
+/* Counting what nodes, buckets and keys hold. */
 #include "satellite/tally.h"
 
 #include <stdlib.h>
@@ -206,9 +206,8 @@ struct bucket_list {
 	int64_t now_ns;
 };
 
-static enum err read_buckets(struct call *call, struct db_tx *tx, void *arg)
+static enum err read_buckets(struct call *call, struct db_tx *tx, struct bucket_list *b)
 {
-	struct bucket_list *b = arg;
 	struct db_rows *rows = NULL;
 	size_t room = 0;
 	enum err e;
@@ -284,26 +283,102 @@ static enum err store_bucket(struct call *call, struct db_tx *tx, const struct b
 	return OK;
 }
 
-static enum err store_buckets(struct call *call, struct db_tx *tx, void *arg)
-{
-	struct bucket_list *b = arg;
-	int64_t from_ns = 0;
+/* What keys hold is known of those that have limits, or are counted without any (limit.h): objects
+ * of others do not say whose they are. */
+struct key_held {
+	struct project_id project;
+	int64_t number, bytes;
+};
 
-	TRY_PLAIN(since(call, tx, "buckets", b->now_ns, &from_ns));
-	for (size_t i = 0; i < b->count; i++)
-		TRY_PLAIN(store_bucket(call, tx, &b->list[i], from_ns, b->now_ns));
+struct key_list {
+	struct key_held *list;
+	size_t count, cap;
+};
+
+struct key_part {
+	struct db_tx *tx;
+	const struct key_held *held;
+};
+
+static enum err read_keys(struct call *call, struct db_tx *tx, struct key_list *k)
+{
+	struct db_rows *rows = NULL;
+	enum err e;
+
+	k->count = 0;
+	TRY_PLAIN(DB_QUERY(call, tx,
+			   "SELECT k.project_id, k.number, l.stored FROM api_keys k JOIN limits l "
+			   "ON l.subject = k.head AND l.kind = $1 WHERE k.has_limit = 1 AND "
+			   "l.stored > 0",
+			   &rows, DB_V_INT(LIMIT_OF_KEY)));
+	while (!(e = db_rows_next(call, rows))) {
+		k->list = arena_grow(&call->scratch, k->list, &k->cap, k->count, sizeof(*k->list));
+		if (!k->list) {
+			e = call_fail(call, ERR_NO_MEMORY, "no room for the keys");
+			break;
+		}
+		struct key_held *h = &k->list[k->count++];
+		*h = (struct key_held){ .number = db_int(rows, 1), .bytes = db_int(rows, 2) };
+		if (db_bytes(rows, 0).len == PROJECT_ID_BYTES)
+			memcpy(h->project.b, db_bytes(rows, 0).data, PROJECT_ID_BYTES);
+	}
+	db_rows_free(rows);
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static enum err add_key_hours(struct call *call, void *arg, int64_t start_ns, int64_t hours)
+{
+	const struct key_part *p = arg;
+
+	return DB_EXEC(call, p->tx,
+		       "INSERT INTO key_storage (project_id, key_number, interval_start, "
+		       "byte_hours) VALUES ($1, $2, $3, $4) ON CONFLICT (project_id, key_number, "
+		       "interval_start) DO UPDATE SET byte_hours = key_storage.byte_hours + "
+		       "excluded.byte_hours",
+		       NULL, DB_V_BLOB(BYTES_OF(p->held->project.b)), DB_V_INT(p->held->number),
+		       DB_V_INT(start_ns), DB_V_INT(hours));
+}
+
+/* ---- both, by the hour ---- */
+
+struct hourly {
+	struct bucket_list buckets;
+	struct key_list keys;
+};
+
+static enum err read_held(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct hourly *t = arg;
+
+	TRY_PLAIN(read_buckets(call, tx, &t->buckets));
+	return read_keys(call, tx, &t->keys);
+}
+
+static enum err store_held(struct call *call, struct db_tx *tx, void *arg)
+{
+	const struct hourly *t = arg;
+	int64_t from_ns = 0, now_ns = t->buckets.now_ns;
+
+	TRY_PLAIN(since(call, tx, "buckets", now_ns, &from_ns));
+	for (size_t i = 0; i < t->buckets.count; i++)
+		TRY_PLAIN(store_bucket(call, tx, &t->buckets.list[i], from_ns, now_ns));
+	for (size_t i = 0; i < t->keys.count; i++) {
+		struct key_part part = { tx, &t->keys.list[i] };
+		TRY_PLAIN(
+			tally_split(call, part.held->bytes, from_ns, now_ns, add_key_hours, &part));
+	}
 	return OK;
 }
 
 enum err tally_buckets(struct call *call, struct chore *chore, void *arg)
 {
 	struct satellite *sat = arg;
-	struct bucket_list b = { .now_ns = os_clock_unix_ns() };
+	struct hourly t = { .buckets.now_ns = os_clock_unix_ns() };
 
-	TRY(db_read(call, sat->db, read_buckets, &b), "count the buckets");
-	TRY(db_write(call, sat->db, store_buckets, &b), "store the buckets' tally");
+	TRY(db_read(call, sat->db, read_held, &t), "count the buckets");
+	TRY(db_write(call, sat->db, store_held, &t), "store the buckets' tally");
 	if (chore)
-		chore_note(chore, "%zu buckets", b.count);
+		chore_note(chore, "%zu buckets, %zu keys", t.buckets.count, t.keys.count);
 	return OK;
 }
 
@@ -341,6 +416,12 @@ static const struct rollup {
 		       "bucket_bandwidth_rollups",
 		       "settled") ", " ADD("bucket_bandwidth_rollups",
 					   "inline") ", " ADD("bucket_bandwidth_rollups", "dead")),
+	ROLLUP("key_storage", "project_id, key_number", "byte_hours", SUM("byte_hours"),
+	       ADD("key_storage", "byte_hours")),
+	ROLLUP("key_bandwidth", "project_id, key_number, action", "allocated, settled, inline",
+	       SUM("allocated") ", " SUM("settled") ", " SUM("inline"),
+	       ADD("key_bandwidth", "allocated") ", " ADD("key_bandwidth", "settled") ", " ADD(
+		       "key_bandwidth", "inline")),
 };
 
 struct day_arg {

@@ -89,6 +89,8 @@ def test_what_the_commands_do(made, api):
     assert api.ok("GET", "/v1/projects/p/apikeys")[0]["revoked"] == 1
     assert api.ok("GET", "/v1/projects/p/buckets") == [] == api.ok("GET", "/v1/nodes")
     assert api.ok("GET", "/v1/usage") == rows("usage", "--dir", made)
+    used, = api.ok("GET", "/v1/usage/apikeys")
+    assert [used] == rows("usage", "--dir", made, "--key") and used["apikey"] == "a key/100%" and used["stored"] == 0
     assert api.ok("GET", "/v1/check") == rows("check", "--dir", made)
     api.ok("DELETE", name)
     assert api.ask("DELETE", name)[0] == 404
@@ -143,8 +145,10 @@ def test_what_the_commands_of_audit_repair_and_books_do(made, api, start, tmp_pa
     assert api.ok("GET", "/v1/statements/" + month) == rows("statement", "list", *here, "--month", month)
     assert api.ok("GET", name + "/statements") == rows("statement", "list", *here, "--node", standing["id"])
     assert api.ok("GET", "/v1/reports/" + month) == rows("report", *here, "--month", month)
+    assert api.ok("GET", f"/v1/reports/{month}/apikeys") == rows("report", *here, "--month", month, "--key")
     api.ok("POST", "/v1/projects", {"name": "p"})
     assert api.ok("GET", f"/v1/projects/p/reports/{month}") == []
+    assert api.ok("GET", f"/v1/projects/p/reports/{month}/apikeys") == []
     assert api.ask("GET", f"/v1/projects/other/reports/{month}")[0] == 404
     for path in (name[:-1], "/v1/nodes/x", name + "x"):
         assert api.ask("GET", path)[0] == 404 and api.ask("POST", path + "/reinstate")[0] == 404

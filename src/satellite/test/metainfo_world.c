@@ -16,6 +16,7 @@ static enum err wipe(struct call *call, struct db_tx *tx, void *arg)
 					      "peer_identities",
 					      "limits",
 					      "bucket_bandwidth_rollups",
+					      "key_bandwidth",
 					      "api_key_tails",
 					      "reputations",
 					      "node_events",

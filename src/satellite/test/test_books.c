@@ -409,6 +409,17 @@ static void days_are_summed_up(void **state)
 		 "(SELECT id FROM nodes), %lld, 2, 9, 5, 1, 4), ((SELECT id FROM nodes), "
 		 "(SELECT id FROM nodes), %lld, 2, 9, 5, 1, 4)",
 		 (long long)old, (long long)(old + HOUR_NS));
+	run_sqlf(w,
+		 "INSERT INTO key_bandwidth (project_id, key_number, interval_start, action, "
+		 "allocated, settled, inline) VALUES ((SELECT id FROM nodes), 7, %lld, 2, 9, 5, "
+		 "1), ((SELECT id FROM nodes), 7, %lld, 2, 9, 5, 1), ((SELECT id FROM nodes), 8, "
+		 "%lld, 2, 9, 5, 1)",
+		 (long long)old, (long long)(old + HOUR_NS), (long long)(old + HOUR_NS));
+	run_sqlf(
+		w,
+		"INSERT INTO key_storage (project_id, key_number, interval_start, byte_hours) "
+		"VALUES ((SELECT id FROM nodes), 7, %lld, 3), ((SELECT id FROM nodes), 7, %lld, 4)",
+		(long long)(old + HOUR_NS), (long long)(old + 2 * HOUR_NS));
 	must(w, tally_roll_up(&w->call, NULL, &w->sat));
 	must(w, tally_roll_up(&w->call, NULL, &w->sat));
 	assert_int_equal(number(w, "SELECT COUNT(*) FROM storagenode_bandwidth_rollups"), 24 + 2);
@@ -423,6 +434,12 @@ static void days_are_summed_up(void **state)
 	assert_int_equal(number(w, "SELECT CAST(SUM(allocated + settled + inline + dead) AS "
 				   "INTEGER) FROM bucket_bandwidth_rollups"),
 			 38);
+	assert_int_equal(number(w, "SELECT COUNT(*) FROM key_bandwidth"), 2);
+	assert_int_equal(number(w, "SELECT allocated * 10000 + settled * 100 + inline FROM "
+				   "key_bandwidth WHERE key_number = 7"),
+			 181002);
+	assert_int_equal(number(w, "SELECT COUNT(*) FROM key_storage"), 1);
+	assert_int_equal(number(w, "SELECT byte_hours FROM key_storage"), 7);
 }
 
 static void buckets_are_tallied(void **state)
@@ -457,6 +474,35 @@ static void buckets_are_tallied(void **state)
 	/* Of each hour and part of one the fraction is cut. */
 	assert_in_range(bytes, 2 * 1000 * 10 - 11, 2 * 1000 * 10 + 20);
 	assert_in_range(rest, 100 * (60 - 11) + 20 - 11, 100 * 60 + 20);
+}
+
+/* What a key that is counted holds; of the other nothing is known. */
+static void keys_are_tallied(void **state)
+{
+	struct chore_world *w = *state;
+	const struct caveat_limits none = CAVEAT_LIMITS_NONE;
+	const struct prices prices = { 0 };
+	struct macaroon key;
+	struct project p;
+
+	must(w, project_create(&w->call, w->sat.db, bytes_str("project"), &p));
+	must(w, api_key_create(&w->call, w->sat.db, &w->call.scratch, &p.id, bytes_str("counted"),
+			       &key));
+	must(w, api_key_create(&w->call, w->sat.db, &w->call.scratch, &p.id, bytes_str("other"),
+			       &key));
+	must(w,
+	     limit_set_for_key(&w->call, w->sat.db, &p.id, bytes_str("counted"), &none, &prices));
+	assert_int_equal(number(w, "SELECT COUNT(DISTINCT number) FROM api_keys WHERE number > 0"),
+			 2);
+	chore_world_sql(w, "UPDATE limits SET stored = 1000");
+	must(w, tally_buckets(&w->call, NULL, &w->sat));
+	run_sqlf(w, "UPDATE tally_times SET at = at - %lld", (long long)(10 * HOUR_NS));
+	must(w, tally_buckets(&w->call, NULL, &w->sat));
+	assert_in_range(number(w, "SELECT CAST(SUM(s.byte_hours) AS INTEGER) FROM key_storage s "
+				  "JOIN api_keys k ON k.number = s.key_number WHERE k.name = "
+				  "'counted'"),
+			10000 - 11, 10000 + 10);
+	assert_int_equal(number(w, "SELECT COUNT(DISTINCT key_number) FROM key_storage"), 1);
 }
 
 /* ---- leaving ---- */
@@ -549,6 +595,7 @@ int main(int argc, char *argv[])
 		T(statements_are_made_once),
 		T(nodes_are_tallied),
 		T(buckets_are_tallied),
+		T(keys_are_tallied),
 		T(days_are_summed_up),
 		T(a_node_leaves),
 	};

@@ -46,6 +46,7 @@ static enum err wipe(struct call *call, struct db_tx *tx, void *arg)
 		"secrets",
 		"storagenode_bandwidth_rollups",
 		"bucket_bandwidth_rollups",
+		"key_bandwidth",
 	};
 	char sql[128];
 
@@ -923,10 +924,10 @@ static struct order_batch begin(struct fixture *f, Orders__PieceAction action,
 {
 	struct order_batch b = { .action = action,
 				 .limit = 1000,
-				 .bucket = bytes_str("my-bucket") };
+				 .payer = { .bucket = bytes_str("my-bucket"), .key = 4711 } };
 
 	memset(b.root.b, 3, PIECE_ID_BYTES);
-	memset(b.project.b, 4, PROJECT_ID_BYTES);
+	memset(b.payer.project.b, 4, PROJECT_ID_BYTES);
 	assert_int_equal(order_batch_begin(&f->call, &f->sat, &b, key), OK);
 	return b;
 }
@@ -939,8 +940,7 @@ static void orders(void **state)
 	struct node_place node = { .address = "1.2.3.4:5", .known = true, .online = true };
 	Metainfo__AddressedOrderLimit *m = NULL;
 	struct ed25519_private key;
-	struct project_id project;
-	struct bytes bucket;
+	struct payer payer;
 	struct piece_id piece;
 
 	memset(node.id.b, 0xfe, NODE_ID_BYTES);
@@ -956,18 +956,23 @@ static void orders(void **state)
 	assert_int_equal(order_limit_verify(call, m->limit,
 					    cert_chain_leaf_key(identity_chain(f->sat.identity))),
 			 OK);
-	assert_int_equal(order_metadata_open(call, &f->sat, a, m->limit, &project, &bucket), OK);
-	assert_memory_equal(project.b, b.project.b, PROJECT_ID_BYTES);
-	assert_true(bytes_equal(bucket, bytes_str("my-bucket")));
+	assert_int_equal(order_metadata_open(call, &f->sat, a, m->limit, &payer), OK);
+	assert_memory_equal(payer.project.b, b.payer.project.b, PROJECT_ID_BYTES);
+	assert_int_equal(payer.key, 4711);
+	assert_true(bytes_equal(payer.bucket, bytes_str("my-bucket")));
 	/* Nothing of it is readable, or changeable. */
 	struct bytes sealed = proto_bytes(m->limit->encrypted_metadata);
 	assert_null(memmem(sealed.data, sealed.len, "my-bucket", 9));
 	m->limit->encrypted_metadata.data[sealed.len - 1] ^= 1;
-	assert_int_not_equal(order_metadata_open(call, &f->sat, a, m->limit, &project, &bucket),
-			     OK);
+	assert_int_not_equal(order_metadata_open(call, &f->sat, a, m->limit, &payer), OK);
 	assert_int_equal(order_limit_verify(call, m->limit,
 					    cert_chain_leaf_key(identity_chain(f->sat.identity))),
 			 ERR_UNAUTHENTICATED);
+	/* Limits of before keys had numbers, and those of audits. */
+	b.payer.key = 0;
+	assert_int_equal(order_batch_limit(call, &f->sat, a, &b, &node, 7, &m), OK);
+	assert_int_equal(order_metadata_open(call, &f->sat, a, m->limit, &payer), OK);
+	assert_int_equal(payer.key, 0);
 	b.piece_expiration_ns = b.creation_ns + NS_PER_SEC;
 	assert_int_equal(order_batch_limit(call, &f->sat, a, &b, &node, 8, &m), OK);
 	assert_true(proto_time(m->limit->piece_expiration) == b.piece_expiration_ns);
@@ -1015,18 +1020,18 @@ static struct settlement *settle(struct fixture *f, const struct node_id *node,
 	return s;
 }
 
-static enum err bucket_total(struct call *call, struct db_tx *tx, void *arg)
+static enum err totals(struct call *call, struct db_tx *tx, void *arg)
 {
 	struct db_rows *rows = NULL;
 	int64_t *sums = arg;
 
-	TRY_PLAIN(db_query(call, tx, "SELECT SUM(settled), SUM(dead) FROM bucket_bandwidth_rollups",
+	TRY_PLAIN(db_query(call, tx,
+			   "SELECT SUM(settled), SUM(dead), (SELECT SUM(settled) FROM "
+			   "key_bandwidth WHERE key_number = 4711) FROM bucket_bandwidth_rollups",
 			   NULL, 0, &rows));
 	enum err e = db_rows_next(call, rows);
-	if (!e) {
-		sums[0] = db_int(rows, 0);
-		sums[1] = db_int(rows, 1);
-	}
+	for (unsigned i = 0; !e && i < 3; i++)
+		sums[i] = db_int(rows, i);
 	db_rows_free(rows);
 	return e;
 }
@@ -1038,7 +1043,7 @@ static void settlement(void **state)
 	struct node_id node = { .b = { 1, 2, 3 } }, other = { .b = { 9 } };
 	Orders__SettlementRequest *e[200];
 	bool accepted = false;
-	int64_t sums[2] = { 0 };
+	int64_t sums[3] = { 0 };
 	size_t n = 0;
 
 	for (unsigned i = 0; i < 100; i++) {
@@ -1070,14 +1075,16 @@ static void settlement(void **state)
 	assert_int_equal(settlement_sums(s)[ORDERS__PIECE_ACTION__PUT], 5000);
 	assert_int_equal(settlement_sums(s)[ORDERS__PIECE_ACTION__GET], 5000);
 	settlement_free(s);
-	assert_int_equal(db_read(&f->call, f->sat.db, bucket_total, sums), OK);
+	assert_int_equal(db_read(&f->call, f->sat.db, totals, sums), OK);
 	assert_int_equal(sums[0], 10000);
 	assert_int_equal(sums[1], 90000);
+	assert_int_equal(sums[2], 10000);
 	/* A lost answer is repaired by sending the same again; it is not paid twice. */
 	settlement_free(settle(f, &node, e, n, &accepted));
 	assert_true(accepted);
-	assert_int_equal(db_read(&f->call, f->sat.db, bucket_total, sums), OK);
+	assert_int_equal(db_read(&f->call, f->sat.db, totals, sums), OK);
 	assert_int_equal(sums[0], 10000);
+	assert_int_equal(sums[2], 10000);
 	/* Other sums for a settled window, or nothing valid at all. */
 	settlement_free(settle(f, &node, e, 99, &accepted));
 	assert_false(accepted);

@@ -158,6 +158,7 @@ static void check_key(struct call *call, struct db *db, size_t steps)
 		must(call, key_find(call, sat, BYTES_OF(value), &info));
 		assert_int_equal(info.project.created_unix_ns, 5);
 		assert_int_equal(info.project.rates[RATE_GET].burst, 8);
+		assert_int_equal(info.number, 1);
 		assert_false(info.has_limit || info.project.disabled || info.rate.limited);
 	}
 	key_cache_free(sat->keys);
