@@ -75,6 +75,17 @@ enum err chore_rest(struct call *call, int64_t busy_ns, unsigned percent)
 	return os_sleep(call, busy_ns * (100 - percent) / MAX(percent, 1));
 }
 
+enum err chore_fence(struct call *call, struct db_tx *tx, struct chore *chore)
+{
+	if (!chore || chore->spec.everywhere)
+		return OK;
+	enum err e = store_chore_held(call, tx, chore->spec.name, chore->all->holder);
+	if (e != ERR_NOT_FOUND)
+		return e;
+	os_cancel_set(&chore->lost);
+	return call_fail(call, ERR_ABORTED, "another process has this chore now");
+}
+
 static int64_t jittered(int64_t ns)
 {
 	int64_t tenth = ns / 10;

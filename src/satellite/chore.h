@@ -55,6 +55,11 @@ void chore_note(struct chore *chore, const char *fmt, ...) __attribute__((format
  * the call does. */
 enum err chore_rest(struct call *call, int64_t busy_ns, unsigned percent) MUST_USE;
 
+/* In a transaction, before what must not be done by two: ERR_ABORTED when another process took the
+ * lease over, as from one that was frozen for longer than that, and the run is over.  NULL, and one
+ * that runs everywhere: fine. */
+enum err chore_fence(struct call *call, struct db_tx *tx, struct chore *chore) MUST_USE;
+
 /* ---- what the table says ---- */
 
 struct chore_state {

@@ -32,6 +32,9 @@ enum err store_chore_claim(struct call *call, struct db *db, struct chore_claim 
 enum err store_chore_renew(struct call *call, struct db *db, const char *name,
 			   const uint8_t *holder, int64_t lease_until_ns,
 			   const char *note) MUST_USE;
+/* In a transaction; ERR_NOT_FOUND: another has it now. */
+enum err store_chore_held(struct call *call, struct db_tx *tx, const char *name,
+			  const uint8_t *holder) MUST_USE;
 struct chore_end {
 	const char *name;
 	const uint8_t *holder; /* NULL: one that runs everywhere */

@@ -54,6 +54,7 @@ struct gc {
 	size_t jobs_count;
 	int64_t started_ns, newest_ns;
 	bool complete;
+	struct chore *chore; /* of the run */
 };
 
 /* ---- adding pieces ---- */
@@ -167,6 +168,8 @@ static enum err add_copies(struct call *call, struct db_tx *tx, void *arg)
 	struct db_rows *rows = NULL;
 	enum err e;
 
+	/* Filters go to nodes next, and nodes have no fence. */
+	TRY_PLAIN(chore_fence(call, tx, gc->chore));
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT s.root_piece_id, s.pieces FROM copied_streams c JOIN segments s "
 			   "ON s.stream_id = c.stream_id WHERE c.copied_at >= $1 AND "
@@ -403,6 +406,7 @@ static void count_states(struct gc *gc)
 
 static enum err pass(struct call *call, struct gc *gc, struct chore *chore)
 {
+	gc->chore = chore;
 	TRY_PLAIN(segment_loop_run(call, gc->loop, (unsigned)gc->sat->config.segment_loop_share,
 				   chore));
 	if (!gc->complete)

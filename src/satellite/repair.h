@@ -46,7 +46,8 @@ enum err store_repair_clean(struct call *call, struct db *db, int64_t started_ns
 /* Takes the most urgent one for claim_ns; ERR_NOT_FOUND without a text of its own. */
 enum err store_repair_claim(struct call *call, struct db *db, int64_t now_ns, int64_t claim_ns,
 			    struct repair_row *ret) MUST_USE;
-/* Whoever has it needs longer; nothing happens when it is gone or free. */
+/* Of a row that was claimed, as it came from that: another claim since then makes all three do
+ * nothing.  Whoever has it needs longer; ERR_NOT_FOUND: it is gone, or another's. */
 enum err store_repair_renew(struct call *call, struct db *db, const struct repair_row *row,
 			    int64_t until_ns) MUST_USE;
 /* It is repaired or gone. */

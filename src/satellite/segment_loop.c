@@ -219,11 +219,11 @@ static void end_all(struct call *call, struct segment_loop *l, bool complete)
 
 /* ---- a pass ---- */
 
-static void note(struct segment_loop *l, struct chore *chore)
+static void note(const struct segment_loop *l)
 {
-	if (chore)
-		chore_note(chore, "%llu segments, %llu pieces", (unsigned long long)l->run.segments,
-			   (unsigned long long)l->run.pieces);
+	if (l->run.chore)
+		chore_note(l->run.chore, "%llu segments, %llu pieces",
+			   (unsigned long long)l->run.segments, (unsigned long long)l->run.pieces);
 }
 
 static enum err step(struct call *call, struct segment_loop *l)
@@ -242,8 +242,7 @@ static enum err step(struct call *call, struct segment_loop *l)
 	return OK;
 }
 
-static enum err pass(struct call *call, struct segment_loop *l, unsigned percent,
-		     struct chore *chore)
+static enum err pass(struct call *call, struct segment_loop *l, unsigned percent)
 {
 	uint64_t noted = 0;
 
@@ -254,7 +253,7 @@ static enum err pass(struct call *call, struct segment_loop *l, unsigned percent
 		arena_reset(&call->scratch);
 		if (l->run.segments - noted >= NOTE_SEGMENTS) {
 			noted = l->run.segments;
-			note(l, chore);
+			note(l);
 		}
 		if (l->more)
 			TRY_PLAIN(chore_rest(call, os_clock_mono_ns() - start_ns, percent));
@@ -262,9 +261,9 @@ static enum err pass(struct call *call, struct segment_loop *l, unsigned percent
 	return OK;
 }
 
-static enum err make_room(struct call *call, struct segment_loop *l)
+static enum err make_room(struct call *call, struct segment_loop *l, struct chore *chore)
 {
-	l->run = (struct segment_run){ .started_ns = os_clock_unix_ns() };
+	l->run = (struct segment_run){ .started_ns = os_clock_unix_ns(), .chore = chore };
 	l->begun = false;
 	l->last_position = 0;
 	l->alias_max = 0;
@@ -295,17 +294,17 @@ enum err segment_loop_run(struct call *call, struct segment_loop *l, unsigned pe
 	AUTO_CALL struct call own = CALL_INIT;
 
 	call_init_child(&own, call);
-	enum err e = make_room(&own, l);
+	enum err e = make_room(&own, l, chore);
 	if (!e)
 		e = look_at_nodes(&own, l);
 	if (!e) {
 		begin_all(&own, l);
-		e = pass(&own, l, percent, chore);
+		e = pass(&own, l, percent);
 		/* Ending after a failure still needs a call to work with. */
 		AUTO_CALL struct call ending = CALL_INIT;
 		call_init_child(&ending, call);
 		end_all(&ending, l, e == OK);
-		note(l, chore);
+		note(l);
 	}
 	give_back(l);
 	if (e)

@@ -35,7 +35,8 @@ struct loop_node {
 };
 
 struct segment_run {
-	int64_t started_ns; /* Unix */
+	int64_t started_ns;  /* Unix */
+	struct chore *chore; /* whose run it is, for chore_fence; may be NULL */
 	/* nodes[alias]; every alias of a batch is below nodes_count.  Both may change from batch to
 	 * batch: they are made anew now and then, as nodes come and go. */
 	const struct loop_node *nodes;

@@ -129,6 +129,19 @@ enum err store_chore_renew(struct call *call, struct db *db, const char *name,
 	return db_write(call, db, update_lease, &r);
 }
 
+enum err store_chore_held(struct call *call, struct db_tx *tx, const char *name,
+			  const uint8_t *holder)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(DB_QUERY(call, tx, "SELECT 1 FROM chores WHERE name = $1 AND holder = $2", &rows,
+			   DB_V_TEXT(bytes_str(name)),
+			   DB_V_BLOB(BYTES(holder, CHORE_HOLDER_BYTES))));
+	enum err e = db_rows_next(call, rows);
+	db_rows_free(rows);
+	return e;
+}
+
 static enum err update_end(struct call *call, struct db_tx *tx, void *arg)
 {
 	const struct chore_end *e = arg;

@@ -153,15 +153,20 @@ struct renew_arg {
 	int64_t until_ns;
 };
 
+/* Each claim is an attempt of its own: who was frozen while another took the row over changes
+ * nothing of it any more. */
 static enum err update_renewed(struct call *call, struct db_tx *tx, void *arg)
 {
 	const struct renew_arg *r = arg;
+	int64_t changed = 0;
 
-	return DB_EXEC(call, tx,
-		       "UPDATE repair_queue SET claimed_until = $3 WHERE stream_id = $1 AND "
-		       "position = $2 AND claimed_until > 0",
-		       NULL, DB_V_BLOB(uuid_bytes(&r->row->stream)), DB_V_INT(r->row->position),
-		       DB_V_INT(r->until_ns));
+	TRY_PLAIN(DB_EXEC(call, tx,
+			  "UPDATE repair_queue SET claimed_until = $3 WHERE stream_id = $1 AND "
+			  "position = $2 AND claimed_until > 0 AND attempts = $4",
+			  &changed, DB_V_BLOB(uuid_bytes(&r->row->stream)),
+			  DB_V_INT(r->row->position), DB_V_INT(r->until_ns),
+			  DB_V_INT(r->row->attempts)));
+	return changed ? OK : call_fail(call, ERR_NOT_FOUND, "another worker has it now");
 }
 
 enum err store_repair_renew(struct call *call, struct db *db, const struct repair_row *row,
@@ -176,8 +181,11 @@ static enum err delete_row(struct call *call, struct db_tx *tx, void *arg)
 {
 	const struct repair_row *r = arg;
 
-	return DB_EXEC(call, tx, "DELETE FROM repair_queue WHERE stream_id = $1 AND position = $2",
-		       NULL, DB_V_BLOB(uuid_bytes(&r->stream)), DB_V_INT(r->position));
+	return DB_EXEC(call, tx,
+		       "DELETE FROM repair_queue WHERE stream_id = $1 AND position = $2 AND "
+		       "attempts = $3",
+		       NULL, DB_V_BLOB(uuid_bytes(&r->stream)), DB_V_INT(r->position),
+		       DB_V_INT(r->attempts));
 }
 
 enum err store_repair_done(struct call *call, struct db *db, const struct repair_row *row)
@@ -192,11 +200,11 @@ static enum err update_failed(struct call *call, struct db_tx *tx, void *arg)
 	return DB_EXEC(call, tx,
 		       "UPDATE repair_queue SET claimed_until = 0, not_before = $3, error = $4, "
 		       "lost = $5, healthy = $6, retrievable = $7, urgency = $8 "
-		       "WHERE stream_id = $1 AND position = $2",
+		       "WHERE stream_id = $1 AND position = $2 AND attempts = $9",
 		       NULL, DB_V_BLOB(uuid_bytes(&r->stream)), DB_V_INT(r->position),
 		       DB_V_INT(r->not_before_ns), DB_V_TEXT(bytes_str(r->error)),
 		       DB_V_INT(r->lost), DB_V_INT(r->healthy), DB_V_INT(r->retrievable),
-		       DB_V_INT(r->urgency));
+		       DB_V_INT(r->urgency), DB_V_INT(r->attempts));
 }
 
 enum err store_repair_failed(struct call *call, struct db *db, const struct repair_row *row)

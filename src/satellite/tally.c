@@ -24,6 +24,7 @@ struct tally {
 	struct held *nodes; /* by alias */
 	uint32_t count;
 	int64_t now_ns;
+	struct chore *chore;
 };
 
 /* ---- time ---- */
@@ -85,6 +86,7 @@ static enum err begin(struct call *call, void *arg, const struct segment_run *ru
 	struct tally *t = arg;
 
 	t->now_ns = run->started_ns;
+	t->chore = run->chore;
 	return grow(call, t, run->nodes_count);
 }
 
@@ -133,6 +135,8 @@ static enum err store_nodes(struct call *call, struct db_tx *tx, void *arg)
 	struct tally *t = arg;
 	int64_t from_ns = 0;
 
+	/* What a process counted that slept through its lease has been counted by another. */
+	TRY_PLAIN(chore_fence(call, tx, t->chore));
 	TRY_PLAIN(since(call, tx, "nodes", t->now_ns, &from_ns));
 	TRY_PLAIN(
 		db_exec(call, tx, "UPDATE node_tallies SET pieces = 0, bytes = 0", NULL, 0, NULL));
@@ -344,6 +348,7 @@ static enum err add_key_hours(struct call *call, void *arg, int64_t start_ns, in
 struct hourly {
 	struct bucket_list buckets;
 	struct key_list keys;
+	struct chore *chore;
 };
 
 static enum err read_held(struct call *call, struct db_tx *tx, void *arg)
@@ -359,6 +364,7 @@ static enum err store_held(struct call *call, struct db_tx *tx, void *arg)
 	const struct hourly *t = arg;
 	int64_t from_ns = 0, now_ns = t->buckets.now_ns;
 
+	TRY_PLAIN(chore_fence(call, tx, t->chore));
 	TRY_PLAIN(since(call, tx, "buckets", now_ns, &from_ns));
 	for (size_t i = 0; i < t->buckets.count; i++)
 		TRY_PLAIN(store_bucket(call, tx, &t->buckets.list[i], from_ns, now_ns));
@@ -373,7 +379,7 @@ static enum err store_held(struct call *call, struct db_tx *tx, void *arg)
 enum err tally_buckets(struct call *call, struct chore *chore, void *arg)
 {
 	struct satellite *sat = arg;
-	struct hourly t = { .buckets.now_ns = os_clock_unix_ns() };
+	struct hourly t = { .buckets.now_ns = os_clock_unix_ns(), .chore = chore };
 
 	TRY(db_read(call, sat->db, read_held, &t), "count the buckets");
 	TRY(db_write(call, sat->db, store_held, &t), "store the buckets' tally");

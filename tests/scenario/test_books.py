@@ -134,7 +134,7 @@ def test_orders_survive_a_kill_and_are_paid_once(books):
     assert books.satellite("report", "--csv").startswith("month,project,bucket,byte_hours")
     by_key = json.loads(books.satellite("report", "--key", "--json"))
     assert sum(r["egress"] for r in by_key) == down and sum(r["ingress"] for r in by_key) == report[0]["ingress"]
-    assert books.satellite("report", "--key", "--csv").startswith("month,project,apikey,byte_hours,egress,ingress\r\n")
+    assert books.satellite("report", "--key", "--csv").startswith("month,project,apikey,byte_hours,egress,ingress\n")
     used = json.loads(books.satellite("usage", "--key", "--json"))
     assert sum(u["egress"] for u in used) == down and all(u["stored"] is None for u in used)
     assert books.satellite("statement", "make").startswith("0 statements")

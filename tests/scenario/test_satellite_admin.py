@@ -117,8 +117,8 @@ def test_limits_of_a_bucket(made, project, grant, tmp_path):
     assert "of 2.5" in satellite("limit", "list", *project).stdout
     usage, = rows("usage", "--dir", made)
     assert usage["project"] == "p" and usage["stored"] == size and usage["buckets"] == 1
-    of_key, = rows("usage", "--dir", made, "--key")
-    assert of_key["project"] == "p" and of_key["stored"] is None and of_key["ingress"] == 0
+    of_keys = rows("usage", "--dir", made, "--key")
+    assert of_keys and all(u["project"] == "p" and u["stored"] is None for u in of_keys)
     assert "stored not counted" in satellite("usage", "--dir", made, "--key").stdout
     assert "ok" in satellite("check", "--dir", made).stdout
 
