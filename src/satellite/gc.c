@@ -411,7 +411,7 @@ static enum err pass(struct call *call, struct gc *gc, struct chore *chore)
 				   chore));
 	if (!gc->complete)
 		return call_fail(call, ERR_ABORTED, "the pass over the segments was not whole");
-	TRY(db_read_one(call, gc->sat->db, add_copies, gc), "look at copies");
+	TRY(db_read(call, gc->sat->db, add_copies, gc), "look at copies");
 	TRY_PLAIN(send_all(call, gc));
 	return db_write(call, gc->sat->db, store_sent, gc);
 }
