@@ -182,6 +182,25 @@ static bool scans(struct bytes line)
 	return memmem(line.data, line.len, word, strlen(word)) != NULL;
 }
 
+/* What a pass, or a tally once an hour, reads from end to end because that is what it is for; of
+ * numbers of nodes, and queues that are short. */
+static bool reads_all(const char *sql)
+{
+	static const char *const whole[] = {
+		"SELECT alias, node_id FROM node_aliases",
+		"UPDATE node_tallies SET pieces = 0, bytes = 0",
+		"SELECT COUNT(*) FROM verification_audits",
+		"DELETE FROM repair_queue WHERE seen_at < $1",
+		"SELECT COUNT(*) FROM buckets",
+		"SELECT b.project_id, b.name, o.objects, ",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(whole); i++)
+		if (!strncmp(sql, whole[i], strlen(whole[i])))
+			return true;
+	return false;
+}
+
 static enum err explain_all(struct call *call, struct db_tx *tx, void *arg)
 {
 	struct explain_arg *a = arg;
@@ -199,7 +218,7 @@ static enum err explain_all(struct call *call, struct db_tx *tx, void *arg)
 		    a->t->sql[i]);
 		while (!(e = db_rows_next(call, rows))) {
 			struct bytes line = db_bytes(rows, is_postgres() ? 0 : 3);
-			if (scans(line))
+			if (scans(line) && !reads_all(a->t->sql[i]))
 				a->fault = arena_printf(a->keep, "%.*s: %s", (int)line.len,
 							(const char *)line.data, a->t->sql[i]);
 		}
