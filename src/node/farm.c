@@ -53,7 +53,7 @@ struct farm {
 	struct os_mutex lock;
 	struct os_cond changed;
 	struct slot *slots;
-	size_t count;
+	size_t count, found; /* slots; directories of nodes at the last look */
 	bool reloading;
 	int64_t stop_till_ns; /* for transfers to end */
 };
@@ -91,7 +91,11 @@ static enum err start_node(struct call *call, struct slot *s, struct node **ret)
 	TRY_PLAIN(read_settings(call, f, s, &s->settings, &settings));
 	if (!f->single)
 		settings_tell(&settings);
-	TRY_PLAIN(node_open(call, s->dir, &settings.node, &f->host, &n));
+	struct node_host host = f->host;
+	os_mutex_lock(&f->lock);
+	host.nodes = f->found;
+	os_mutex_unlock(&f->lock);
+	TRY_PLAIN(node_open(call, s->dir, &settings.node, &host, &n));
 	node_on_failure(n, slot_failed, s);
 	enum err e = node_start(call, n);
 	if (e)
@@ -269,6 +273,9 @@ static enum err scan(struct call *call, struct farm *f)
 	size_t count = 0;
 
 	TRY_PLAIN(os_dir_list(call, &a, dir, &names, &count));
+	os_mutex_lock(&f->lock);
+	f->found = count;
+	os_mutex_unlock(&f->lock);
 	for (size_t i = 0; i < count; i++) {
 		const char *node = os_path_join(call, dir, names[i]);
 		os_mutex_lock(&f->lock);

@@ -11,10 +11,12 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/log.h"
+#include "os/process.h"
 
 enum {
 	SYNC_ORDERS_SECONDS = 1,
 	STOP_SECONDS = 3,
+	RECENT_MEMORY_DIVISOR = 32,
 };
 
 /* ---- chores ---- */
@@ -168,6 +170,14 @@ static void wake_maintenance(void *arg)
 	node_storage_maintain(arg);
 }
 
+/* This node's part of what may be kept of the page cache. */
+static uint64_t recent_bytes(const struct node *n)
+{
+	uint64_t machine = os_memory_bytes() / RECENT_MEMORY_DIVISOR / n->nodes;
+
+	return machine ? MIN(n->config.recent_memory, machine) : n->config.recent_memory;
+}
+
 static enum err open_storage(struct call *call, struct node *n)
 {
 	const struct node_id *id = identity_node_id(n->identity);
@@ -196,6 +206,7 @@ static enum err open_storage(struct call *call, struct node *n)
 		.free_reserve = n->config.free_reserve,
 		.segment_bytes = n->config.segment_size,
 		.index_memory = n->config.index_memory,
+		.recent_bytes = recent_bytes(n),
 		.accept_loss = n->config.accept_loss,
 		.recovered = recover_order,
 		.damaged = node_piece_damaged,
@@ -246,6 +257,7 @@ enum err node_open(struct call *call, const char *dir, const struct node_config 
 	n->chores = host->chores;
 	n->rpc = host->rpc;
 	n->traffic = host->traffic;
+	n->nodes = MAX(host->nodes, (size_t)1);
 	enum err e = open_parts(call, n, dir);
 	if (e) {
 		node_stop(n);
@@ -371,6 +383,7 @@ static const struct {
 	CONFIG("identity", identity, FIXED_STRING),
 	CONFIG("segment-size", segment_size, FIXED_SIZE),
 	CONFIG("index-memory", index_memory, FIXED_SIZE),
+	CONFIG("recent-memory", recent_memory, FIXED_SIZE),
 #undef CONFIG
 };
 

@@ -141,8 +141,8 @@ static enum err copy_parts(struct call *call, struct compaction *c, struct log_f
 {
 	struct piece_log *log = c->store->log;
 
-	TRY_PLAIN(
-		piece_log_append_begin(call, log, &m->append, r->limit.len, r->expiration_unix_ns));
+	TRY_PLAIN(piece_log_append_begin(call, log, &m->append, r->limit.len, r->expiration_unix_ns,
+					 false));
 	for (uint64_t at = 0; at < m->from.size;) {
 		struct bytes part = BYTES(c->buffer,
 					  (size_t)MIN(m->from.size - at, (uint64_t)COPY_BYTES));

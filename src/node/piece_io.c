@@ -89,7 +89,7 @@ static enum err begin_streaming(struct call *call, struct piece_writer *w, struc
 
 	w->streaming = true;
 	TRY_PLAIN(piece_log_append_begin(call, w->store->log, &w->append, w->begin.limit.len,
-					 w->begin.expiration_unix_ns));
+					 w->begin.expiration_unix_ns, !w->begin.import));
 	TRY_PLAIN(piece_log_append_data(call, w->store->log, &w->append, parts, 2));
 	buffers_put(&w->store->buffers, take(&w->buffer));
 	return OK;

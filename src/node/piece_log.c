@@ -28,6 +28,7 @@ void piece_log_close(struct piece_log *log)
 	}
 	free(log->segments);
 	free(log->losses);
+	free(log->recent.ranges);
 	os_mutex_fini(&log->lock);
 	free(log->dir);
 	free(log);
@@ -213,7 +214,7 @@ enum err piece_log_append_whole(struct call *call, struct piece_log *log, struct
 }
 
 enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct log_append *a,
-				size_t limit_len, int64_t expiration_unix_ns)
+				size_t limit_len, int64_t expiration_unix_ns, bool recent)
 {
 	uint32_t group = piece_log_group(expiration_unix_ns, os_clock_unix_ns());
 
@@ -231,6 +232,9 @@ enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct
 	a->exclusive = true;
 	a->header_len = record_header_len(limit_len);
 	TRY_PLAIN(piece_log_pin(call, log, s->number, &a->file));
+	a->recent = recent && log->recent.max;
+	if (a->recent)
+		return OK;
 	uint8_t *buffer = buffers_take(log->large);
 	if (!buffer)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a piece");
@@ -241,7 +245,8 @@ enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct
 enum err piece_log_append_data(struct call *call, struct piece_log *log, struct log_append *a,
 			       const struct bytes *parts, size_t count)
 {
-	enum err e = os_run_add(call, &a->run, parts, count);
+	enum err e = a->recent ? log_recent_data(call, log, a, parts, count)
+			       : os_run_add(call, &a->run, parts, count);
 
 	if (e) {
 		if (e != ERR_NO_SPACE)
@@ -325,6 +330,8 @@ void piece_log_append_end(struct call *call, struct piece_log *log, struct log_a
 	os_mutex_lock(&log->lock);
 	unlist_append(a);
 	os_mutex_unlock(&log->lock);
+	if (a->recent)
+		log_recent_end(log, a);
 	piece_log_unpin(log, a->file);
 	buffers_put(log->large, a->run.buffer);
 	*a = (struct log_append){ 0 };

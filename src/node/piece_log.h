@@ -38,6 +38,7 @@ struct piece_log_config {
 	uint64_t segment_bytes; /* 0 = LOG_SEGMENT_BYTES_DEFAULT */
 	bool accept_loss;	/* open although segments are missing, short or damaged */
 	struct buffers *large;	/* of at least LOG_RUN_BYTES; borrowed */
+	uint64_t recent_bytes;	/* of large pieces stored last, the page cache keeps so many */
 };
 
 /* Opens the directory.  `known` is what the index has taken in.  ERR_DATA_LOSS when a segment is
@@ -79,7 +80,9 @@ struct log_append {
 	uint64_t offset; /* of the record */
 	uint64_t header_len;
 	uint64_t size;	   /* piece bytes taken so far */
-	struct os_run run; /* an exclusive one's way to the disk */
+	struct os_run run; /* an exclusive one's way to the disk past the page cache */
+	bool recent;	   /* its way is through the page cache, which keeps it for a while */
+	uint64_t recent_bytes;
 	bool exclusive, written;
 	struct log_append *next;
 };
@@ -87,9 +90,10 @@ struct log_append {
 /* Either a whole record at once ...  (r->seq is given here, unless it is a copy: moves != 0.) */
 enum err piece_log_append_whole(struct call *call, struct piece_log *log, struct log_append *a,
 				struct piece_record *r, struct bytes data) MUST_USE;
-/* ... or begin, data ..., finish.  limit_len and expiration are those of the record to come. */
+/* ... or begin, data ..., finish.  limit_len and expiration are those of the record to come;
+ * `recent`: somebody may want to read it soon. */
 enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct log_append *a,
-				size_t limit_len, int64_t expiration_unix_ns) MUST_USE;
+				size_t limit_len, int64_t expiration_unix_ns, bool recent) MUST_USE;
 enum err piece_log_append_data(struct call *call, struct piece_log *log, struct log_append *a,
 			       const struct bytes *parts, size_t count) MUST_USE;
 enum err piece_log_append_finish(struct call *call, struct piece_log *log, struct log_append *a,
@@ -112,6 +116,8 @@ enum err piece_log_read(struct call *call, struct log_file *f, void *out, size_t
  * blocks. n is at most cap - 2 * OS_FILE_BLOCK. */
 enum err piece_log_read_bulk(struct call *call, struct log_file *f, uint8_t *buffer, size_t cap,
 			     size_t n, uint64_t offset, struct bytes *ret) MUST_USE;
+/* The next reading of these bytes asks the disk. */
+void piece_log_uncache(struct log_file *f, uint64_t offset, uint64_t len);
 /* The record header at offset; ret->limit points into buf (RECORD_HEADER_MAX bytes). */
 enum err piece_log_read_record(struct call *call, struct log_file *f, uint64_t offset, uint8_t *buf,
 			       struct piece_record *ret) MUST_USE;

@@ -40,6 +40,18 @@ struct log_segment {
 	struct os_cond synced_cond;
 };
 
+/* What the page cache is to keep, a ring; guarded by the log's lock.  All zero: nothing. */
+enum { RECENT_RANGES = 512, RECENT_BYTES_MIN = 32 << 20 };
+struct recent_range {
+	uint32_t segment;
+	uint64_t offset, len;
+};
+struct log_recent {
+	uint64_t max, bytes; /* bytes: of the ranges and of the appends under way */
+	struct recent_range *ranges;
+	size_t first, count;
+};
+
 struct piece_log {
 	struct os_mutex lock;
 	char *dir;
@@ -57,6 +69,7 @@ struct piece_log {
 	uint64_t clock; /* of last_use */
 	uint64_t used, live;
 	struct buffers *large; /* for large uploads */
+	struct log_recent recent;
 	struct log_loss *losses;
 	size_t losses_count;
 };
@@ -79,5 +92,13 @@ enum err log_sync_segment(struct call *call, struct piece_log *log, struct log_s
 /* Makes the header at offset unreadable: a later record of the segment will claim that everything
  * before it is durable, and an unfinished record must not come under that claim. */
 enum err log_wipe_header(struct call *call, struct log_file *f, uint64_t offset) MUST_USE;
+
+/* piece_recent.c, without the lock.  Fewer bytes than RECENT_BYTES_MIN are none. */
+enum err log_recent_new(struct call *call, struct log_recent *r, uint64_t bytes) MUST_USE;
+/* Writes what belongs behind a->size through the page cache. */
+enum err log_recent_data(struct call *call, struct piece_log *log, struct log_append *a,
+			 const struct bytes *parts, size_t count) MUST_USE;
+/* The append ends: the cache keeps what was written. */
+void log_recent_end(struct piece_log *log, struct log_append *a);
 
 #endif

@@ -165,6 +165,7 @@ static enum err open_parts(struct call *call, struct piece_store *s)
 		.segment_bytes = s->config.segment_bytes,
 		.accept_loss = s->config.accept_loss,
 		.large = &s->large,
+		.recent_bytes = s->config.recent_bytes,
 	};
 	TRY_PLAIN(piece_log_open(call, &log_config, &known, &s->log));
 	s->scrub_segment = known.scrub_segment;
@@ -320,10 +321,13 @@ enum err piece_store_probe(struct call *call, struct piece_store *s)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	TRY_PLAIN(piece_log_pin(call, s->log, info.number, &f));
 	uint64_t blocks = info.bytes / PROBE_BYTES;
-	enum err e = blocks ? piece_log_read_bulk(call, f, buffer, PROBE_BYTES + PIECE_BULK_SLACK,
-						  PROBE_BYTES,
-						  os_random_below(blocks) * PROBE_BYTES, &got)
-			    : OK;
+	enum err e = OK;
+	if (blocks) {
+		uint64_t at = os_random_below(blocks) * PROBE_BYTES;
+		piece_log_uncache(f, at, PROBE_BYTES);
+		e = piece_log_read_bulk(call, f, buffer, PROBE_BYTES + PIECE_BULK_SLACK,
+					PROBE_BYTES, at, &got);
+	}
 	piece_log_unpin(s->log, f);
 	return e;
 }

@@ -42,6 +42,7 @@ struct piece_store_config {
 	uint64_t free_reserve;	/* bytes of the disk never touched */
 	uint64_t segment_bytes; /* 0 = default */
 	uint64_t index_memory;	/* 0 = INDEX_MEMORY_DEFAULT */
+	uint64_t recent_bytes;	/* see struct piece_log_config */
 	bool accept_loss;
 	store_recovered *recovered; /* NULL = nobody */
 	store_damaged *damaged;	    /* NULL = nobody */

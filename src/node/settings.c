@@ -91,6 +91,13 @@ static const struct param table[] = {
 	  .max = UINT64_C(1) << 34,
 	  .doc = "memory for the index of pieces, most of it used only when there are millions; "
 		 "less makes more work for the disk" },
+	{ .name = "recent-memory",
+	  .type = PARAM_SIZE,
+	  FIELD(node.recent_memory),
+	  .default_text = "256MiB",
+	  .doc = "of the system's cache, for pieces stored last, which are then served without the "
+		 "disk; at most a 32nd of the machine's memory for all nodes of a process; 0 = "
+		 "none, and less work to store pieces" },
 	{ .name = "compact-rate",
 	  .type = PARAM_SIZE,
 	  FIELD(node.compact_rate),

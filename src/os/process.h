@@ -43,6 +43,9 @@ void os_memory_returns(void);
  * Programs only. */
 void os_memory_trim(void);
 
+/* The machine's; 0 where the system does not say. */
+uint64_t os_memory_bytes(void);
+
 /* As many open files as the system lets this process have, up to 65536.  Programs only. */
 void os_raise_file_limit(void);
 

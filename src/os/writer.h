@@ -1,7 +1,7 @@
 /*
  * A file written in order while its writer goes on: what fills a buffer is written by a thread
  * beside.  Errors of that thread come with a later call.  A bulk file's bytes go past the page
- * cache as long as the disk keeps up, and through it while an earlier write is still under way.
+ * cache as long as the disk keeps up, and through it while earlier writes are still under way.
  */
 #ifndef ACRE_OS_WRITER_H
 #define ACRE_OS_WRITER_H

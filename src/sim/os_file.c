@@ -170,10 +170,24 @@ enum err os_file_write_at(struct call *call, struct os_file *f, const struct byt
 	return OK;
 }
 
-enum err os_file_write_cached_at(struct call *call, struct os_file *f, struct bytes data,
-				 uint64_t offset)
+enum err os_file_write_cached_at(struct call *call, struct os_file *f, const struct bytes *parts,
+				 size_t parts_count, uint64_t offset)
 {
-	return os_file_write_at(call, f, &data, 1, offset);
+	return os_file_write_at(call, f, parts, parts_count, offset);
+}
+
+void os_file_write_back(struct os_file *f, uint64_t offset, uint64_t len)
+{
+	(void)f;
+	(void)offset;
+	(void)len;
+}
+
+void os_file_uncache(struct os_file *f, uint64_t offset, uint64_t len)
+{
+	(void)f;
+	(void)offset;
+	(void)len;
 }
 
 enum err os_file_read(struct call *call, struct os_file *f, void *buf, size_t cap, size_t *ret_n)

@@ -59,6 +59,11 @@ void os_memory_returns(void)
 {
 }
 
+uint64_t os_memory_bytes(void)
+{
+	return 0;
+}
+
 void os_memory_trim(void)
 {
 }

@@ -21,7 +21,7 @@
 enum {
 	SLICE_MAX = 64 << 10,
 	SLOTS_MIN = 3,
-	SLOTS_MAX = 12,
+	SLOTS_MAX = 8,
 	TICK_MS = 20,
 	HEDGE_FIRST_MS =
 		1000, /* a node that sends nothing for so long is not counted on: at first, */

@@ -46,6 +46,7 @@ struct world {
 	bool index_lost; /* at some time: what was in the trash is not any more */
 	bool no_recovery;
 	uint64_t index_memory;
+	uint64_t recent_bytes;
 	unsigned damaged;
 	struct piece_id last_damaged;
 };
@@ -117,6 +118,7 @@ static enum err open_store(struct world *w)
 		.recovered = count_recovered,
 		.damaged = note_damage,
 		.index_memory = w->index_memory,
+		.recent_bytes = w->recent_bytes,
 		.arg = w,
 		.accept_loss = w->accept_loss,
 	};
@@ -157,7 +159,8 @@ static void close_store(struct world *w)
 static void begin_world(struct world *w, uint64_t seed)
 {
 	memdisk_reset(seed);
-	*w = (struct world){ 0 };
+	/* Large pieces go both ways to the disk. */
+	*w = (struct world){ .recent_bytes = seed % 2 ? RECENT_BYTES_MIN : 0 };
 	call_init(&w->call);
 	assert_int_equal(os_dir_make(&w->call, "/disk", false), OK);
 }
@@ -1146,6 +1149,56 @@ static void test_compaction(void **state)
 	end_world(&w);
 }
 
+/* A piece of `size` bytes; the end of its life as told. */
+static void pass_through(struct world *w, unsigned n, size_t size, bool import, bool cancel)
+{
+	AUTO_FREE uint8_t *data = calloc(1, 65536);
+	struct piece_writer *writer = NULL;
+	struct piece_begin b = begin_of(1, size);
+	struct piece_commit c = { .order_amount = 10 };
+
+	b.piece.b[1] = (uint8_t)n;
+	b.import = import;
+	assert_int_equal(piece_writer_begin(&w->call, w->store, &b, &writer), OK);
+	for (size_t at = 0; at < size; at += 65536)
+		assert_int_equal(piece_writer_add(&w->call, writer, BYTES(data, 65536)), OK);
+	if (!cancel)
+		assert_int_equal(piece_writer_commit(&w->call, writer, &c), OK);
+	piece_writer_end(writer);
+}
+
+/* The page cache keeps what was uploaded last, and is told what it need not keep: not of uploads
+ * that were cancelled, nor of what was only taken over. */
+static void test_recent(void **state)
+{
+	enum { SIZE = 4 << 20, PIECES = 20, FIT = RECENT_BYTES_MIN / SIZE - 2 };
+	struct world w;
+	unsigned n = 0;
+
+	(void)state;
+	begin_world(&w, 1);
+	assert_int_equal(open_store(&w), OK);
+	for (unsigned i = 0; i < PIECES; i++)
+		pass_through(&w, n++, SIZE, i % 2, !(i % 2));
+	for (unsigned i = 0; i < FIT; i++)
+		pass_through(&w, n++, SIZE, false, false);
+	assert_int_equal(memdisk_uncached(), 0);
+	for (unsigned i = 0; i < PIECES - FIT; i++)
+		pass_through(&w, n++, SIZE, false, false);
+	uint64_t kept = (uint64_t)PIECES * SIZE - memdisk_uncached();
+	assert_true(kept <= RECENT_BYTES_MIN);
+	assert_true(kept > RECENT_BYTES_MIN - 2 * SIZE);
+	assert_int_equal(w.store->log->recent.count, kept / SIZE + 1);
+	end_world(&w);
+	/* Without the setting nothing is kept. */
+	begin_world(&w, 2);
+	assert_int_equal(open_store(&w), OK);
+	for (unsigned i = 0; i < PIECES; i++)
+		pass_through(&w, i, SIZE, false, false);
+	assert_int_equal(memdisk_uncached(), 0);
+	end_world(&w);
+}
+
 /* More than the index may keep in memory: it is merged by whoever needs the room, and a look-up
  * costs one read besides the data. */
 static void test_many(void **state)
@@ -1650,6 +1703,7 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_stream),
 		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_recent),
 		cmocka_unit_test(test_shared_sync),
 		cmocka_unit_test(test_durable_claim),
 		cmocka_unit_test(test_torn_in_the_middle),

@@ -108,7 +108,7 @@ static enum err write_span(struct call *call, struct os_run *run, size_t to)
 	if (!part.len)
 		return OK;
 	uint64_t at = run->base + run->from;
-	TRY_PLAIN(run->cached ? os_file_write_cached_at(call, run->file, part, at)
+	TRY_PLAIN(run->cached ? os_file_write_cached_at(call, run->file, &part, 1, at)
 			      : os_file_write_at(call, run->file, &part, 1, at));
 	run->from = to;
 	return OK;

@@ -9,7 +9,8 @@
 #include "os/pool.h"
 
 enum {
-	BUFFERS = 3, /* two writes at once: a disk serves who waits in its queue */
+	BUFFERS = 5,	/* several writes at once: a disk serves who waits in its queue */
+	DIRECT_MAX = 2, /* so many past the cache */
 	BUFFER_BYTES = OS_WRITER_RUN + OS_WRITER_ROOM,
 };
 
@@ -86,13 +87,14 @@ static enum err settle(struct call *call, struct os_writer *w, unsigned first, u
 	return w->failed ? call_fail(call, w->failed, "%s", w->why) : OK;
 }
 
-static bool any_busy(struct os_writer *w)
+static unsigned count_busy(struct os_writer *w)
 {
+	unsigned count = 0;
 	OS_LOCKED(&w->lock);
+
 	for (int i = 0; i < BUFFERS; i++)
-		if (w->parts[i].busy)
-			return true;
-	return false;
+		count += w->parts[i].busy;
+	return count;
 }
 
 /* Whole blocks go to a thread; the rest of the last one begins the next buffer. */
@@ -112,7 +114,7 @@ static enum err hand_over(struct call *call, struct os_writer *w)
 	w->at = at;
 	/* Past the cache costs less, but only the cache takes it at once when the disk has enough.
 	 */
-	full->cached = any_busy(w);
+	full->cached = count_busy(w) >= DIRECT_MAX;
 	part->busy = true;
 	enum err e = os_pool_submit(call, w->pool, write_part, part);
 	if (e)

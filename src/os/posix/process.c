@@ -259,6 +259,13 @@ void os_memory_returns(void)
 	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP_BYTES);
 }
 
+uint64_t os_memory_bytes(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+}
+
 /* Nothing writes to such a part of a program or library, so its pages can be had again. */
 static int forget_code(struct dl_phdr_info *info, size_t size, void *arg)
 {

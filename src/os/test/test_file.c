@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "os/file.h"
 #include "os/process.h"
 #include "os/writer.h"
@@ -114,6 +115,65 @@ static void runs_write_all(void **state)
 	assert_int_equal(os_unlink(&call, path), OK);
 }
 
+/* Past the page cache and through it, in any order: what was written last is what is read. */
+static void cache_and_disk(void **state)
+{
+	enum { BLOCKS = 256, SIZE = BLOCKS * OS_FILE_BLOCK, STEPS = 3000 };
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_FREE uint8_t *want = calloc(1, SIZE), *buffer = os_file_buffer(SIZE);
+	uint64_t random = 7;
+	struct os_file *f;
+	size_t n;
+
+	(void)state;
+	const char *path = arena_printf(&call.scratch, "/tmp/acre-test-cache-%d", os_pid());
+	assert_int_equal(
+		os_file_open(&call, path,
+			     OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_TRUNCATE | OS_FILE_BULK, &f),
+		OK);
+	assert_int_equal(os_file_reserve(&call, f, SIZE), OK);
+	for (unsigned i = 0; i < STEPS; i++) {
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		bool whole = random >> 20 & 1;
+		size_t at = (random >> 32) % BLOCKS * OS_FILE_BLOCK + (whole ? 0 : 100);
+		size_t len = MIN((1 + (random >> 24) % 16) * OS_FILE_BLOCK, SIZE - at);
+		struct bytes part = BYTES(buffer, len);
+		switch (random >> 60) {
+		case 0:
+			os_file_write_back(f, at, len);
+			break;
+		case 1:
+			os_file_uncache(f, at, len);
+			break;
+		case 2:
+			assert_int_equal(os_file_sync(&call, f), OK);
+			os_file_uncache(f, at, len);
+			break;
+		case 3:
+		case 4:
+		case 5:
+		case 6:
+			memset(buffer, (int)i, len);
+			memset(want + at, (int)i, len);
+			assert_int_equal(os_file_write_at(&call, f, &part, 1, at), OK);
+			break;
+		case 7:
+		case 8:
+		case 9:
+			memset(buffer, (int)i, len);
+			memset(want + at, (int)i, len);
+			assert_int_equal(os_file_write_cached_at(&call, f, &part, 1, at), OK);
+			break;
+		default:
+			assert_int_equal(os_file_read_at(&call, f, buffer, len, at, &n), OK);
+			assert_int_equal(n, len);
+			assert_memory_equal(buffer, want + at, len);
+		}
+	}
+	os_file_close(f);
+	assert_int_equal(os_unlink(&call, path), OK);
+}
+
 /* Steps of any size, flushes in between: the file is what was put in. */
 static void writer_writes_all(void **state)
 {
@@ -190,9 +250,13 @@ static void writer_tells_of_failures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole_files),	     cmocka_unit_test(locks_exclude),
-		cmocka_unit_test(full_disk),	     cmocka_unit_test(runs_write_all),
-		cmocka_unit_test(writer_writes_all), cmocka_unit_test(writer_tells_of_failures),
+		cmocka_unit_test(whole_files),
+		cmocka_unit_test(locks_exclude),
+		cmocka_unit_test(full_disk),
+		cmocka_unit_test(runs_write_all),
+		cmocka_unit_test(cache_and_disk),
+		cmocka_unit_test(writer_writes_all),
+		cmocka_unit_test(writer_tells_of_failures),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
