@@ -145,6 +145,23 @@ static enum err next_result(struct call *call, struct pg_conn *c, enum pg_fate *
 	return OK;
 }
 
+/* Keeps a good result, the last one, and turns the first bad one into e. */
+static enum err keep_result(struct call *call, struct pg_conn *c, PGresult *res, enum err e,
+			    PGresult **last, enum pg_fate *ret_fate)
+{
+	ExecStatusType status = PQresultStatus(res);
+
+	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+		PQclear(*last);
+		*last = res;
+		return e;
+	}
+	if (!e && status != PGRES_PIPELINE_SYNC && status != PGRES_PIPELINE_ABORTED)
+		e = result_error(call, c, res, ret_fate);
+	PQclear(res);
+	return e;
+}
+
 /* All results of what was sent; the first failure counts, the last success is returned. */
 static enum err collect(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate,
 			PGresult **ret)
@@ -159,15 +176,7 @@ static enum err collect(struct call *call, struct pg_conn *c, enum pg_fate *ret_
 		TRY_PLAIN(next_result(call, c, ret_fate, &res));
 		if (!res)
 			break;
-		ExecStatusType status = PQresultStatus(res);
-		if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
-			PQclear(last);
-			last = res;
-			continue;
-		}
-		if (!e)
-			e = result_error(call, c, res, ret_fate);
-		PQclear(res);
+		e = keep_result(call, c, res, e, &last, ret_fate);
 	}
 	if (!e && PQstatus(c->pg) == CONNECTION_BAD)
 		e = lost(call, c, ret_fate);
@@ -235,16 +244,11 @@ static enum err collect_pipeline(struct call *call, struct pg_conn *c, enum pg_f
 		TRY_PLAIN(next_result(call, c, ret_fate, &res));
 		if (!res && PQstatus(c->pg) == CONNECTION_BAD)
 			return lost(call, c, ret_fate);
-		ExecStatusType status = PQresultStatus(res);
-		if (res && (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)) {
-			PQclear(last);
-			last = res;
+		if (!res)
 			continue;
-		}
-		if (res && status != PGRES_PIPELINE_SYNC && status != PGRES_PIPELINE_ABORTED && !e)
-			e = result_error(call, c, res, ret_fate);
-		PQclear(res);
-		if (res && status == PGRES_PIPELINE_SYNC)
+		bool over = PQresultStatus(res) == PGRES_PIPELINE_SYNC;
+		e = keep_result(call, c, res, e, &last, ret_fate);
+		if (over)
 			break;
 	}
 	if (!PQexitPipelineMode(c->pg))

@@ -268,13 +268,15 @@ enum err node_aliases_all(struct call *call, struct db *db, struct node_aliases 
 {
 	TRY(db_read_one(call, db, read_all, n), "read node numbers");
 	OS_LOCKED(&n->lock);
-	uint32_t count = n->by_alias_cap + 1;
-	struct node_id *ids = calloc(count, sizeof(*ids));
+	uint32_t highest = n->by_alias_cap;
+	while (highest && node_id_is_zero(&n->by_alias[highest - 1]))
+		highest--;
+	struct node_id *ids = calloc(highest + 1, sizeof(*ids));
 	if (!ids)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	if (n->by_alias_cap)
-		memcpy(ids + 1, n->by_alias, n->by_alias_cap * sizeof(*ids));
+	if (highest)
+		memcpy(ids + 1, n->by_alias, highest * sizeof(*ids));
 	*ret_ids = ids;
-	*ret_count = count;
+	*ret_count = highest + 1;
 	return OK;
 }
