@@ -12,11 +12,13 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "crypto/aead.h"
 #include "os/cancel.h"
 #include "os/clock.h"
 #include "os/random.h"
 #include "os/thread.h"
 #include "proto/proto.h"
+#include "transfer/peer.h"
 #include "transfer/segment_download.h"
 #include "transfer/segment_upload.h"
 #include "transfer/test/fake_nodes.h"
@@ -765,6 +767,32 @@ static void connections_are_used_again(void **state)
 	}
 }
 
+/* A large piece goes by AES, if need be over TLS, where the processor is good at that. */
+static void way_to_a_node(void **state)
+{
+	const int64_t limits[] = { 1000, 1 << 20 };
+	const int nodes[] = { 0, 1 }; /* ChaCha20, AES-GCM */
+
+	heal();
+	for (unsigned i = 0; i < 2; i++)
+		for (unsigned j = 0; j < 2; j++) {
+			struct call call AUTO_CALL = CALL_INIT;
+			struct fake_limits made;
+			struct addressed_limit limit;
+			struct peer peer;
+			fake_limits_make(&net, &call.scratch, &nodes[i], 1, limits[j],
+					 ORDERS__PIECE_ACTION__PUT, &made);
+			assert_int_equal(addressed_limit_read(&call, made.list[0], &limit), OK);
+			assert_int_equal(peer_open(&call, net.fanout, &limit,
+						   "/piecestore.Piecestore/Upload", NS_PER_SEC,
+						   &peer),
+					 OK);
+			bool noise = FAKE_NOISE && (i == 1 || j == 0 || !aead_aes_is_fast());
+			assert_int_equal(net_is_noise(rpc_conn_net(peer.conn)), noise);
+			peer_close(&peer);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -786,6 +814,7 @@ int main(void)
 		cmocka_unit_test(leases),
 		cmocka_unit_test(rates),
 		cmocka_unit_test(connections_are_used_again),
+		cmocka_unit_test(way_to_a_node),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
