@@ -1,9 +1,9 @@
 /*
  * The node's piece index with millions of pieces: memory, reads of a look-up, garbage collection,
  * starts.  The log is left out: entries point into segments that are not there.  It is filled with
- *a large budget, in few merges, and then opened with the one that is measured.
+ * a large budget, in few merges, and then opened with the one that is measured.
  *
- *	piece_index DIR [PIECES [MEMORY_MIB]]		default: 10 million, 32 MiB
+ *	piece_index DIR [PIECES [MEMORY_MIB [SATELLITES]]]	default: 10 million, 32 MiB, 4
  *
  * DIR is made, and needs 700 MB of disk for 10 million pieces (twice that while merging).
  */
@@ -21,7 +21,7 @@
 #include "os/file.h"
 
 enum {
-	SATELLITES = 4,
+	SATELLITES_MAX = 64,
 	SEGMENTS = 1000,
 	LOOKUPS = 200000,
 	FILTER_BITS_PER_PIECE = 5,
@@ -32,6 +32,8 @@ enum {
 static struct {
 	uint64_t live[SEGMENTS];
 } fake_log;
+
+static unsigned satellites = 4;
 
 static void add_live(void *arg, uint32_t segment, int64_t bytes, uint64_t end)
 {
@@ -77,7 +79,7 @@ static struct piece_entry entry_of(uint64_t n)
 				 .offset64 = 2 + (uint32_t)(n / SEGMENTS) * 1000,
 				 .size = 40000,
 				 .stored_at = 1700000000,
-				 .satellite = (uint16_t)(n % SATELLITES),
+				 .satellite = (uint16_t)(n % satellites),
 				 .header64 = 10 };
 
 	for (uint64_t i = 0; i < 4; i++)
@@ -146,7 +148,7 @@ static struct piece_index *open_index(struct call *call, const char *dir, uint64
 	struct checkpoint known;
 
 	must(call, piece_index_open(call, &config, &call->scratch, &known, &x));
-	for (uint8_t i = 0; i < SATELLITES; i++) {
+	for (uint8_t i = 0; i < satellites; i++) {
 		struct node_id id = { { (uint8_t)(i + 1) } };
 		uint16_t number;
 		must(call, piece_index_satellite(call, x, &id, &number));
@@ -193,17 +195,17 @@ static void look_up(struct call *call, struct piece_index *x, uint64_t pieces, b
 /* A filter of one satellite that keeps nine of ten pieces. */
 static uint8_t *make_filter(uint64_t pieces, size_t *ret_len)
 {
-	size_t table = (size_t)(pieces / SATELLITES * FILTER_BITS_PER_PIECE / 8 + 1);
+	size_t table = (size_t)(pieces / satellites * FILTER_BITS_PER_PIECE / 8 + 1);
 	uint8_t *wire = calloc(1, table + 3);
 
 	if (!wire)
 		exit(1);
 	wire[0] = 1;
 	wire[2] = 4;
-	for (uint64_t n = 0; n < pieces; n += SATELLITES) {
+	for (uint64_t n = 0; n < pieces; n += satellites) {
 		struct piece_entry e = entry_of(n);
 		uint8_t twice[64];
-		if (n / SATELLITES % 10 == 0)
+		if (n / satellites % 10 == 0)
 			continue;
 		memcpy(twice, e.id.b, 32);
 		memcpy(twice + 32, e.id.b, 32);
@@ -241,13 +243,13 @@ static void collect(struct call *call, struct piece_index *x, uint64_t pieces)
 	       (unsigned long long)swept.trashed);
 	cpu = cpu_seconds();
 	uint64_t kept = 0;
-	for (uint64_t n = 0; n < pieces; n += SATELLITES) {
+	for (uint64_t n = 0; n < pieces; n += satellites) {
 		struct piece_entry e = entry_of(n);
 		kept += bloom_has(&filter, &e.id);
 	}
 	cpu = cpu_seconds() - cpu;
 	printf("%-34s %.1f million IDs a second, %zu bytes of filter, %llu kept\n",
-	       "  the filter alone", (double)pieces / SATELLITES / 1e6 / cpu, len,
+	       "  the filter alone", (double)pieces / satellites / 1e6 / cpu, len,
 	       (unsigned long long)kept);
 }
 
@@ -268,8 +270,10 @@ int main(int argc, char **argv)
 	uint64_t pieces = argc > 2 ? strtoull(argv[2], NULL, 10) : 10000000;
 	uint64_t memory = (argc > 3 ? strtoull(argv[3], NULL, 10) : 32) * MIB;
 
-	if (argc < 2 || !pieces) {
-		fprintf(stderr, "usage: piece_index DIR [PIECES [MEMORY_MIB]]\n");
+	if (argc > 4)
+		satellites = (unsigned)strtoul(argv[4], NULL, 10);
+	if (argc < 2 || !pieces || !satellites || satellites > SATELLITES_MAX) {
+		fprintf(stderr, "usage: piece_index DIR [PIECES [MEMORY_MIB [SATELLITES]]]\n");
 		return 2;
 	}
 	must(&call, os_dir_make(&call, argv[1], true));

@@ -445,8 +445,8 @@ static enum err start_process(struct call *call, struct farm *f)
 	if (s.sandbox)
 		TRY(enter_sandbox(call, f, &s), "sandbox (--sandbox=false does without)");
 	settings_limits(&s, &rpc);
-	TRY_PLAIN(traffic_new(call, &f->host.traffic));
-	TRY_PLAIN(traffic_set(call, f->host.traffic, s.receive_rate, s.send_rate));
+	TRY_PLAIN(traffic_new(call, NULL, &f->host.traffic));
+	TRY_PLAIN(traffic_set(call, f->host.traffic, s.node.receive_rate, s.node.send_rate));
 	TRY_PLAIN(chores_new(call, CHORE_THREADS_MAX, &f->host.chores));
 	return rpc_host_new(call, &rpc, &f->host.rpc);
 }
@@ -561,7 +561,7 @@ static enum err reload(struct call *call, struct farm *f, struct buf *notes)
 	enum log_level level;
 
 	TRY_PLAIN(settings_process(call, &a, &source, f->single, &s, &level));
-	TRY_PLAIN(traffic_set(call, f->host.traffic, s.receive_rate, s.send_rate));
+	TRY_PLAIN(traffic_set(call, f->host.traffic, s.node.receive_rate, s.node.send_rate));
 	log_set_level(level);
 	if (!f->single)
 		TRY_PLAIN(scan(call, f));

@@ -375,6 +375,11 @@ bool go_blob_name(struct bytes directory, struct bytes name, struct piece_id *re
 	return read_id(directory, BYTES(name.data, name.len - suffix.len), ret->b);
 }
 
+bool go_headless_blob_name(struct bytes directory, struct bytes name, struct piece_id *ret)
+{
+	return directory.len == GO_BLOB_PREFIX && read_id(directory, name, ret->b);
+}
+
 bool go_blob_satellite(struct bytes name, struct node_id *ret)
 {
 	uint8_t id[NODE_ID_BYTES];

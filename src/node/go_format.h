@@ -86,6 +86,8 @@ bool go_table_name(struct bytes name, uint64_t *ret_number);
 bool go_hint_name(struct bytes name, uint64_t *ret_number);
 /* Of a blob below its directory (GO_BLOB_PREFIX characters). */
 bool go_blob_name(struct bytes directory, struct bytes name, struct piece_id *ret);
+/* The same for what Storj calls FormatV0: without suffix, and without a header inside. */
+bool go_headless_blob_name(struct bytes directory, struct bytes name, struct piece_id *ret);
 /* A satellite's directory of blobs. */
 bool go_blob_satellite(struct bytes name, struct node_id *ret);
 

@@ -37,6 +37,8 @@ struct import_figures {
 	uint64_t expired; /* or long in the trash */
 	uint64_t partial; /* uploads that never ended */
 	uint64_t damaged; /* not what they were, or not there: left where they are */
+	/* Of before 2019, without a header, so without hash and signature: left, too. */
+	uint64_t headless, headless_bytes;
 };
 
 struct import_config {

@@ -56,6 +56,23 @@ enum err import_one_blob(struct call *call, struct import *im, const struct node
 	return *ret_found ? take_blob(call, im, &p) : OK;
 }
 
+/* What is no blob of today.  Pieces of before 2019 (FormatV0: no suffix, no header) are counted. */
+static void pass_over(struct call *call, struct import *im, struct import_piece *p,
+		      const char *path, const char *prefix, const char *name)
+{
+	struct os_stat st;
+
+	if (!go_headless_blob_name(bytes_str(prefix), bytes_str(name), &p->piece) ||
+	    os_stat(call, path, &st)) {
+		call_clear_error(call);
+		log_info("passed over: no piece", F_STR("file", path));
+		return;
+	}
+	im->figures.headless++;
+	im->figures.headless_bytes += st.size;
+	log_debug("passed over: a piece of before 2019", F_STR("file", path));
+}
+
 /* The blobs of one directory; p says whose they are. */
 static enum err take_directory(struct call *call, struct import *im, const char *dir,
 			       const char *prefix, const struct import_piece *of)
@@ -69,8 +86,8 @@ static enum err take_directory(struct call *call, struct import *im, const char 
 	for (size_t i = 0; !e && i < count; i++) {
 		struct import_piece p = *of;
 		if (!go_blob_name(bytes_str(prefix), bytes_str(names[i]), &p.piece)) {
-			log_info("passed over: no piece, or one of before 2019",
-				 F_STR("directory", dir), F_STR("file", names[i]));
+			pass_over(&own, im, &p, os_path_join(&own, dir, names[i]), prefix,
+				  names[i]);
 			continue;
 		}
 		p.path = os_path_join(&own, dir, names[i]);

@@ -110,6 +110,13 @@ static void add_import_result(struct buf *text, const struct import_figures *f)
 		   "\nleft out: %llu expired, %llu of uploads that never ended, %llu damaged%s\n",
 		   (unsigned long long)f->expired, (unsigned long long)f->partial,
 		   (unsigned long long)f->damaged, f->damaged ? " (named above)" : "");
+	if (!f->headless)
+		return;
+	buf_printf(text, "left where they are: %llu pieces of before 2019 (",
+		   (unsigned long long)f->headless);
+	text_add_size(text, f->headless_bytes);
+	buf_add_str(text, "), which have neither hash nor signature; satellites that ask for them "
+			  "will be told \"not found\"\n");
 }
 
 static void import_progress(void *arg, const struct import_figures *f, const char *where)

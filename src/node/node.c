@@ -102,8 +102,9 @@ static enum err keep_config(struct call *call, struct node *n, const char *dir)
 {
 	struct node_config *c = &n->config;
 	const char **strings[] = {
-		&n->dir,	  &c->storage, &c->address, &c->external_address, &c->identity,
-		&c->upload_hours, &c->email,   &c->wallet,  &c->log_level
+		&n->dir,       &c->storage,	 &c->address,  &c->external_address,
+		&c->identity,  &c->upload_hours, &c->email,    &c->wallet,
+		&c->log_level, &c->receive_rate, &c->send_rate
 	};
 
 	n->dir = dir;
@@ -256,9 +257,12 @@ enum err node_open(struct call *call, const char *dir, const struct node_config 
 	n->config = *config;
 	n->chores = host->chores;
 	n->rpc = host->rpc;
-	n->traffic = host->traffic;
 	n->nodes = MAX(host->nodes, (size_t)1);
-	enum err e = open_parts(call, n, dir);
+	enum err e = traffic_new(call, host->traffic, &n->traffic);
+	if (!e)
+		e = traffic_set(call, n->traffic, config->receive_rate, config->send_rate);
+	if (!e)
+		e = open_parts(call, n, dir);
 	if (e) {
 		node_stop(n);
 		return e;
@@ -459,6 +463,7 @@ enum err node_apply(struct call *call, struct node *n, const struct node_config 
 	bool changed = false;
 
 	TRY_PLAIN(day_hours_parse(call, config->upload_hours, &hours));
+	TRY_PLAIN(traffic_set(call, n->traffic, config->receive_rate, config->send_rate));
 	for (size_t i = 0; i < ARRAY_LEN(changeable); i++)
 		changed |= apply_one(n, i, config, name, notes);
 	if (!same_list(&n->config.satellites, &config->satellites))
@@ -499,6 +504,7 @@ void node_stop_within(struct node *n, int64_t grace_ns)
 	order_log_close(n->orders);
 	garbage_close(n->garbage);
 	serials_free(n->serials);
+	traffic_free(n->traffic);
 	storage_dir_close(n->storage);
 	trust_free(n->trust);
 	net_noise_free(n->noise);

@@ -28,7 +28,8 @@ struct node_config {
 	int64_t retain_skew_ns;	 /* garbage must be older than its filter by that */
 	int64_t settle_early_ns; /* for tests: windows are settled so much too early */
 	const char *email, *wallet;
-	const char *upload_hours; /* "22-6": pieces are taken then only; "" = always */
+	const char *receive_rate, *send_rate; /* as traffic_set has them; NULL: no limit */
+	const char *upload_hours;	      /* "22-6": pieces are taken then only; "" = always */
 	const char *log_level;
 	bool development;    /* checks in often, retries quickly */
 	int64_t check_in_ns; /* between check-ins; 0 = as usual. No setting: long simulations */

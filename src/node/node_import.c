@@ -97,6 +97,10 @@ static int64_t import_all(struct call *call, void *arg)
 		 F_U64("bytes", f.bytes), F_U64("here-before", f.present),
 		 F_U64("expired", f.expired), F_U64("never-complete", f.partial),
 		 F_U64("damaged", f.damaged));
+	if (f.headless)
+		log_warn("pieces of before 2019 have neither hash nor signature, and are left with "
+			 "Storj's node: satellites that ask for them are told \"not found\"",
+			 F_U64("pieces", f.headless), F_U64("bytes", f.headless_bytes));
 	piece_store_set_incomplete(n->store, false);
 	node_refuse_uploads(n, NODE_IMPORTING, false);
 	return CHORE_NEVER;

@@ -104,7 +104,7 @@ struct node {
 
 	struct chores *chores;	 /* borrowed */
 	struct rpc_host *rpc;	 /* borrowed; NULL = none */
-	struct traffic *traffic; /* borrowed; NULL = no limits */
+	struct traffic *traffic; /* its own, within the host's */
 	size_t nodes;		 /* that share the machine's memory, about */
 	void (*on_failure)(void *arg);
 	void *on_failure_arg;

@@ -134,16 +134,17 @@ static const struct param table[] = {
 		 "0:30-5,12-13; empty = always.  Pieces stored are always served" },
 	{ .name = "receive-rate",
 	  .type = PARAM_STR,
-	  FIELD(receive_rate),
+	  FIELD(node.receive_rate),
 	  .default_text = "0",
-	  .doc = "bytes a second of pieces that the process takes (of a farm: set it in the "
-		 "farm's config), with other limits for spans of hours in local time: \"20MB\", "
-		 "\"20MB, 8-18=2MB\"; 0 = no limit" },
+	  .doc = "bytes a second of pieces that the node takes, with other limits for spans of "
+		 "hours in local time: \"20MB\", \"20MB, 8-18=2MB\"; 0 = no limit.  In a farm's "
+		 "config: all its nodes together" },
 	{ .name = "send-rate",
 	  .type = PARAM_STR,
-	  FIELD(send_rate),
+	  FIELD(node.send_rate),
 	  .default_text = "0",
-	  .doc = "bytes a second of pieces that it serves, likewise; audits do not wait, or they "
+	  .doc = "bytes a second of pieces that the node serves, likewise; audits do not wait, or "
+		 "they "
 		 "would fail" },
 	{ .name = "user",
 	  .type = PARAM_STR,

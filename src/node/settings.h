@@ -19,7 +19,6 @@ struct settings {
 	struct param_list foreign;  /* settings of Storj's node that mean nothing here */
 	/* Of the process: */
 	uint64_t memory; /* 0 = as much as it takes */
-	const char *receive_rate, *send_rate;
 	const char *user;
 	bool sandbox;
 	struct node_config node;

@@ -27,6 +27,7 @@ struct plan {
 };
 
 struct traffic {
+	struct traffic *whole; /* borrowed */
 	struct os_mutex lock;
 	struct plan plans[TRAFFIC_WAYS];
 	int64_t looked_mono_ns;
@@ -98,12 +99,13 @@ enum err traffic_rate_at(struct call *call, const char *text, unsigned minute, u
 	return OK;
 }
 
-enum err traffic_new(struct call *call, struct traffic **ret)
+enum err traffic_new(struct call *call, struct traffic *whole, struct traffic **ret)
 {
 	struct traffic *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	t->whole = whole;
 	*ret = t;
 	return OK;
 }
@@ -152,21 +154,30 @@ static struct pacer *pacer_of(struct traffic *t, enum traffic_way way)
 
 enum err traffic_wait(struct call *call, struct traffic *t, enum traffic_way way, uint64_t n)
 {
-	return t ? pacer_wait(call, pacer_of(t, way), n) : OK;
+	for (; t; t = t->whole)
+		TRY_PLAIN(pacer_wait(call, pacer_of(t, way), n));
+	return OK;
 }
 
 void traffic_charge(struct traffic *t, enum traffic_way way, uint64_t n)
 {
-	if (t)
+	for (; t; t = t->whole)
 		pacer_charge(pacer_of(t, way), n);
 }
 
 uint64_t traffic_step(struct traffic *t, enum traffic_way way)
 {
-	return t ? pacer_step(pacer_of(t, way)) : UINT64_MAX;
+	uint64_t step = UINT64_MAX;
+
+	for (; t; t = t->whole)
+		step = MIN(step, pacer_step(pacer_of(t, way)));
+	return step;
 }
 
 bool traffic_congested(struct traffic *t, enum traffic_way way)
 {
-	return t && pacer_behind(pacer_of(t, way)) > CONGESTED_SECONDS * NS_PER_SEC;
+	for (; t; t = t->whole)
+		if (pacer_behind(pacer_of(t, way)) > CONGESTED_SECONDS * NS_PER_SEC)
+			return true;
+	return false;
 }

@@ -1,8 +1,8 @@
 /*
- * Limits in bytes a second on what a process receives (pieces taken) and sends (pieces served), by
- * the hours of the day.  Kept by back-pressure: who is not yet to send or to read waits, and the
- * kernel makes the peer wait.  Audits never wait, since who answers them late fails them.
- * Thread safe.
+ * Limits in bytes a second on what a node or a process receives (pieces taken) and sends (pieces
+ * served), by the hours of the day.  Kept by back-pressure: who is not yet to send or to read
+ * waits, and the kernel makes the peer wait.  Audits never wait, since who answers them late fails
+ * them. Thread safe.
  */
 #ifndef ACRE_NODE_TRAFFIC_H
 #define ACRE_NODE_TRAFFIC_H
@@ -13,7 +13,9 @@ enum traffic_way { TRAFFIC_RECEIVE, TRAFFIC_SEND, TRAFFIC_WAYS };
 
 struct traffic;
 
-enum err traffic_new(struct call *call, struct traffic **ret) MUST_USE;
+/* What it counts, `whole` (borrowed; NULL is fine) counts, too: a node's bytes are its process's.
+ */
+enum err traffic_new(struct call *call, struct traffic *whole, struct traffic **ret) MUST_USE;
 void traffic_free(struct traffic *t); /* NULL is fine */
 /* Limits as text: "" or 0 = none, "20MB", "20MB, 8-18=2MB, 12-13=0": the last that fits the minute
  * counts.  ERR_CONFIG, and nothing changes. */

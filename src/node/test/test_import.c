@@ -407,7 +407,7 @@ static void test_all_ways(void **state)
 	struct store_files s;
 	struct piece_space space;
 	struct world w;
-	char day[32];
+	char day[32], headless[512];
 
 	begin(&w);
 	write_proof(&w);
@@ -428,11 +428,18 @@ static void test_all_ways(void **state)
 	snprintf(day, sizeof(day), "trash/%.10s", buf_cstr(&text));
 	write_blob(&w, day, &p[6]);
 	write_blob(&w, day, &p[0]); /* the live one counts */
+	/* As nodes wrote them before 2019: no suffix, no header. */
+	blob_path(&w, "blobs", &p[5], headless);
+	headless[strlen(headless) - strlen(".sj1")] = 0;
+	write_file(headless, BYTES(p[5].data, p[5].size));
 	open_store(&w);
 
 	assert_int_equal(run(&w), OK);
 	assert_int_equal(w.figures.taken, 6);
 	assert_int_equal(w.figures.expired, 1);
+	assert_int_equal(w.figures.headless, 1);
+	assert_int_equal(w.figures.headless_bytes, p[5].size);
+	assert_int_equal(w.figures.damaged, 0);
 	assert_int_equal(w.figures.present, 1);
 	assert_int_equal(piece_store_space(&w.call, w.store, &space), OK);
 	assert_int_equal(space.pieces, 4);
@@ -445,8 +452,12 @@ static void test_all_ways(void **state)
 		check_piece(&w, &p[n], n == 3);
 	check_gone(&w, &p[5]);
 	check_piece(&w, &p[6], true);
-	/* Nothing of theirs was touched. */
+	/* Nothing of theirs was touched; what was left stays also when the rest is moved. */
 	assert_true(there("/theirs/storage-dir-verification"));
+	w.config.move = true;
+	assert_int_equal(run(&w), OK);
+	assert_int_equal(w.figures.headless, 1);
+	assert_true(there(headless));
 	end(&w);
 	free_pieces(p, PIECES);
 }

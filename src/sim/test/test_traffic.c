@@ -44,7 +44,7 @@ static void world(void *arg)
 	struct transfer transfers[TRANSFERS];
 	struct os_thread *threads[TRANSFERS] = { 0 };
 
-	if (traffic_new(&call, &r->traffic) || traffic_set(&call, r->traffic, "5", "1MB"))
+	if (traffic_new(&call, NULL, &r->traffic) || traffic_set(&call, r->traffic, "5", "1MB"))
 		return;
 	r->calm = !traffic_congested(r->traffic, TRAFFIC_RECEIVE);
 	r->begun_ns = os_clock_mono_ns();
@@ -93,9 +93,63 @@ static void test_limits(void **state)
 	assert_true(first > last - TRANSFERS * 2.0 * PART / RATE);
 }
 
+/* Seconds that PARTS parts take by one of a process's nodes. */
+static double seconds_of(struct call *call, struct traffic *t)
+{
+	int64_t begun_ns = os_clock_mono_ns();
+
+	for (int i = 0; i < PARTS; i++)
+		if (traffic_wait(call, t, TRAFFIC_SEND, PART))
+			return -1;
+	return (double)(os_clock_mono_ns() - begun_ns) / (double)NS_PER_SEC;
+}
+
+struct nodes {
+	double slow, fast;
+	uint64_t slow_step, fast_step;
+	bool congested, calm;
+};
+
+static void world_of_nodes(void *arg)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct traffic *process = NULL, *slow = NULL, *fast = NULL;
+	struct nodes *r = arg;
+
+	if (traffic_new(&call, NULL, &process) || traffic_new(&call, process, &slow) ||
+	    traffic_new(&call, process, &fast) || traffic_set(&call, process, "5", "4MB") ||
+	    traffic_set(&call, slow, "0", "1MB") || traffic_set(&call, fast, "", ""))
+		return;
+	r->slow = seconds_of(&call, slow);
+	r->fast = seconds_of(&call, fast);
+	r->slow_step = traffic_step(slow, TRAFFIC_SEND);
+	r->fast_step = traffic_step(fast, TRAFFIC_SEND);
+	r->calm = !traffic_congested(slow, TRAFFIC_RECEIVE);
+	traffic_charge(fast, TRAFFIC_RECEIVE, 26);
+	r->congested = traffic_congested(slow, TRAFFIC_RECEIVE);
+	traffic_free(slow);
+	traffic_free(fast);
+	traffic_free(process);
+}
+
+/* A node's limit is its own; the process's is for all of them together. */
+static void test_nodes(void **state)
+{
+	struct nodes r = { 0 };
+	struct sim_result result = sim_run(12, world_of_nodes, &r);
+
+	assert_null(result.failure);
+	assert_true(r.slow > 0.9 && r.slow < 1.01);
+	assert_true(r.fast > 0.2 && r.fast < 0.26);
+	assert_true(r.slow_step < r.fast_step);
+	assert_true(r.calm);
+	assert_true(r.congested);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_limits) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_limits),
+					    cmocka_unit_test(test_nodes) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
