@@ -92,19 +92,24 @@ static enum err ask_clock(struct call *call, struct rpc_conn *conn, int64_t *ret
 	return OK;
 }
 
+const char *node_software(void)
+{
+	return "acre/" ACRE_VERSION;
+}
+
 /* A satellite chooses nodes by the release of Storj's whose protocol they speak; this says, signed
  * by the node itself, what really runs (satellite.md 2.6). */
 static enum err add_tags(struct call *call, struct node *n, Contact__CheckInRequest *request)
 {
 	static char name[] = "software";
-	static uint8_t value[] = "acre/" ACRE_VERSION;
+	struct bytes value = bytes_str(node_software());
 	AUTO_BUF struct buf wire = BUF_INIT(TAGS_BYTES_MAX), signature = BUF_INIT(TAGS_BYTES_MAX);
 	struct arena *a = &call->scratch;
 	Node__Tag tag = NODE__TAG__INIT, *list = &tag;
 	Node__NodeTagSet set = NODE__NODE_TAG_SET__INIT;
 
 	tag.name = name;
-	tag.value = (ProtobufCBinaryData){ sizeof(value) - 1, value };
+	tag.value = proto_view(value);
 	set.node_id = proto_view(node_id_bytes(identity_node_id(n->identity)));
 	set.signed_at = os_clock_unix_ns() / NS_PER_SEC;
 	set.tags = &list;

@@ -95,6 +95,10 @@ enum err control_ask(struct call *call, const char *dir, const struct control_re
 
 	if (e == ERR_CONNECT || e == ERR_NOT_FOUND)
 		return call_wrap(call, ERR_CONNECT, "no node runs in %s", dir);
+	if (e == ERR_PERMISSION)
+		return call_wrap(call, e,
+				 "only root and the user that the node runs as may ask it "
+				 "(sudo acre-node ...)");
 	TRY_PLAIN(e);
 	os_call_limit(call, ANSWER_SECONDS * NS_PER_SEC);
 	TRY_PLAIN(send_request(call, s, &r));

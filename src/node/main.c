@@ -21,7 +21,6 @@
 #include "os/socket.h"
 
 /* Of the node that the package's systemd unit runs. */
-#define PACKAGE_DIR "/var/lib/acre-node"
 
 enum { OUTPUT_MAX = 1 << 20 };
 
@@ -81,9 +80,18 @@ static void tell_setup(struct buf *text, const struct settings *s, const struct 
 		   "keep %s/ca in a safe place, away from this machine: the node never needs "
 		   "it\n",
 		   s->dir);
+	if (!s->node.external_address[0] &&
+	    bytes_has_prefix(bytes_str(s->node.address), bytes_str("127.")))
+		buf_printf(
+			text,
+			"it listens on %s, which only this machine reaches: for all the world set "
+			"\"address = 0.0.0.0:28967\"\nand \"external-address = "
+			"HOST:28967\" in its settings, with the name or address that others "
+			"reach it by\n",
+			s->node.address);
 	if (wants_service(s))
 		return;
-	if (strcmp(s->dir, PACKAGE_DIR) == 0)
+	if (strcmp(s->dir, SETTINGS_PACKAGE_DIR) == 0)
 		buf_add_str(text, "start it with: systemctl enable --now acre-node\n");
 	else
 		buf_printf(text, "start it with: acre-node run --dir %s\n", s->dir);
@@ -176,7 +184,8 @@ static enum err import(struct call *call, const struct settings *flags, const st
 	return OK;
 }
 
-static enum err install_service(struct call *call, const struct settings *s, struct buf *text)
+/* Whose the node's files are to be, and who runs it. */
+static enum err make_service(struct call *call, const struct settings *s, struct buf *text)
 {
 	const char *dir = s->dir, *programs = NULL;
 
@@ -191,7 +200,8 @@ static enum err install_service(struct call *call, const struct settings *s, str
 		.program = os_path_join(call, programs, "acre-node"),
 		.root = s->root,
 	};
-	return service_install(call, &service, text);
+	return wants_service(s) ? service_install(call, &service, text)
+				: service_follow_owner(call, &service);
 }
 
 static enum err check_service(struct call *call, const struct settings *s)
@@ -230,9 +240,10 @@ static enum err setup(struct call *call, const struct settings *flags, const str
 	if (told && os_stderr_is_terminal())
 		buf_add_byte(&text, '\n');
 	tell_setup(&text, &s, &id, have_file);
-	enum err e = wants_service(&s) ? install_service(call, &s, &text) : OK;
+	enum err e = make_service(call, &s, &text);
 	TRY_PLAIN(print(call, &text));
-	TRY(e, "the node is made, but not its service");
+	TRY(e, "the node is made, but %s",
+	    wants_service(&s) ? "not its service" : "its files are root's");
 	return OK;
 }
 
@@ -301,8 +312,12 @@ static enum err not_running(struct call *call, const struct settings *s)
 	struct os_stat st;
 
 	call_clear_error(call);
-	if (os_stat(call, os_path_join(call, s->dir, "config"), &st) &&
-	    os_stat(call, os_path_join(call, s->dir, "nodes"), &st))
+	enum err e = os_stat(call, os_path_join(call, s->dir, "config"), &st);
+	if (e == ERR_PERMISSION)
+		return call_wrap(call, e,
+				 "only root and the user that the node runs as may ask it "
+				 "(sudo acre-node ...)");
+	if (e && os_stat(call, os_path_join(call, s->dir, "nodes"), &st))
 		return call_fail(call, ERR_NOT_FOUND,
 				 "no node in %s (\"acre-node setup --dir %s\" makes one)", s->dir,
 				 s->dir);
@@ -474,11 +489,19 @@ static const struct {
 	  "serves figures for Prometheus over HTTP (a program of its own: acre-node-console)" },
 };
 
+static enum err version(struct call *call)
+{
+	AUTO_BUF struct buf text = BUF_INIT(OUTPUT_MAX);
+
+	buf_printf(&text, "%s\n", node_software());
+	return print(call, &text);
+}
+
 static enum err help(struct call *call)
 {
 	AUTO_BUF struct buf text = BUF_INIT(OUTPUT_MAX);
 
-	buf_add_str(&text, "usage: acre-node COMMAND --dir DIR [settings]\n\n");
+	buf_add_str(&text, "usage: acre-node COMMAND [--dir DIR] [settings]\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		buf_printf(&text, "  %-11s %s\n", commands[i].name, commands[i].doc);
 	buf_add_str(&text, "\nsettings (in DIR/config, or as flags):\n");
@@ -505,6 +528,8 @@ static enum err dispatch(struct call *call, int argc, const char *const argv[])
 	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 			 strcmp(argv[1], "help") == 0))
 		return help(call);
+	if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0))
+		return version(call);
 	return call_fail(call, ERR_CONFIG,
 			 "want a command: setup, run, status, ... (acre-node --help)");
 }

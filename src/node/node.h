@@ -45,6 +45,9 @@ struct node_host {
 	size_t nodes;		 /* about so many share the machine's memory; 0 = one */
 };
 
+/* "acre/0.1.0": what satellites are told, too. */
+const char *node_software(void);
+
 struct node;
 
 /* Loads identity and storage of directory `dir`: ERR_PRECONDITION and others with what to do.  The

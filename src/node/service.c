@@ -10,10 +10,10 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "node/service_unit.h"
+#include "node/settings.h"
 #include "os/file.h"
 #include "os/process.h"
 
-#define PACKAGE_DIR "/var/lib/acre-node"
 #define PACKAGE_PROGRAM "/usr/bin/acre-node"
 #define DEFAULT_USER "acre-node"
 
@@ -69,17 +69,23 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+/* Where the process runs: a node in DIR/nodes/ is one of DIR. */
+static const char *process_dir(struct call *call, const struct service *s)
+{
+	const char *above = os_path_dir(call, s->dir);
+
+	return strcmp(base_name(above), "nodes") == 0 ? os_path_dir(call, above) : s->dir;
+}
+
 static enum err name_unit(struct call *call, struct work *w)
 {
-	const char *above = os_path_dir(call, w->s->dir);
-
-	w->dir = strcmp(base_name(above), "nodes") == 0 ? os_path_dir(call, above) : w->s->dir;
+	w->dir = process_dir(call, w->s);
 	if (!plain(w->dir) || !plain(w->s->program) || strlen(w->dir) > NAME_MAX_BYTES)
 		return call_fail(call, ERR_CONFIG,
 				 "service: %s and %s must be whole paths of letters, digits and "
 				 "_.:@+- for systemd",
 				 w->dir, w->s->program);
-	if (strcmp(w->dir, PACKAGE_DIR) == 0) {
+	if (strcmp(w->dir, SETTINGS_PACKAGE_DIR) == 0) {
 		w->unit = "acre-node.service";
 	} else {
 		char *name = arena_printf(&call->scratch, "acre-node%s.service", w->dir);
@@ -120,8 +126,9 @@ static enum err make_user(struct call *call, const struct work *w)
 {
 	const char *dir = rooted(call, w->s, "/etc/sysusers.d");
 	const char *path = os_path_join(call, dir, DEFAULT_USER ".conf");
-	const char *line = arena_printf(
-		&call->scratch, "u " DEFAULT_USER " - \"Acre storage nodes\" " PACKAGE_DIR "\n");
+	const char *line = arena_printf(&call->scratch,
+					"u " DEFAULT_USER
+					" - \"Acre storage nodes\" " SETTINGS_PACKAGE_DIR "\n");
 	const char *const there[] = { "/usr/bin/systemd-sysusers", root_flag(call, w->s), NULL };
 	const char *const argv[] = { there[0], path, NULL };
 
@@ -163,6 +170,16 @@ static enum err give_files(struct call *call, const struct work *w)
 	return OK;
 }
 
+enum err service_follow_owner(struct call *call, const struct service *s)
+{
+	struct work w = { .s = s, .dir = process_dir(call, s) };
+
+	if (!os_is_root())
+		return OK;
+	TRY_PLAIN(os_owner(call, w.dir, &w.who));
+	return w.who.uid ? give_files(call, &w) : OK;
+}
+
 /* ---- the unit ---- */
 
 static void add_replaced(struct buf *out, struct bytes line, const char *from, const char *to)
@@ -184,7 +201,7 @@ static bool in_home(const char *path)
 
 static void add_line(struct buf *out, const struct work *w, struct bytes line)
 {
-	bool own = strcmp(w->dir, PACKAGE_DIR) == 0;
+	bool own = strcmp(w->dir, SETTINGS_PACKAGE_DIR) == 0;
 	const struct {
 		const char *prefix;
 		bool leave_out;
@@ -203,7 +220,7 @@ static void add_line(struct buf *out, const struct work *w, struct bytes line)
 	}
 	AUTO_BUF struct buf half = BUF_INIT(UNIT_MAX);
 	add_replaced(&half, line, PACKAGE_PROGRAM, w->s->program);
-	add_replaced(out, buf_bytes(&half), PACKAGE_DIR, w->dir);
+	add_replaced(out, buf_bytes(&half), SETTINGS_PACKAGE_DIR, w->dir);
 	buf_add_byte(out, '\n');
 }
 

@@ -16,6 +16,9 @@ struct service {
 
 /* Whether it could be: root, and systemd runs this machine. */
 bool service_possible(struct call *call);
+/* What root has just made in a directory of another user's, as the package's is, is his from now
+ * on, but for the CA; user, program and root do not matter. */
+enum err service_follow_owner(struct call *call, const struct service *s) MUST_USE;
 /* Gives the node's files, but not its CA, to its user, writes the unit and switches it on; on this
  * system it is started, too.  What was done is added to ret_text.  A unit that is there and is
  * another is never touched: ERR_EXISTS.  ERR_CONFIG: it cannot be, with the reason. */

@@ -214,8 +214,9 @@ static const struct param table[] = {
 	  .letter = 'd',
 	  .type = PARAM_STR,
 	  FIELD(dir),
-	  .default_text = ".",
-	  .doc = "the node's directory" },
+	  .default_text = "",
+	  .doc = "the node's directory; empty = this one if there is a node in it, else "
+		 "/var/lib/acre-node if the package is installed, else this one" },
 	{ .name = "difficulty",
 	  .type = PARAM_U64,
 	  FIELD(difficulty),
@@ -331,6 +332,30 @@ static enum err read_file(struct call *call, struct arena *a, const char *dir, b
 	return OK;
 }
 
+static enum err has(struct call *call, const char *path, bool *ret)
+{
+	bool found = false;
+
+	TRY_PLAIN(os_exists(call, path, &found));
+	*ret = *ret || found;
+	return OK;
+}
+
+/* The directory, when none was given. */
+static enum err choose_dir(struct call *call, struct settings *s)
+{
+	bool node = false, package = false;
+
+	if (s->dir[0])
+		return OK;
+	TRY_PLAIN(has(call, "config", &node));
+	TRY_PLAIN(has(call, "config.yaml", &node));
+	TRY_PLAIN(has(call, "nodes", &node));
+	TRY_PLAIN(has(call, SETTINGS_PACKAGE_DIR, &package));
+	s->dir = package && !node ? SETTINGS_PACKAGE_DIR : ".";
+	return OK;
+}
+
 enum err settings_flags(struct call *call, struct arena *a, int argc, const char *const argv[],
 			struct settings *ret, const char ***ret_rest, size_t *ret_count)
 {
@@ -338,6 +363,7 @@ enum err settings_flags(struct call *call, struct arena *a, int argc, const char
 
 	TRY_PLAIN(param_defaults(call, a, settings_all(), &s));
 	TRY_PLAIN(param_read_args(call, a, settings_all(), &s, argc, argv, ret_rest, ret_count));
+	TRY_PLAIN(choose_dir(call, &s));
 	TRY_PLAIN(trust_sources_resolve(call, a, &s.exclude, &s.node.satellites));
 	*ret = s;
 	return OK;
@@ -373,6 +399,7 @@ enum err settings_load(struct call *call, struct arena *a, const struct settings
 	size_t count = 0;
 	TRY_PLAIN(param_read_args(call, a, settings_all(), &s, source->argc, source->argv, &rest,
 				  &count));
+	TRY_PLAIN(choose_dir(call, &s));
 	TRY_PLAIN(trust_sources_resolve(call, a, &s.exclude, &s.node.satellites));
 	if (source->node_dir)
 		TRY_PLAIN(expand_directory(call, a, source->node_dir, &s.node.storage));

@@ -6,6 +6,9 @@
 #include "node/node.h"
 #include "os/log.h"
 
+/* The node of the Debian package. */
+#define SETTINGS_PACKAGE_DIR "/var/lib/acre-node"
+
 struct settings {
 	const char *dir;
 	uint64_t difficulty;

@@ -68,6 +68,8 @@ enum err os_user_find(struct call *call, const char *root, const char *name,
  * path counts only if this user or root made it, and a file that has other names, too, is refused
  * unless it is theirs already (ERR_PERMISSION). */
 enum err os_give(struct call *call, const char *path, const struct os_user *who) MUST_USE;
+/* Whose it is; links in the path as in os_give. */
+enum err os_owner(struct call *call, const char *path, struct os_user *ret) MUST_USE;
 /* Of all that is below, too; of links there, not of what they lead to.  At most 32 levels. */
 enum err os_give_tree(struct call *call, const char *top, const struct os_user *who) MUST_USE;
 bool os_is_root(void);

@@ -85,6 +85,21 @@ def test_links_lead_nowhere(tmp_path, root):
     assert outside.stat().st_uid == 0 and (outside / "file").stat().st_uid == 0
 
 
+def test_root_sets_up_for_another(tmp_path):
+    """What root makes in a directory of another user's, as the package's is, is that user's, but for the CA."""
+    directory, disk = tmp_path / "disk", tmp_path / "store"
+    directory.mkdir()
+    os.chown(directory, 4711, 4712)
+    said = acre_node("setup", "--dir", directory, "--storage", disk, "--satellite", NOWHERE, "--difficulty", "8").stdout
+    assert "only this machine reaches" in said
+    for path in (directory / "config", directory / "identity" / "identity.key", disk, disk / "storage-dir-verification"):
+        assert path.stat().st_uid == 4711, path
+    assert (directory / "ca").stat().st_uid == 0
+    mine = tmp_path / "mine"
+    said = acre_node("setup", "--dir", mine, "--satellite", NOWHERE, "--difficulty", "8", "--address", "0.0.0.0:0").stdout
+    assert (mine / "config").stat().st_uid == 0 and "only this machine reaches" not in said
+
+
 def test_the_package(tmp_path, root):
     """The package's unit is switched on, and another that is there is left alone."""
     packaged = root / "lib" / "systemd" / "system"

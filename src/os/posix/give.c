@@ -148,6 +148,20 @@ enum err os_give(struct call *call, const char *path, const struct os_user *who)
 	return e;
 }
 
+enum err os_owner(struct call *call, const char *path, struct os_user *ret)
+{
+	struct stat st;
+	int fd = -1;
+
+	TRY_PLAIN(open_trusted(call, path, &fd));
+	int r = fstat(fd, &st), error = errno;
+	close(fd);
+	if (r)
+		return give_error(call, error, path);
+	*ret = (struct os_user){ st.st_uid, st.st_gid };
+	return OK;
+}
+
 /* ---- trees ---- */
 
 /* The directories from the top to where the walk is, open. */

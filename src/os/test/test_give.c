@@ -93,6 +93,10 @@ static void trees(void **state)
 	assert_int_equal(owner(p, "outside/file"), 0);
 	assert_int_equal(os_give_tree(&p->call, in(p, "nothing"), &them), ERR_NOT_FOUND);
 	assert_int_equal(os_give(&p->call, in(p, "outside/"), &them), OK);
+	struct os_user who = { 0 };
+	assert_int_equal(os_owner(&p->call, in(p, "outside"), &who), OK);
+	assert_true(who.uid == them.uid && who.gid == them.gid);
+	assert_int_equal(os_owner(&p->call, in(p, "nothing"), &who), ERR_NOT_FOUND);
 	assert_int_equal(owner(p, "outside"), them.uid);
 	assert_int_equal(owner(p, "outside/file"), 0);
 }
