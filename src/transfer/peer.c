@@ -20,12 +20,14 @@ static enum err open_stream(struct call *call, struct peer *p, const char *metho
 
 /* How the node is called.  Storj's nodes offer ChaCha20, which costs more than twice what AES does
  * on a processor with instructions for that: TLS, which takes AES then, makes up for its handshake
- * with a large piece. */
+ * with a large piece.  Downloads do without: TLS copies what it opened, and has the smaller
+ * records. */
 static struct noise_peer noise_of(const struct addressed_limit *limit)
 {
 	struct noise_peer noise = noise_peer_from(limit->noise_proto, limit->noise_key);
 
 	if (noise.suite == NOISE_CHACHAPOLY && aead_aes_is_fast() &&
+	    limit->limit->action == ORDERS__PIECE_ACTION__PUT &&
 	    limit->limit->limit >= TLS_PAYS_BYTES)
 		noise.suite = NOISE_UNSET;
 	return noise;
