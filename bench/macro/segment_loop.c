@@ -2,7 +2,10 @@
  * One pass over the segments of a database with all observers that a satellite has: segments a
  * second, CPU, memory.
  *
- *	segment_loop DIR [SEGMENTS [PIECES [NODES]]]	default: 10 million, 10 pieces, 1000 nodes
+ *	segment_loop DIR [SEGMENTS [PIECES [NODES [placed]]]]	default: 10 million, 10 pieces, 1000
+ *nodes
+ *
+ * "placed": every second segment has to lie in the EU, where all nodes are.
  *
  * DIR is made, and kept for the next run with the same numbers; 10 million segments of 10 pieces
  * need 2.5 GB, of 80 pieces 5 GB.  Every thousandth segment lost so many pieces that it is injured.
@@ -18,11 +21,12 @@
 #include "os/file.h"
 #include "satellite/metainfo_internal.h"
 #include "satellite/overlay_internal.h"
+#include "satellite/placement.h"
 #include "satellite/repair.h"
 #include "satellite/segment_loop.h"
 #include "satellite/store_metainfo.h"
 
-enum { ROWS_PER_WRITE = 20000, INJURED_ONE_IN = 1000, RUNS = 3, TEXT_MAX = 32 };
+enum { ROWS_PER_WRITE = 20000, INJURED_ONE_IN = 1000, RUNS = 3, TEXT_MAX = 32, PLACEMENT = 7 };
 
 struct bench {
 	struct call call;
@@ -69,6 +73,7 @@ static void fill_segment(struct bench *b, struct segment *s, struct buf *list)
 	bool injured = b->made % INJURED_ONE_IN == 0;
 	uint64_t first = next(b), count = injured ? s->redundancy.repair : b->pieces;
 
+	s->placement = b->made % 2 ? PLACEMENT : 0;
 	put_be64(s->stream.b, b->made << 32 | (next(b) & UINT32_MAX));
 	put_be64(s->stream.b + 8, next(b));
 	for (size_t i = 0; i < sizeof(s->root.b); i += 8)
@@ -148,13 +153,25 @@ static void put_nodes(struct bench *b)
 		row.node.address = row.node.last_ip_port = "127.0.0.1:1";
 		row.node.last_net = net;
 		row.node.free_disk = INT64_MAX;
+		row.node.country = country_parse(bytes_str(i % 3 ? "DE" : "FR"));
 		row.node.version_ok = true;
 		row.node.last_success_ns = row.updated_ns = os_clock_unix_ns();
 		must(b, overlay_put(&b->call, b->sat.overlay, &row, false));
 	}
 }
 
-static void open_satellite(struct bench *b, const char *dir)
+static void put_placement(struct bench *b, bool placed)
+{
+	struct placement rule;
+
+	must(b, placement_parse(&b->call, PLACEMENT, bytes_str("eu"), bytes_str("EU"), &rule));
+	if (placed)
+		must(b, store_placement_set(&b->call, b->sat.db, &rule));
+	else if (store_placement_remove(&b->call, b->sat.db, PLACEMENT))
+		call_clear_error(&b->call);
+}
+
+static void open_satellite(struct bench *b, const char *dir, bool placed)
 {
 	const struct param_set set = { satellite_params, satellite_params_count };
 	struct call *call = &b->call;
@@ -166,6 +183,7 @@ static void open_satellite(struct bench *b, const char *dir)
 	must(b, db_open(call, os_path_join(call, dir, "satellite.db"), &sat->db));
 	must(b, db_migrate(call, sat->db, satellite_migrations, satellite_migrations_count));
 	must(b, identity_ephemeral(call, &sat->identity));
+	put_placement(b, placed);
 	sat->id = *identity_node_id(sat->identity);
 	must(b, net_tls_new(call, sat->identity, &sat->tls));
 	must(b, overlay_new(call, sat, &sat->overlay));
@@ -209,7 +227,7 @@ int main(int argc, char **argv)
 	struct bench *b = calloc(1, sizeof(*b));
 
 	if (argc < 2 || !b) {
-		fprintf(stderr, "usage: segment_loop DIR [SEGMENTS [PIECES [NODES]]]\n");
+		fprintf(stderr, "usage: segment_loop DIR [SEGMENTS [PIECES [NODES [placed]]]]\n");
 		return 2;
 	}
 	call_init(&b->call);
@@ -219,7 +237,7 @@ int main(int argc, char **argv)
 	b->nodes = argc > 4 ? strtoull(argv[4], NULL, 10) : 1000;
 	if (b->pieces < 5 || b->pieces > 250 || b->nodes <= b->pieces || b->nodes > 65000)
 		return 2;
-	open_satellite(b, argv[1]);
+	open_satellite(b, argv[1], argc > 5 && strcmp(argv[5], "placed") == 0);
 	fill(b);
 	put_nodes(b);
 	must(b, satellite_make_chores(&b->call, &b->sat));
