@@ -179,6 +179,7 @@ static void open_satellite(struct bench *b, const char *dir, bool placed)
 
 	must(b, param_defaults(call, &call->scratch, set, &sat->config));
 	must(b, satellite_config_check(call, &sat->config));
+	sat->config.audit.interval = 0;
 	must(b, os_dir_make(call, dir, false));
 	must(b, db_open(call, os_path_join(call, dir, "satellite.db"), &sat->db));
 	must(b, db_migrate(call, sat->db, satellite_migrations, satellite_migrations_count));
@@ -202,10 +203,17 @@ static void close_satellite(struct bench *b)
 	identity_free(sat->identity);
 }
 
+/* As if the last pass's audits were done: each pass draws. */
+static enum err forget_audits(struct call *call, struct db_tx *tx, void *arg)
+{
+	return db_exec(call, tx, "DELETE FROM verification_audits", NULL, 0, NULL);
+}
+
 static void run(struct bench *b)
 {
 	struct repair_count queue = { 0 };
 	struct rusage usage;
+	must(b, db_write(&b->call, b->sat.db, forget_audits, NULL));
 	int64_t wall_ns = os_clock_mono_ns(), cpu_ns = os_clock_cpu_ns();
 
 	must(b, segment_loop_run(&b->call, b->sat.loop, 100, NULL));
