@@ -72,6 +72,26 @@ static enum err check_satellites(struct call *call, const struct node_config *co
 	return OK;
 }
 
+/* Nodes are in the directory of a process, or one node is that directory; never both. */
+static enum err check_farm(struct call *call, const char *dir)
+{
+	const char *nodes = os_path_dir(call, dir), *farm = os_path_dir(call, nodes);
+	size_t n = strlen(nodes), name = strlen("/nodes");
+	bool have = false;
+
+	if (n < name || strcmp(nodes + n - name, "/nodes") != 0)
+		return OK;
+	TRY_PLAIN(os_exists(call, os_path_join(call, farm, "identity"), &have));
+	if (have)
+		return call_fail(
+			call, ERR_CONFIG,
+			"%s is a node itself, so it cannot have others in %s: stop it, move "
+			"its files into %s/NAME/ first (and give its storage there, if it was "
+			"in it)",
+			farm, nodes, nodes);
+	return OK;
+}
+
 enum err node_create(struct call *call, const char *dir, const struct node_config *config,
 		     const struct node_setup *setup, struct node_id *ret_id)
 {
@@ -81,6 +101,7 @@ enum err node_create(struct call *call, const char *dir, const struct node_confi
 	bool have = false;
 
 	TRY_PLAIN(check_satellites(call, config));
+	TRY_PLAIN(check_farm(call, dir));
 	if (config->storage && config->storage[0] && config->storage[0] != '/')
 		return call_fail(
 			call, ERR_CONFIG,

@@ -95,6 +95,8 @@ def test_root_sets_up_for_another(tmp_path):
     for path in (directory / "config", directory / "identity" / "identity.key", disk, disk / "storage-dir-verification"):
         assert path.stat().st_uid == 4711, path
     assert (directory / "ca").stat().st_uid == 0
+    refused = acre_node("setup", "--dir", directory / "nodes" / "two", "--satellite", NOWHERE, "--difficulty", "8", check=False)
+    assert refused.returncode == 1 and "is a node itself" in refused.stderr and not (directory / "nodes").exists()
     mine = tmp_path / "mine"
     said = acre_node("setup", "--dir", mine, "--satellite", NOWHERE, "--difficulty", "8", "--address", "0.0.0.0:0").stdout
     assert (mine / "config").stat().st_uid == 0 and "only this machine reaches" not in said
