@@ -26,6 +26,8 @@ enum {
 	PASSPHRASE_BYTES = 16,
 	ADDRESS_BYTES_MAX = 512,
 	OUTPUT_BYTES_MAX = 1 << 20,
+	RECENT_MEMORY_DIVISOR = 8, /* of the machine, for what all nodes have stored last */
+	RECENT_MEMORY_MIB = 256,   /* for one, at most */
 	LOG_BYTES_MAX = 64 << 20,
 	PORT_FIRST = 15000,
 	PORT_END = 32000,
@@ -337,10 +339,27 @@ static enum err make_satellite(struct network *n)
 
 static enum err make_node(struct network *n, struct process *p)
 {
+	/* The nodes are processes that do not know of each other. */
+	uint64_t recent =
+		os_memory_bytes() / RECENT_MEMORY_DIVISOR / MAX(n->cli->o.nodes, (uint64_t)1) >> 20;
 	const char *const setup[] = {
-		"acre-node",	"setup",     "--dir",	      p->dir,	 "--satellite",
-		n->url,		"--address", p->address,      "--space", "1TB",
-		"--difficulty", "8",	     "--development", NULL,
+		"acre-node",
+		"setup",
+		"--dir",
+		p->dir,
+		"--satellite",
+		n->url,
+		"--address",
+		p->address,
+		"--space",
+		"1TB",
+		"--difficulty",
+		"8",
+		"--development",
+		"--recent-memory",
+		arena_printf(&n->cli->call.scratch, "%lluMiB",
+			     (unsigned long long)MIN(recent, (uint64_t)RECENT_MEMORY_MIB)),
+		NULL,
 	};
 
 	return run_tool(n, setup, NULL);

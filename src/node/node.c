@@ -16,7 +16,7 @@
 enum {
 	SYNC_ORDERS_SECONDS = 1,
 	STOP_SECONDS = 3,
-	RECENT_MEMORY_DIVISOR = 32,
+	RECENT_MEMORY_DIVISOR = 8,
 };
 
 /* ---- chores ---- */

@@ -96,7 +96,7 @@ static const struct param table[] = {
 	  FIELD(node.recent_memory),
 	  .default_text = "256MiB",
 	  .doc = "of the system's cache, for pieces stored last, which are then served without the "
-		 "disk; at most a 32nd of the machine's memory for all nodes of a process; 0 = "
+		 "disk; at most an eighth of the machine's memory for all nodes of a process; 0 = "
 		 "none, and less work to store pieces" },
 	{ .name = "compact-rate",
 	  .type = PARAM_SIZE,
