@@ -370,7 +370,8 @@ static enum err list_usage(struct call *call, struct db_tx *tx, void *arg)
 #define KEY_USAGE_QUERY                                                                            \
 	"SELECT p.name, k.name, l.stored, CAST(COALESCE(b.egress, 0) AS INTEGER), "                \
 	"CAST(COALESCE(b.ingress, 0) AS INTEGER) FROM api_keys k JOIN projects p ON p.id = "       \
-	"k.project_id LEFT JOIN limits l ON l.subject = k.head AND l.kind = 1 LEFT JOIN (SELECT "  \
+	"k.project_id LEFT JOIN limits l ON l.project_id = k.project_id AND l.kind = 1 AND "       \
+	"l.subject = k.head LEFT JOIN (SELECT "                                                    \
 	"key_number, SUM(CASE WHEN action = 2 THEN settled + inline ELSE 0 END) AS egress, "       \
 	"SUM(CASE WHEN action = 1 THEN settled + inline ELSE 0 END) AS ingress FROM "              \
 	"key_bandwidth WHERE interval_start >= $1 GROUP BY key_number) b ON b.key_number = "       \
