@@ -37,6 +37,7 @@ struct slot {
 	struct node *node;
 	unsigned holders; /* who look at the node: it is not stopped meanwhile */
 	bool failed, gone, tried, restart;
+	bool stopping;	      /* the node is no longer looked at, but may still serve */
 	int64_t away_till_ns; /* maintenance; 0 = none */
 	char why[CALL_ERROR_MAX];
 };
@@ -137,6 +138,7 @@ static struct node *take_node(struct slot *s)
 	OS_LOCKED(&f->lock);
 	struct node *n = take(&s->node);
 
+	s->stopping = n != NULL;
 	while (s->holders)
 		os_cond_wait_forever(&f->changed, &f->lock);
 	return n;
@@ -156,6 +158,9 @@ static void close_slot(struct slot *s)
 	os_mutex_unlock(&f->lock);
 	int64_t left = end ? end - os_clock_mono_ns() : STOP_SECONDS * NS_PER_SEC;
 	node_stop_within(n, MAX(left, (int64_t)0));
+	os_mutex_lock(&f->lock);
+	s->stopping = false;
+	os_mutex_unlock(&f->lock);
 }
 
 /* The one behind s (NULL: the first) whose directory is still there.  Slots live as long as the
@@ -634,7 +639,9 @@ static void add_view(struct call *call, struct arena *a, struct slot *s, struct 
 	os_mutex_lock(&f->lock);
 	bool away = is_away(s, os_clock_mono_ns());
 	v->state = away ? "maintenance" : n ? "running" : s->tried ? "failed" : "starting";
-	if (s->failed && n)
+	if (s->stopping || (away && n))
+		v->state = "stopping";
+	else if (s->failed && n)
 		v->state = "failing";
 	if (!n && !away && s->why[0])
 		v->why = arena_str(a, bytes_str(s->why));
