@@ -238,6 +238,15 @@ enum err text_unbase58(struct buf *b, struct bytes text)
 	return buf_status(b);
 }
 
+struct bytes text_trim(struct bytes v)
+{
+	while (v.len && v.data[0] == ' ')
+		v = bytes_from(v, 1);
+	while (v.len && v.data[v.len - 1] == ' ')
+		v.len--;
+	return v;
+}
+
 enum err text_u64(struct bytes text, uint64_t max, uint64_t *ret)
 {
 	uint64_t v = 0;

@@ -23,6 +23,9 @@ enum err text_unbase32(struct buf *b, struct bytes text) MUST_USE;
 enum err text_unbase64(struct buf *b, struct bytes text) MUST_USE;
 enum err text_unbase58(struct buf *b, struct bytes text) MUST_USE;
 
+/* Without the spaces around it. */
+struct bytes text_trim(struct bytes v);
+
 /* Whole-string numbers: decimal without sign games; ERR_FORMAT otherwise, ERR_OUT_OF_RANGE. */
 enum err text_u64(struct bytes text, uint64_t max, uint64_t *ret) MUST_USE;
 /* "0.96", "1000": the double nearest to it; at most 15 digits. */

@@ -86,6 +86,16 @@ enum err identity_load(struct call *call, const char *cert_path, const char *key
 	return OK;
 }
 
+enum err cert_chain_load(struct call *call, const char *path, struct cert_chain **ret)
+{
+	AUTO_BUF struct buf pem = BUF_INIT(PEM_FILE_MAX), der = BUF_INIT(CHAIN_DER_MAX);
+
+	TRY_PLAIN(os_file_read_all(call, path, &pem));
+	TRY(identity_chain_from_pem(call, buf_bytes(&pem), &der), "%s", path);
+	TRY(cert_chain_from_der(call, buf_bytes(&der), ret), "%s", path);
+	return OK;
+}
+
 enum err identity_chain_create(struct call *call, const struct private_key *ca,
 			       const struct private_key *leaf, struct buf *ret_leaf,
 			       struct buf *ret_ca)

@@ -58,6 +58,8 @@ struct cert_chain;
 enum err cert_chain_from_der(struct call *call, struct bytes der, struct cert_chain **ret) MUST_USE;
 enum err cert_chain_from_certs(struct call *call, const struct bytes certs[], size_t count,
 			       struct cert_chain **ret) MUST_USE;
+/* From the PEM file of an identity's certificates (identity.cert). */
+enum err cert_chain_load(struct call *call, const char *path, struct cert_chain **ret) MUST_USE;
 void cert_chain_free(struct cert_chain *c);
 size_t cert_chain_count(const struct cert_chain *c);
 struct bytes cert_chain_der(const struct cert_chain *c); /* concatenation */

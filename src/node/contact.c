@@ -2,7 +2,9 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/day_hours.h"
 #include "base/num.h"
+#include "identity/signed_tags.h"
 #include "node/node_internal.h"
 #include "os/clock.h"
 #include "os/log.h"
@@ -25,7 +27,7 @@ enum {
 	/* noise.md 9: of equal first messages so many are coped with, by answering only one. */
 	DEBOUNCE_LIMIT = 2,
 	FEATURE_FAST_OPEN = 1,
-	TAGS_BYTES_MAX = 512,
+	TAGS_MAX = 3, /* of its own */
 };
 
 /* The Storj release whose protocol this node implements: satellites may choose nodes by it
@@ -97,40 +99,63 @@ const char *node_software(void)
 	return "acre/" ACRE_VERSION;
 }
 
-/* A satellite chooses nodes by the release of Storj's whose protocol they speak; this says, signed
- * by the node itself, what really runs (satellite.md 2.6). */
+/* ---- tags ---- */
+
+static enum err add_tag(struct call *call, Node__Tag **list, size_t *count, const char *name,
+			const char *value)
+{
+	Node__Tag *t = arena_alloc(&call->scratch, sizeof(*t));
+	struct bytes copy = arena_bytes(&call->scratch, bytes_str(value));
+
+	if (!t || !copy.len)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	node__tag__init(t);
+	t->name = (char *)(uintptr_t)name;
+	t->value = proto_view(copy);
+	list[(*count)++] = t;
+	return OK;
+}
+
+/* Hours of the day in UTC, the operator's are in local time. */
+static enum err add_hours(struct call *call, Node__Tag **list, size_t *count, const char *name,
+			  const char *local)
+{
+	int64_t now_ns = os_clock_unix_ns();
+	unsigned utc = (unsigned)(now_ns / NS_PER_SEC / 60 % DAY_MINUTES);
+	char text[DAY_HOURS_TEXT_MAX];
+	struct day_hours hours;
+
+	TRY_PLAIN(day_hours_parse(call, local, &hours));
+	if (hours.always)
+		return OK;
+	day_hours_text(&hours, utc + DAY_MINUTES - os_clock_day_minute(now_ns), text);
+	return add_tag(call, list, count, name, text);
+}
+
+/* A satellite chooses nodes by the release of Storj's whose protocol they speak; what really runs
+ * this says, signed by the node itself, and when it may be chosen (satellite.md 2.6); and what
+ * others have signed of it. */
 static enum err add_tags(struct call *call, struct node *n, Contact__CheckInRequest *request)
 {
-	static char name[] = "software";
-	struct bytes value = bytes_str(node_software());
-	AUTO_BUF struct buf wire = BUF_INIT(TAGS_BYTES_MAX), signature = BUF_INIT(TAGS_BYTES_MAX);
 	struct arena *a = &call->scratch;
-	Node__Tag tag = NODE__TAG__INIT, *list = &tag;
-	Node__NodeTagSet set = NODE__NODE_TAG_SET__INIT;
+	Node__SignedNodeTagSets *sets = arena_alloc(a, sizeof(*sets)), others;
+	Node__Tag *list[TAGS_MAX];
+	size_t count = 0;
 
-	tag.name = name;
-	tag.value = proto_view(value);
-	set.node_id = proto_view(node_id_bytes(identity_node_id(n->identity)));
-	set.signed_at = os_clock_unix_ns() / NS_PER_SEC;
-	set.tags = &list;
-	set.n_tags = 1;
-	TRY_PLAIN(proto_encode(call, &set.base, &wire));
-	TRY_PLAIN(private_key_sign(call, identity_key(n->identity), buf_bytes(&wire), &signature));
-	Node__SignedNodeTagSet *one = arena_alloc(a, sizeof(*one));
-	Node__SignedNodeTagSets *sets = arena_alloc(a, sizeof(*sets));
-	Node__SignedNodeTagSet **sets_list = arena_alloc(a, sizeof(one));
-	struct bytes kept = arena_bytes(a, buf_bytes(&wire)),
-		     kept_signature = arena_bytes(a, buf_bytes(&signature));
-	if (!one || !sets || !sets_list || !kept.len || !kept_signature.len)
+	TRY_PLAIN(add_tag(call, list, &count, "software", node_software()));
+	TRY_PLAIN(add_hours(call, list, &count, "hours", node_get(n, online_hours)));
+	TRY_PLAIN(add_hours(call, list, &count, "upload-hours", node_get(n, upload_hours)));
+	TRY_PLAIN(signed_tags_parse(call, node_get(n, signed_tags), &others));
+	Node__SignedNodeTagSet **all = arena_array(a, others.n_tags + 1, sizeof(*all));
+	if (!sets || !all)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	node__signed_node_tag_set__init(one);
 	node__signed_node_tag_sets__init(sets);
-	one->serialized_tag = proto_view(kept);
-	one->signer_node_id = set.node_id;
-	one->signature = proto_view(kept_signature);
-	sets_list[0] = one;
-	sets->tags = sets_list;
-	sets->n_tags = 1;
+	TRY_PLAIN(signed_tags_make(call, n->identity, identity_node_id(n->identity), list, count,
+				   &all[0]));
+	for (size_t i = 0; i < others.n_tags; i++)
+		all[i + 1] = others.tags[i];
+	sets->tags = all;
+	sets->n_tags = others.n_tags + 1;
 	request->signed_tags = sets;
 	return OK;
 }

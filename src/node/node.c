@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/day_hours.h"
 #include "base/num.h"
-#include "node/day_hours.h"
+#include "identity/signed_tags.h"
 #include "node/node_internal.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -98,13 +99,25 @@ static enum err keep_string(struct call *call, struct arena *a, const char **s)
 	return *s ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
 }
 
+static enum err check_config(struct call *call, const struct node_config *c)
+{
+	Node__SignedNodeTagSets tags;
+	struct day_hours hours;
+
+	TRY(day_hours_parse(call, c->upload_hours, &hours), "upload-hours");
+	TRY(day_hours_parse(call, c->online_hours, &hours), "online-hours");
+	TRY(signed_tags_parse(call, c->signed_tags, &tags), "signed-tags");
+	return OK;
+}
+
 static enum err keep_config(struct call *call, struct node *n, const char *dir)
 {
 	struct node_config *c = &n->config;
 	const char **strings[] = {
-		&n->dir,       &c->storage,	 &c->address,  &c->external_address,
-		&c->identity,  &c->upload_hours, &c->email,    &c->wallet,
-		&c->log_level, &c->receive_rate, &c->send_rate
+		&n->dir,	&c->storage,	  &c->address,	 &c->external_address,
+		&c->identity,	&c->upload_hours, &c->email,	 &c->wallet,
+		&c->log_level,	&c->receive_rate, &c->send_rate, &c->online_hours,
+		&c->signed_tags
 	};
 
 	n->dir = dir;
@@ -118,8 +131,7 @@ static enum err keep_config(struct call *call, struct node *n, const char *dir)
 		c->identity = os_path_join(call, dir, "identity");
 		TRY_PLAIN(keep_string(call, &n->arena, &c->identity));
 	}
-	struct day_hours hours;
-	TRY(day_hours_parse(call, c->upload_hours, &hours), "upload-hours");
+	TRY_PLAIN(check_config(call, c));
 	if (!c->satellites.count)
 		return call_fail(call, ERR_CONFIG,
 				 "no satellite: name at least one (satellite = id@host:port)");
@@ -382,6 +394,8 @@ static const struct {
 	CONFIG("wallet", wallet, STRING),
 	CONFIG("external-address", external_address, STRING),
 	CONFIG("upload-hours", upload_hours, STRING),
+	CONFIG("online-hours", online_hours, STRING),
+	CONFIG("signed-tags", signed_tags, STRING),
 	CONFIG("address", address, FIXED_STRING),
 	CONFIG("storage", storage, FIXED_STRING),
 	CONFIG("identity", identity, FIXED_STRING),
@@ -459,10 +473,9 @@ static bool same_list(const struct param_list *a, const struct param_list *b)
 enum err node_apply(struct call *call, struct node *n, const struct node_config *config,
 		    const char *name, struct buf *notes)
 {
-	struct day_hours hours;
 	bool changed = false;
 
-	TRY_PLAIN(day_hours_parse(call, config->upload_hours, &hours));
+	TRY_PLAIN(check_config(call, config));
 	TRY_PLAIN(traffic_set(call, n->traffic, config->receive_rate, config->send_rate));
 	for (size_t i = 0; i < ARRAY_LEN(changeable); i++)
 		changed |= apply_one(n, i, config, name, notes);

@@ -1,8 +1,8 @@
 /* What a node does with its disk besides transfers: recovery, upkeep, garbage, a watch on the disk
  * itself. */
 #include "base/cleanup.h"
+#include "base/day_hours.h"
 #include "base/num.h"
-#include "node/day_hours.h"
 #include "node/node_internal.h"
 #include "order/bloom.h"
 #include "os/clock.h"

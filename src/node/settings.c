@@ -132,6 +132,20 @@ static const struct param table[] = {
 	  .default_text = "",
 	  .doc = "hours of the day, in local time, in which pieces are taken: 22-6, or "
 		 "0:30-5,12-13; empty = always.  Pieces stored are always served" },
+	{ .name = "online-hours",
+	  .type = PARAM_STR,
+	  FIELD(node.online_hours),
+	  .default_text = "",
+	  .doc = "hours of the day, in local time, in which the machine is on, likewise; empty = "
+		 "always.  Satellites of this kind are told and hold nothing against it if it is "
+		 "away for 14 hours at most; Storj's know no such hours" },
+	{ .name = "signed-tags",
+	  .alias = "contact.tags",
+	  .type = PARAM_STR,
+	  FIELD(node.signed_tags),
+	  .default_text = "",
+	  .doc = "what an authority of a satellite has signed of this node, in base64; of several, "
+		 "separated by commas" },
 	{ .name = "receive-rate",
 	  .type = PARAM_STR,
 	  FIELD(node.receive_rate),

@@ -106,15 +106,6 @@ static enum err read_line(struct call *call, struct buf *ret)
 	}
 }
 
-static struct bytes trim(struct bytes text)
-{
-	while (text.len && text.data[0] == ' ')
-		text = bytes_from(text, 1);
-	while (text.len && text.data[text.len - 1] == ' ')
-		text.len--;
-	return text;
-}
-
 static void say(const char *text)
 {
 	os_stderr_line(bytes_str(text));
@@ -151,7 +142,7 @@ static enum err ask(struct call *call, struct arena *a, const struct question *q
 		buf_add_str(&prompt, "> ");
 		os_stderr_line(buf_bytes(&prompt));
 		TRY(read_line(call, &line), "%s", q->name);
-		struct bytes answer = trim(buf_bytes(&line));
+		struct bytes answer = text_trim(buf_bytes(&line));
 		if (!answer.len && q->optional)
 			return OK;
 		if (!answer.len && proposed)

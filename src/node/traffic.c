@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/day_hours.h"
 #include "base/num.h"
 #include "base/text.h"
-#include "node/day_hours.h"
 #include "os/clock.h"
 #include "os/pacer.h"
 
@@ -34,15 +34,6 @@ struct traffic {
 	struct pacer pacers[TRAFFIC_WAYS];
 };
 
-static struct bytes trim(struct bytes text)
-{
-	while (text.len && text.data[0] == ' ')
-		text = bytes_from(text, 1);
-	while (text.len && text.data[text.len - 1] == ' ')
-		text.len--;
-	return text;
-}
-
 static enum err parse_part(struct call *call, struct bytes part, struct plan *p)
 {
 	const uint8_t *equals = part.len ? memchr(part.data, '=', part.len) : NULL;
@@ -50,8 +41,8 @@ static enum err parse_part(struct call *call, struct bytes part, struct plan *p)
 
 	if (!equals)
 		return text_size(part, &p->rate);
-	struct bytes left = trim(BYTES(part.data, (size_t)(equals - part.data)));
-	struct bytes right = trim(bytes_from(part, (size_t)(equals - part.data) + 1));
+	struct bytes left = text_trim(BYTES(part.data, (size_t)(equals - part.data)));
+	struct bytes right = text_trim(bytes_from(part, (size_t)(equals - part.data) + 1));
 	if (p->count == SPANS_MAX || !left.len || left.len >= sizeof(hours))
 		return ERR_FORMAT;
 	memcpy(hours, left.data, left.len);
@@ -62,13 +53,13 @@ static enum err parse_part(struct call *call, struct bytes part, struct plan *p)
 
 static enum err parse(struct call *call, const char *text, struct plan *ret)
 {
-	struct bytes rest = trim(bytes_str(text ? text : ""));
+	struct bytes rest = text_trim(bytes_str(text ? text : ""));
 	struct plan p = { 0 };
 
 	while (rest.len) {
 		const uint8_t *comma = memchr(rest.data, ',', rest.len);
 		size_t n = comma ? (size_t)(comma - rest.data) : rest.len;
-		if (parse_part(call, trim(BYTES(rest.data, n)), &p))
+		if (parse_part(call, text_trim(BYTES(rest.data, n)), &p))
 			return call_fail(
 				call, ERR_CONFIG,
 				"\"%.100s\": want bytes a second, and other ones for spans "

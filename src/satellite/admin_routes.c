@@ -34,6 +34,8 @@ static const struct admin_field bucket_set_fields[] = {
 static const struct admin_field placement_fields[] = {
 	{ "name", FIELD_TEXT, AT(name), NULL, true },
 	{ "countries", FIELD_TEXT, AT(countries), NULL, false },
+	{ "tags", FIELD_TEXT, AT(tags), NULL, false },
+	{ "shared_networks", FIELD_BOOL, AT(shared_networks), NULL, false },
 };
 static const struct admin_field key_fields[] = {
 	{ "name", FIELD_TEXT, AT(name), NULL, true },

@@ -11,7 +11,7 @@ struct audit_piece {
 	uint32_t number;
 	struct node_place place;
 	struct addressed_limit limit; /* blank: the node is not asked */
-	bool contained;		      /* it owes an answer already: left alone */
+	bool contained; /* it owes an answer already, or is away as it said: left alone */
 	bool asked;
 	bool connected;
 	bool wrong; /* its share differs from what the others say */

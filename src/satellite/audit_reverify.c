@@ -210,6 +210,8 @@ static void decide(const struct reverify *v, enum attempt a, struct reverify_rep
 	case ATTEMPT_OFFLINE:
 		r->record.outcome = AUDIT_OFFLINE;
 		r->stays = true;
+		/* Nobody is there at an hour that it declared to be away. */
+		r->counted = !(v->piece && v->piece->place.away);
 		break;
 	case ATTEMPT_TIMED_OUT:
 		r->stays = r->counted = v->job.count < AUDIT_REVERIFY_MAX;

@@ -70,6 +70,7 @@ static enum err find_places(struct call *call, struct audit_job *job)
 		job->pieces[i] = (struct audit_piece){ .number = list[i].number,
 						       .place = places[i],
 						       .outcome = AUDIT_OFFLINE,
+						       .contained = places[i].away,
 						       .share = shares + i * share };
 	return OK;
 }

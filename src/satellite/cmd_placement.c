@@ -30,15 +30,19 @@ static void add_placement(struct command *c, const struct placement *p, bool fir
 	struct buf *out = &c->out;
 
 	if (!c->o.json) {
-		buf_printf(out, "%5d  %-20s  %s\n", p->number, p->name,
-			   p->limited ? p->countries_text : "everywhere");
+		buf_printf(out, "%5d  %-20s  %s%s%s%s\n", p->number, p->name,
+			   p->limited ? p->countries_text : "everywhere",
+			   p->tags_text[0] ? "  tags " : "", p->tags_text,
+			   p->shared_networks ? "  networks shared" : "");
 		return;
 	}
 	buf_printf(out, "%s{\"number\":%d,\"name\":", first ? "" : ",\n ", p->number);
 	text_add_json(out, bytes_str(p->name));
 	buf_add_str(out, ",\"countries\":");
 	text_add_json(out, bytes_str(p->countries_text));
-	buf_add_byte(out, '}');
+	buf_add_str(out, ",\"tags\":");
+	text_add_json(out, bytes_str(p->tags_text));
+	buf_printf(out, ",\"shared_networks\":%s}", p->shared_networks ? "true" : "false");
 }
 
 enum err command_placement_list(struct command *c)
@@ -66,6 +70,8 @@ enum err command_placement_set(struct command *c)
 	TRY_PLAIN(command_placement_number(c, &number));
 	TRY_PLAIN(placement_parse(c->call, number, bytes_str(c->o.name ? c->o.name : ""),
 				  bytes_str(c->o.countries ? c->o.countries : ""), &p));
+	TRY_PLAIN(placement_take_tags(c->call, bytes_str(c->o.tags ? c->o.tags : ""), &p));
+	p.shared_networks = c->o.shared_networks;
 	TRY_PLAIN(command_database(c, &db));
 	TRY_PLAIN(store_placement_set(c->call, db, &p));
 	command_say(c, "Set.  A satellite that runs takes it up within 10 seconds, and its repair "

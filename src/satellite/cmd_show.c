@@ -49,6 +49,7 @@ static enum err keep_row(struct call *call, void *arg, const struct node_row *ro
 	kept->node.address = copy(l->c, row->node.address);
 	kept->node.last_ip_port = copy(l->c, row->node.last_ip_port);
 	kept->node.last_net = copy(l->c, row->node.last_net);
+	kept->node.tags = copy(l->c, row->node.tags);
 	kept->version = copy(l->c, row->version);
 	return OK;
 }
@@ -56,6 +57,18 @@ static enum err keep_row(struct call *call, void *arg, const struct node_row *ro
 static bool row_online(const struct command *c, const struct node_row *row)
 {
 	return os_clock_unix_ns() - row->node.last_success_ns < c->o.config.online_window;
+}
+
+static void add_tags_json(struct command *c, const char *tags)
+{
+	const char *separator = "";
+
+	buf_add_str(&c->out, ",\"tags\":[");
+	for (const char *end; (end = strchr(tags, '\n')); tags = end + 1, separator = ",") {
+		buf_add_str(&c->out, separator);
+		text_add_json(&c->out, BYTES(tags, (size_t)(end - tags)));
+	}
+	buf_add_byte(&c->out, ']');
 }
 
 static void add_node_json(struct command *c, const struct node_row *row)
@@ -71,6 +84,7 @@ static void add_node_json(struct command *c, const struct node_row *row)
 	text_add_json(&c->out, bytes_str(row->version));
 	country_text(row->node.country, where);
 	buf_printf(&c->out, ",\"country\":\"%s\"", where);
+	add_tags_json(c, row->node.tags);
 	buf_printf(&c->out, ",\"online\":%s,\"free_disk\":%lld,\"last_contact\":\"",
 		   row_online(c, row) ? "true" : "false", (long long)row->node.free_disk);
 	text_add_time(&c->out, row->node.last_success_ns, false);

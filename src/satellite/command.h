@@ -62,7 +62,8 @@ struct command_options {
 	const char *bucket;
 	bool largest;
 	/* placement, bucket set, project set */
-	const char *placement, *countries;
+	const char *placement, *countries, *tags;
+	bool shared_networks;
 	/* repair run, audit */
 	bool all, wait, contained;
 	uint64_t segments;
@@ -145,6 +146,7 @@ enum err command_nodes(struct command *c) MUST_USE;
 enum err command_node_list(struct command *c) MUST_USE;
 enum err command_node_show(struct command *c) MUST_USE;
 enum err command_node_reinstate(struct command *c) MUST_USE;
+enum err command_node_tag(struct command *c) MUST_USE;
 enum err command_node_disqualify(struct command *c) MUST_USE;
 /* Audits --segments segments, or all, by that satellite. */
 enum err command_audit_segments(struct command *c, struct satellite *sat) MUST_USE;

@@ -96,6 +96,10 @@ const struct param satellite_params[] = {
 	      "GeoLite2-Country.mmdb; without it nodes have no country, so placements with "
 	      "countries\n"
 	      "choose none; replace it by renaming a new one to its name"),
+	ENTRY("tag-authorities", tag_authorities, PARAM_STR, "",
+	      "files of certificates (identity.cert), separated by commas, of those whose signed "
+	      "tags of\nnodes count besides this satellite's own; placements can ask for such "
+	      "tags"),
 	ENTRY("online-window", online_window, PARAM_DURATION, "4h",
 	      "a node counts as online for so long after its last contact"),
 	ENTRY("silence-window", silence_window, PARAM_DURATION, "0s",

@@ -78,6 +78,7 @@ struct satellite_config {
 	bool allow_private_ips;
 	uint64_t min_free_space;
 	const char *geoip_db; /* empty: none */
+	const char *tag_authorities;
 	int64_t online_window;
 	int64_t silence_window;	  /* never above online_window once the configuration is complete */
 	int64_t checkin_interval; /* 0 = no limit */

@@ -98,6 +98,22 @@ static void take_noise(struct call *call, const Contact__CheckInRequest *req, st
 		 F_STR("reason", call_error(&check, e)));
 }
 
+/* Who signs wrongly is heard all the same (satellite.md 1.6). */
+static enum err take_tags(struct call *call, struct satellite *sat, struct rpc_stream *stream,
+			  const Contact__CheckInRequest *req, struct checkin *in,
+			  const char **ret_bad)
+{
+	char id_text[NODE_ID_TEXT_MAX];
+
+	TRY_PLAIN(node_tags_read(call, sat->authorities, &in->id,
+				 net_peer_chain(rpc_stream_net(stream)), req->signed_tags,
+				 &in->tags, ret_bad));
+	node_id_text(&in->id, id_text);
+	if (**ret_bad)
+		log_info("tags not taken", F_STR("node", id_text), F_STR("reason", *ret_bad));
+	return OK;
+}
+
 /* Pings and stores; *ret_ping_error is "" when the node could be reached. */
 static enum err do_checkin(struct call *call, struct satellite *sat, struct checkin *in,
 			   const char **ret_ping_error)
@@ -123,13 +139,16 @@ static enum err do_checkin(struct call *call, struct satellite *sat, struct chec
 }
 
 static enum err answer_checkin(struct call *call, struct rpc_stream *stream,
-			       const struct checkin *in, const char *ping_error)
+			       const struct checkin *in, const char *ping_error,
+			       const char *bad_tags)
 {
 	Contact__CheckInResponse resp = CONTACT__CHECK_IN_RESPONSE__INIT;
 	Contact__HashstoreSettings settings = CONTACT__HASHSTORE_SETTINGS__INIT;
 
 	resp.ping_node_success = in->up;
 	resp.ping_error_message = (char *)(uintptr_t)ping_error;
+	resp.node_tag_success = !bad_tags[0];
+	resp.node_tag_error_message = (char *)(uintptr_t)bad_tags;
 	resp.hashstore_settings = &settings;
 	return rpc_send_message(call, stream, &resp.base);
 }
@@ -140,7 +159,7 @@ static enum err check_in(struct call *call, void *service, struct rpc_stream *st
 	Contact__CheckInRequest *req = NULL;
 	struct checkin in = { 0 };
 	char ip_port[OS_ADDRESS_MAX], net[LAST_NET_MAX], id_text[NODE_ID_TEXT_MAX];
-	const char *ping_error = "";
+	const char *ping_error = "", *bad_tags = "";
 
 	TRY_PLAIN(rpc_request(call, stream, &call->scratch, &contact__check_in_request__descriptor,
 			      &req));
@@ -156,7 +175,9 @@ static enum err check_in(struct call *call, void *service, struct rpc_stream *st
 	in.last_net = net;
 	in.country = geoip_country(sat->geoip, ip_port);
 	in.chain = cert_chain_der(net_peer_chain(rpc_stream_net(stream)));
-	TRY_PLAIN(check_difficulty(call, sat, &in.id));
+	TRY_PLAIN(take_tags(call, sat, stream, req, &in, &bad_tags));
+	if (!node_tags_has(in.tags, bytes_str("trusted_node"), bytes_str("true")))
+		TRY_PLAIN(check_difficulty(call, sat, &in.id));
 	take_noise(call, req, &in);
 	bool known = overlay_is_known(sat, &in.id);
 	enum err e = do_checkin(call, sat, &in, &ping_error);
@@ -174,7 +195,7 @@ static enum err check_in(struct call *call, void *service, struct rpc_stream *st
 	else if (!known)
 		log_info("new node", F_STR("node", id_text), F_STR("address", in.address),
 			 F_STR("net", net), F_I64("free_disk", in.free_disk));
-	return answer_checkin(call, stream, &in, ping_error);
+	return answer_checkin(call, stream, &in, ping_error, bad_tags);
 }
 
 static enum err get_time(struct call *call, void *service, struct rpc_stream *stream)

@@ -41,15 +41,17 @@ static unsigned state_of(const struct loop_node *n, const struct placement *rule
 			 uint32_t round)
 {
 	/* What cannot be read takes no other piece's place in a network. */
-	if ((n->flags & (NODE_ONLINE | NODE_DISQUALIFIED)) != NODE_ONLINE)
+	if (n->flags & NODE_DISQUALIFIED || !(n->flags & (NODE_ONLINE | NODE_AWAY)))
 		return PIECE_MISSING;
-	unsigned state = *mark == round ? PIECE_CLUMPED : 0;
+	unsigned state = n->flags & NODE_AWAY ? PIECE_AWAY : 0;
+	if (*mark == round && !(rule && rule->shared_networks))
+		state |= PIECE_CLUMPED;
 	*mark = round;
 	if (n->flags & NODE_SUSPENDED)
 		state |= PIECE_SUSPENDED;
 	if (n->flags & NODE_EXITING)
 		state |= PIECE_EXITING;
-	if (!placement_allows(rule, n->country))
+	if (!placement_allows(rule, n->country, n->tags))
 		state |= PIECE_MISPLACED;
 	return state;
 }
@@ -60,6 +62,7 @@ void segment_health(struct health_marks *m, const struct piece *pieces, size_t c
 {
 	struct segment_health h = { .pieces = (unsigned)count };
 	uint32_t round = next_round(m);
+	unsigned unreadable = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct loop_node *n = &nodes[pieces[i].alias];
@@ -73,10 +76,12 @@ void segment_health(struct health_marks *m, const struct piece *pieces, size_t c
 		h.clumped += (state & PIECE_CLUMPED) != 0;
 		h.exiting += (state & PIECE_EXITING) != 0;
 		h.misplaced += (state & PIECE_MISPLACED) != 0;
-		h.healthy++; /* those that are not, for now */
+		unreadable += (state & (PIECE_MISSING | PIECE_AWAY)) != 0;
+		h.away += state == PIECE_AWAY;
+		h.healthy += state != PIECE_AWAY; /* those that are not, for now */
 	}
 	h.healthy = h.pieces - h.healthy;
-	h.retrievable = h.pieces - h.missing;
+	h.retrievable = h.pieces - unreadable;
 	*ret = h;
 }
 
@@ -93,7 +98,8 @@ bool segment_is_injured(const struct scheme *r, const struct segment_health *h, 
 {
 	struct scheme t = health_thresholds(r);
 
-	return h->misplaced || (h->healthy < t.success && (eager || h->healthy <= t.repair));
+	return h->misplaced || h->healthy - h->away <= t.repair ||
+	       (eager && h->healthy < t.success);
 }
 
 /*
@@ -104,7 +110,7 @@ bool segment_is_injured(const struct scheme *r, const struct segment_health *h, 
 int64_t segment_urgency(const struct scheme *r, const struct segment_health *h,
 			uint32_t nodes_known)
 {
-	double healthy = h->healthy, required = r->required;
+	double healthy = h->healthy - h->away, required = r->required;
 	double nodes = nodes_known ? nodes_known : NODES_UNKNOWN;
 
 	if (healthy < required)
@@ -121,5 +127,8 @@ unsigned segment_pieces_wanted(const struct scheme *r, const struct segment_heal
 	/* A twentieth more than success, rounded up: some will fail. */
 	unsigned goal = MIN((unsigned)t.total, (t.success * 21U + 19) / 20);
 
-	return goal > h->healthy ? goal - h->healthy : 0;
+	/* When it is repaired, it is for those that are there. */
+	unsigned there = h->healthy - h->away;
+
+	return goal > there ? goal - there : 0;
 }

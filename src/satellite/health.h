@@ -16,11 +16,14 @@ enum {
 	PIECE_CLUMPED = 4,   /* another piece of the segment is in that network */
 	PIECE_EXITING = 8,
 	PIECE_MISPLACED = 16, /* readable, on a node where its placement allows none */
+	/* Its node is away in the hours it declared: healthy as long as enough others are. */
+	PIECE_AWAY = 32,
 };
 
 struct segment_health {
-	unsigned pieces, healthy, retrievable;
+	unsigned pieces, healthy, retrievable; /* retrievable: now */
 	unsigned missing, suspended, clumped, exiting, misplaced;
+	unsigned away; /* of the healthy ones */
 };
 
 /* Room to mark networks in, for one thread; zeroed at first, freed with health_marks_free. */
@@ -41,7 +44,8 @@ void segment_health(struct health_marks *m, const struct piece *pieces, size_t c
 /* The code with success above repair and total not below that (satellite.md 6). */
 struct scheme health_thresholds(const struct scheme *r);
 /* To be repaired: no more than the repair threshold are healthy; eager: fewer than the success
- * threshold; or some lie where they must not. */
+ * threshold; or some lie where they must not.  Those away count only while the others are above the
+ * repair threshold without them. */
 bool segment_is_injured(const struct scheme *r, const struct segment_health *h, bool eager);
 /* Fewer pieces can be read than give the segment back. */
 static inline bool segment_is_lost(const struct scheme *r, const struct segment_health *h)

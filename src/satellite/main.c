@@ -90,6 +90,11 @@ static const struct param placement_set_params[] = {
 	OPTION("name", name, 0, PARAM_STR, NULL, "its name, that clients see as a location"),
 	OPTION("countries", countries, 0, PARAM_STR, "",
 	       "such as DE,FR or EU,!HU or !US (two letters, EU, EEA); default: everywhere"),
+	OPTION("tags", tags, 0, PARAM_STR, "",
+	       "such as tier=gold,!old=yes: what an authority has signed of a node, and has not"),
+	OPTION("shared-networks", shared_networks, 0, PARAM_BOOL, "false",
+	       "several pieces of a segment may lie in one network, as in a data centre of one's "
+	       "own"),
 };
 static const struct param placement_params[] = {
 	OPTION("placement", placement, 0, PARAM_STR, NULL, "its number"),
@@ -204,7 +209,7 @@ static const struct command_entry commands[] = {
 	  command_bucket_set },
 	{ "placement list", "--dir DIR [--json]", "print the places that buckets may have",
 	  PARAMS(json_params), false, 0, command_placement_list },
-	{ "placement set", "--dir DIR --placement N --name NAME [--countries LIST]",
+	{ "placement set", "--dir DIR --placement N --name NAME [--countries LIST] [--tags LIST]",
 	  "make or change one; pieces that lie elsewhere are moved", PARAMS(placement_set_params),
 	  false, 0, command_placement_set },
 	{ "placement remove", "--dir DIR --placement N", "remove one that no bucket has",
@@ -239,6 +244,9 @@ static const struct command_entry commands[] = {
 	  command_node_reinstate },
 	{ "node disqualify", "--dir DIR ID", "give a node up for good, and its pieces", NULL, 0,
 	  false, 1, command_node_disqualify },
+	{ "node tag", "--dir DIR ID NAME=VALUE...",
+	  "sign tags of a node, for its setting signed-tags", NULL, 0, false, 17,
+	  command_node_tag },
 	{ "audit run", "--dir DIR [--segments N|--all|--contained] [--json]",
 	  "audit segments now and count what comes of it", PARAMS(audit_run_params), false, 0,
 	  command_audit_run },

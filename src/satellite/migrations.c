@@ -148,5 +148,10 @@ const struct db_migration satellite_migrations[] = {
 			"ALTER TABLE projects ADD COLUMN placement INTEGER;"
 			"ALTER TABLE nodes ADD COLUMN country TEXT NOT NULL DEFAULT ''" },
 	{ "books of keys", BOOKS_SCHEMA_2 },
+	/* A node's are as node_tags.h has them. */
+	{ "tags of nodes",
+	  "ALTER TABLE nodes ADD COLUMN tags TEXT NOT NULL DEFAULT '';"
+	  "ALTER TABLE placements ADD COLUMN tags TEXT NOT NULL DEFAULT '';"
+	  "ALTER TABLE placements ADD COLUMN shared_networks INTEGER NOT NULL DEFAULT 0" },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

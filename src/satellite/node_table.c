@@ -20,6 +20,8 @@ static uint32_t flags_of(const struct overlay *o, const struct node_entry *e, in
 
 	if (overlay_heard(o, e, now_ns) && !n->exit_finished_ns)
 		flags |= NODE_ONLINE;
+	else if (overlay_excused(o, e, now_ns) && !n->exit_finished_ns)
+		flags |= NODE_AWAY;
 	if (n->disqualified_ns)
 		flags |= NODE_DISQUALIFIED;
 	if (n->suspended_ns)
@@ -31,26 +33,33 @@ static uint32_t flags_of(const struct overlay *o, const struct node_entry *e, in
 	return flags;
 }
 
-/* Everything but the numbers of networks; those are strings so far. */
-static size_t look_up(struct overlay *o, struct arena *a, struct loop_node *nodes, uint32_t count,
-		      struct named *names, uint32_t *ret_known)
+/* What is looked up under one lock. */
+struct lookup {
+	struct loop_node *nodes;
+	uint32_t count, known;
+	struct named *names;
+	size_t names_count;
+	struct arena names_memory;
+};
+
+/* Everything but the numbers of networks; those are strings so far.  Lock held. */
+static void look_up(struct overlay *o, struct lookup *l)
 {
 	int64_t now_ns = os_clock_unix_ns();
-	size_t n = 0;
+	struct loop_node *nodes = l->nodes;
 
-	OS_LOCKED(&o->lock);
-	for (uint32_t alias = 1; alias < count; alias++) {
+	for (uint32_t alias = 1; alias < l->count; alias++) {
 		const struct node_entry *e = overlay_find(o, &nodes[alias].id);
 		if (!e)
 			continue;
 		nodes[alias].flags = flags_of(o, e, now_ns);
 		nodes[alias].country = e->node.country;
-		const char *net = arena_str(a, bytes_str(e->node.last_net));
+		nodes[alias].tags = e->conditions;
+		const char *net = arena_str(&l->names_memory, bytes_str(e->node.last_net));
 		if (net)
-			names[n++] = (struct named){ net, alias };
+			l->names[l->names_count++] = (struct named){ net, alias };
 	}
-	*ret_known = (uint32_t)o->count;
-	return n;
+	l->known = (uint32_t)o->count;
 }
 
 static int by_name(const void *a, const void *b)
@@ -74,42 +83,74 @@ static uint32_t number_nets(struct loop_node *nodes, struct named *names, size_t
 	return net + 1;
 }
 
-static enum err fill(struct call *call, struct satellite *sat, struct loop_node *nodes,
-		     uint32_t count, uint32_t *ret_nets, uint32_t *ret_known)
+static void lookup_fini(struct lookup *l)
 {
-	AUTO(arena_free) struct arena a = { 0 };
-	AUTO_FREE struct named *names = calloc(count, sizeof(*names));
+	free(l->names);
+	arena_free(&l->names_memory);
+}
 
-	if (!names)
-		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	size_t named = look_up(sat->overlay, &a, nodes, count, names, ret_known);
-	*ret_nets = number_nets(nodes, names, named);
-	return OK;
+static enum err lookup_init(struct call *call, struct lookup *l)
+{
+	l->names = calloc(l->count, sizeof(*l->names));
+	return l->names ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
 }
 
 enum err overlay_states(struct call *call, struct satellite *sat, struct loop_node *nodes,
-			uint32_t count)
+			uint32_t count, int32_t placement, struct placement *ret_rule,
+			bool *ret_ruled)
 {
-	uint32_t nets = 0, known = 0;
+	AUTO(lookup_fini) struct lookup l = { .nodes = nodes, .count = count };
+	struct overlay *o = sat->overlay;
 
-	return fill(call, sat, nodes, count, &nets, &known);
+	TRY_PLAIN(lookup_init(call, &l));
+	os_mutex_lock(&o->lock);
+	look_up(o, &l);
+	const struct placement *rule = placement_find(o->placements, placement);
+	*ret_ruled = rule != NULL;
+	if (rule)
+		*ret_rule = *rule;
+	os_mutex_unlock(&o->lock);
+	number_nets(nodes, l.names, l.names_count);
+	return OK;
 }
 
-enum err overlay_by_alias(struct call *call, struct satellite *sat, struct loop_node **ret_nodes,
-			  uint32_t *ret_count, uint32_t *ret_nets, uint32_t *ret_known)
+/* Lock held. */
+static struct placement_set *copy_placements(const struct overlay *o)
 {
-	AUTO_FREE struct node_id *ids = NULL;
-	uint32_t count = 0;
+	const struct placement_set *set = o->placements;
+	size_t count = set ? set->count : 0;
+	struct placement_set *copy = calloc(1, sizeof(*copy) + count * sizeof(copy->list[0]));
 
-	TRY_PLAIN(node_aliases_all(call, sat->db, sat->metainfo->aliases, &ids, &count));
-	AUTO_FREE struct loop_node *nodes = calloc(count, sizeof(*nodes));
+	if (copy && count)
+		memcpy(copy, set, sizeof(*copy) + count * sizeof(copy->list[0]));
+	return copy;
+}
+
+enum err overlay_by_alias(struct call *call, struct satellite *sat, struct overlay_nodes *ret)
+{
+	AUTO(lookup_fini) struct lookup l = { .count = 0 };
+	AUTO_FREE struct node_id *ids = NULL;
+	struct overlay *o = sat->overlay;
+
+	TRY_PLAIN(node_aliases_all(call, sat->db, sat->metainfo->aliases, &ids, &l.count));
+	AUTO_FREE struct loop_node *nodes = calloc(l.count, sizeof(*nodes));
 	if (!nodes)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < l.count; i++)
 		nodes[i].id = ids[i];
-	TRY_PLAIN(fill(call, sat, nodes, count, ret_nets, ret_known));
-	*ret_nodes = take(&nodes);
-	*ret_count = count;
+	l.nodes = nodes;
+	TRY_PLAIN(lookup_init(call, &l));
+	os_mutex_lock(&o->lock);
+	look_up(o, &l);
+	struct placement_set *placements = copy_placements(o);
+	os_mutex_unlock(&o->lock);
+	if (!placements)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	*ret = (struct overlay_nodes){ .placements = placements,
+				       .count = l.count,
+				       .known = l.known,
+				       .nets_count = number_nets(nodes, l.names, l.names_count) };
+	ret->nodes = take(&nodes);
 	return OK;
 }
 

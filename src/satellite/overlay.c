@@ -17,6 +17,13 @@ enum { SLOTS_FIRST = 64 };
 #define ROW_NS_MAX (INT64_C(4200) * NS_PER_SEC)
 #define SPACE_NS_MAX (60 * NS_PER_SEC)
 
+/* Of declared hours, in minutes (docs/design/hours.md). */
+enum {
+	BEFORE_END = 10,    /* no upload begins then */
+	AFTER_BEGIN = 15,   /* until a machine that was started has checked in */
+	AWAY_MAX = 14 * 60, /* who is away longer at a time is not excused */
+};
+
 static size_t slot_of(const struct node_id *id, size_t slots)
 {
 	/* IDs are hashes. */
@@ -31,6 +38,7 @@ static void entry_free(struct node_entry *e)
 	free(e->version);
 	free(e->email);
 	free(e->wallet);
+	free(e->tags);
 	free(e);
 }
 
@@ -53,6 +61,47 @@ bool overlay_heard(const struct overlay *o, const struct node_entry *e, int64_t 
 {
 	return overlay_online(o, e, now_ns) &&
 	       now_ns - e->node.last_success_ns < o->sat->config.silence_window;
+}
+
+static unsigned minute_of(int64_t unix_ns)
+{
+	return (unsigned)(unix_ns / NS_PER_SEC / 60 % DAY_MINUTES);
+}
+
+/* For how many minutes it has been away; 0: it is not. */
+static unsigned away_for(const struct node_entry *e, int64_t now_ns)
+{
+	unsigned minute = minute_of(now_ns), until = 0;
+	unsigned over = day_hours_over(&e->hours, minute, &until);
+
+	if (!over) { /* just begun? */
+		over = day_hours_over(&e->hours, (minute + DAY_MINUTES - AFTER_BEGIN) % DAY_MINUTES,
+				      &until);
+		over += over ? AFTER_BEGIN : 0;
+		until = 0;
+	}
+	return over + until <= AWAY_MAX + AFTER_BEGIN ? over : 0;
+}
+
+bool overlay_away(const struct node_entry *e, int64_t now_ns)
+{
+	return away_for(e, now_ns) != 0;
+}
+
+bool overlay_excused(const struct overlay *o, const struct node_entry *e, int64_t now_ns)
+{
+	int64_t away_ns = away_for(e, now_ns) * 60 * NS_PER_SEC;
+
+	return away_ns &&
+	       now_ns - e->node.last_success_ns - away_ns < o->sat->config.silence_window;
+}
+
+bool overlay_takes(const struct node_entry *e, int64_t now_ns)
+{
+	unsigned now = minute_of(now_ns), soon = (now + BEFORE_END) % DAY_MINUTES;
+
+	return day_hours_has(&e->hours, now) && day_hours_has(&e->hours, soon) &&
+	       day_hours_has(&e->upload_hours, now) && day_hours_has(&e->upload_hours, soon);
 }
 
 static bool grow(struct overlay *o)
@@ -105,8 +154,18 @@ static bool set_text(char **text, const char *now)
 	return true;
 }
 
-static bool set_texts(struct node_entry *e, const struct node_row *row)
+static void read_tags(const struct overlay *o, struct node_entry *e)
 {
+	e->node.tags = e->tags ? e->tags : "";
+	node_tags_hours(e->node.tags, "hours", &e->hours);
+	node_tags_hours(e->node.tags, "upload-hours", &e->upload_hours);
+	e->conditions = placement_conditions(o->placements, e->node.tags);
+}
+
+static bool set_texts(const struct overlay *o, struct node_entry *e, const struct node_row *row)
+{
+	bool tagged = !e->tags || !row->node.tags || strcmp(e->tags, row->node.tags) != 0;
+
 	bool ok = set_text(&e->address, row->node.address);
 
 	ok &= set_text(&e->last_ip_port, row->node.last_ip_port);
@@ -114,6 +173,10 @@ static bool set_texts(struct node_entry *e, const struct node_row *row)
 	ok &= set_text(&e->version, row->version);
 	ok &= set_text(&e->email, row->email);
 	ok &= set_text(&e->wallet, row->wallet);
+	ok &= set_text(&e->tags, row->node.tags ? row->node.tags : "");
+	e->node.tags = e->tags ? e->tags : "";
+	if (tagged)
+		read_tags(o, e);
 	e->operator_ = operator_of(e->wallet, e->email);
 	e->node.address = e->address ? e->address : "";
 	e->node.last_ip_port = e->last_ip_port ? e->last_ip_port : "";
@@ -133,6 +196,7 @@ static bool moves(const struct overlay *o, const struct node_entry *e, const str
 	       !was->vetted_ns != !is->vetted_ns || !was->disqualified_ns != !is->disqualified_ns ||
 	       !was->suspended_ns != !is->suspended_ns ||
 	       !was->exit_initiated_ns != !is->exit_initiated_ns ||
+	       strcmp(was->tags ? was->tags : "", is->tags ? is->tags : "") != 0 ||
 	       (!overlay_online(o, e, now_ns) && is->last_success_ns > was->last_success_ns);
 }
 
@@ -156,7 +220,7 @@ enum err overlay_put(struct call *call, struct overlay *o, const struct node_row
 	struct node_id id = e->node.id;
 	e->node = row->node;
 	e->node.id = id;
-	bool ok = set_texts(e, row);
+	bool ok = set_texts(o, e, row);
 	e->node.last_success_ns = success;
 	e->node.last_failure_ns = failure;
 	e->updated_ns = MAX(e->updated_ns, row->updated_ns);
@@ -208,6 +272,7 @@ static bool needs_row(struct overlay *o, const struct checkin *in, struct node_r
 			  .created_ns = in->now_unix_ns,
 			  .version_ok = true,
 			  .country = in->country,
+			  .tags = in->tags,
 			  .dial = in->dial },
 		.version = in->version,
 		.email = in->email,
@@ -232,8 +297,8 @@ static bool needs_row(struct overlay *o, const struct checkin *in, struct node_r
 	       differs(e->address, in->address) || differs(e->last_ip_port, in->last_ip_port) ||
 	       differs(e->last_net, in->last_net) || differs(e->version, in->version) ||
 	       differs(e->email, in->email) || differs(e->wallet, in->wallet) ||
-	       e->node.country != in->country || space_matters(o, e, in) ||
-	       dial_differs(&e->node.dial, &in->dial);
+	       differs(e->tags, in->tags) || e->node.country != in->country ||
+	       space_matters(o, e, in) || dial_differs(&e->node.dial, &in->dial);
 }
 
 /* Without a database of countries what one told earlier stays, while the address does. */
@@ -290,18 +355,16 @@ bool overlay_placement(struct satellite *sat, int32_t number, struct placement *
 	return p != NULL;
 }
 
-enum err overlay_placements(struct call *call, struct satellite *sat, struct placement_set **ret)
+/* Lock held.  Nodes are told anew what they fulfil only when the rules ask for tags. */
+static void put_placements(struct overlay *o, struct placement_set *set)
 {
-	OS_LOCKED(&sat->overlay->lock);
-	const struct placement_set *set = sat->overlay->placements;
-	size_t count = set ? set->count : 0;
-	struct placement_set *copy = calloc(1, sizeof(*copy) + count * sizeof(copy->list[0]));
-	if (!copy)
-		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	if (count)
-		memcpy(copy, set, sizeof(*copy) + count * sizeof(copy->list[0]));
-	*ret = copy;
-	return OK;
+	bool tags = set->conditions_count || (o->placements && o->placements->conditions_count);
+
+	free(o->placements);
+	o->placements = set;
+	for (size_t i = 0; tags && i < o->slots_count; i++)
+		if (o->slots[i])
+			o->slots[i]->conditions = placement_conditions(set, o->slots[i]->node.tags);
 }
 
 /* ---- refreshing ---- */
@@ -332,8 +395,7 @@ enum err overlay_refresh(struct call *call, struct satellite *sat)
 	struct placement_set *placements = NULL;
 	TRY_PLAIN(store_placements(call, sat->db, &placements));
 	OS_LOCKED(&o->lock);
-	free(o->placements);
-	o->placements = placements;
+	put_placements(o, placements);
 	o->seen_ns = MAX(o->seen_ns, r.seen_ns);
 	/* Nodes that went offline drop out of it. */
 	o->index_stale = true;

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "net/net.h"
 #include "proto/orders.pb-c.h"
+#include "satellite/node_tags.h"
 #include "satellite/placement.h"
 #include "satellite/satellite.h"
 
@@ -31,6 +32,7 @@ struct overlay_node {
 	int64_t exit_initiated_ns, exit_finished_ns;	      /* the same */
 	bool version_ok;
 	country country;
+	const char *tags; /* node_tags.h */
 	struct node_dial dial;
 };
 
@@ -48,6 +50,7 @@ struct node_place {
 	struct node_dial dial;
 	bool online; /* contact within the online window, not disqualified, not exited */
 	bool gone;   /* disqualified or exited: its pieces are lost */
+	bool away;   /* outside the hours that it declared */
 };
 
 /* Chooses exactly `count` nodes for an upload (satellite.md 2, metainfo.md 7): distinct nodes, one
@@ -66,15 +69,21 @@ enum err satellite_lookup_nodes(struct call *call, struct satellite *sat, struct
 				const struct node_id *ids, size_t count,
 				struct node_place **ret) MUST_USE;
 /* What the overlay knows of every node that a piece list may name (segment_loop.h):
- * ret_nodes[alias], *ret_count entries, freed with free(); network numbers are below *ret_nets.
- * Waits. */
+ * nodes[alias]; network numbers are below nets_count. */
 struct loop_node;
-enum err overlay_by_alias(struct call *call, struct satellite *sat, struct loop_node **ret_nodes,
-			  uint32_t *ret_count, uint32_t *ret_nets, uint32_t *ret_known) MUST_USE;
+struct overlay_nodes {
+	struct loop_node *nodes;	  /* freed with free() */
+	struct placement_set *placements; /* those that the nodes' tags go by; the same */
+	uint32_t count, nets_count, known;
+};
+/* Waits. */
+enum err overlay_by_alias(struct call *call, struct satellite *sat,
+			  struct overlay_nodes *ret) MUST_USE;
 /* The same for some nodes: nodes[1] to nodes[count - 1] have their IDs; network numbers are below
- * count. */
+ * count.  And the rule of a placement; *ret_ruled is false for 0 and for a number without one. */
 enum err overlay_states(struct call *call, struct satellite *sat, struct loop_node *nodes,
-			uint32_t count) MUST_USE;
+			uint32_t count, int32_t placement, struct placement *ret_rule,
+			bool *ret_ruled) MUST_USE;
 /* Nodes that uploads may still choose while repair holds them for dead (silence-window). */
 enum err overlay_silent(struct call *call, struct satellite *sat, struct arena *a,
 			struct node_id **ret, size_t *ret_count) MUST_USE;
@@ -98,7 +107,8 @@ enum err satellite_verify_piece_hash(struct call *call, struct satellite *sat,
 struct checkin {
 	struct node_id id;
 	const char *address, *last_ip_port, *last_net;
-	country country; /* of last_ip_port */
+	country country;  /* of last_ip_port */
+	const char *tags; /* node_tags.h */
 	const char *version;
 	bool release;
 	struct bytes chain; /* DER */

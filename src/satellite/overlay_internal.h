@@ -16,10 +16,12 @@ struct upload_counts {
 
 struct node_entry {
 	struct overlay_node node; /* its strings are the entry's own */
-	char *address, *last_ip_port, *last_net, *version, *email, *wallet;
-	int64_t updated_ns; /* of its row */
-	uint64_t operator_; /* equal for nodes of one operator; 0 = not told */
-	size_t net;	    /* in the index, when it is in there */
+	char *address, *last_ip_port, *last_net, *version, *email, *wallet, *tags;
+	uint64_t conditions;		      /* of the placements, which it fulfils */
+	struct day_hours hours, upload_hours; /* as it declares them, UTC */
+	int64_t updated_ns;		      /* of its row */
+	uint64_t operator_;		      /* equal for nodes of one operator; 0 = not told */
+	size_t net;			      /* in the index, when it is in there */
 	struct upload_counts uploads;
 };
 
@@ -72,6 +74,12 @@ struct node_entry *overlay_find(const struct overlay *o, const struct node_id *i
 bool overlay_online(const struct overlay *o, const struct node_entry *e, int64_t now_ns);
 /* Online, and heard of within the silence window: not dead to repair. */
 bool overlay_heard(const struct overlay *o, const struct node_entry *e, int64_t now_ns);
+/* Outside of the hours that it declared, which are kind enough to be believed. */
+bool overlay_away(const struct node_entry *e, int64_t now_ns);
+/* Silent, as it was to be: away, and heard of until then. */
+bool overlay_excused(const struct overlay *o, const struct node_entry *e, int64_t now_ns);
+/* It takes pieces at this hour, and a while longer. */
+bool overlay_takes(const struct node_entry *e, int64_t now_ns);
 void index_free(struct overlay *o);
 
 /* What is known of a node, to be put into the table; strings are copied. */

@@ -2,6 +2,7 @@
 #include "satellite/placement.h"
 
 #include "base/cleanup.h"
+#include "satellite/node_tags.h"
 
 static const char *const eu[] = { "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES",
 				  "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU",
@@ -60,15 +61,6 @@ static bool is_word(struct bytes text, const char *word)
 	return true;
 }
 
-static struct bytes trim(struct bytes s)
-{
-	while (s.len && s.data[0] == ' ')
-		s = BYTES(s.data + 1, s.len - 1);
-	while (s.len && s.data[s.len - 1] == ' ')
-		s.len--;
-	return s;
-}
-
 /* "EU" and "EEA" are groups; ISO has given neither to a country. */
 static enum err take_item(struct call *call, struct placement *p, struct bytes item)
 {
@@ -106,12 +98,12 @@ static enum err take_countries(struct call *call, struct placement *p, struct by
 		if (letter(text.data[i]) < 0 && !strchr("!, ", text.data[i] ? text.data[i] : 'x'))
 			return call_fail(call, ERR_CONFIG,
 					 "countries: want letters, \"!\" and commas only");
-	if (!trim(text).len)
+	if (!text_trim(text).len)
 		return OK;
 	for (size_t i = 0; i <= text.len; i++) {
 		if (i < text.len && text.data[i] != ',')
 			continue;
-		TRY_PLAIN(take_item(call, p, trim(BYTES(text.data + start, i - start))));
+		TRY_PLAIN(take_item(call, p, text_trim(BYTES(text.data + start, i - start))));
 		start = i + 1;
 	}
 	memcpy(p->countries_text, text.data, text.len);
@@ -140,8 +132,104 @@ enum err placement_parse(struct call *call, int64_t number, struct bytes name,
 	return OK;
 }
 
-bool placement_allows(const struct placement *p, country c)
+/* ---- tags ---- */
+
+struct condition {
+	bool refused;
+	struct bytes name, value;
+};
+
+/* Takes the next one off *rest, which is not empty. */
+static bool next_condition(struct bytes *rest, struct condition *ret)
 {
+	const uint8_t *comma = memchr(rest->data, ',', rest->len);
+	size_t n = comma ? (size_t)(comma - rest->data) : rest->len;
+	struct bytes item = text_trim(BYTES(rest->data, n));
+
+	*rest = bytes_from(*rest, n + 1);
+	ret->refused = item.len && item.data[0] == '!';
+	item = bytes_from(item, ret->refused);
+	const uint8_t *equals = item.len ? memchr(item.data, '=', item.len) : NULL;
+	if (!equals)
+		return false;
+	ret->name = BYTES(item.data, (size_t)(equals - item.data));
+	ret->value = bytes_from(item, ret->name.len + 1);
+	return node_tag_fits(ret->name, ret->value);
+}
+
+enum err placement_take_tags(struct call *call, struct bytes tags, struct placement *p)
+{
+	struct bytes rest = text_trim(tags);
+	struct condition c;
+
+	if (tags.len > PLACEMENT_TAGS_MAX)
+		return call_fail(call, ERR_CONFIG, "tags: more than %d bytes", PLACEMENT_TAGS_MAX);
+	if (tags.len && memchr(tags.data, 0, tags.len))
+		return call_fail(call, ERR_CONFIG, "tags: a zero byte");
+	while (rest.len)
+		if (!next_condition(&rest, &c))
+			return call_fail(call, ERR_CONFIG,
+					 "tags: want NAME=VALUE, or !NAME=VALUE for those that are "
+					 "refused, separated by commas");
+	memset(p->tags_text, 0, sizeof(p->tags_text));
+	if (tags.len)
+		memcpy(p->tags_text, tags.data, tags.len);
+	return OK;
+}
+
+/* Its number; the count when there is no room for it. */
+static size_t number_condition(struct placement_set *set, const struct condition *c)
+{
+	size_t i = 0;
+
+	while (i < set->conditions_count && !(bytes_equal(set->conditions[i].name, c->name) &&
+					      bytes_equal(set->conditions[i].value, c->value)))
+		i++;
+	if (i == set->conditions_count && i < PLACEMENT_CONDITIONS_MAX) {
+		set->conditions[i].name = c->name;
+		set->conditions[i].value = c->value;
+		set->conditions_count++;
+	}
+	return i;
+}
+
+enum err placement_set_link(struct call *call, struct placement_set *set)
+{
+	set->conditions_count = 0;
+	for (size_t i = 0; i < set->count; i++) {
+		struct placement *p = &set->list[i];
+		struct bytes rest = text_trim(bytes_str(p->tags_text));
+		struct condition c;
+		p->tags_wanted = p->tags_refused = 0;
+		while (rest.len && next_condition(&rest, &c)) {
+			size_t n = number_condition(set, &c);
+			if (n == PLACEMENT_CONDITIONS_MAX)
+				return call_fail(call, ERR_EXHAUSTED,
+						 "the rules of all placements have more than %d "
+						 "different tags",
+						 PLACEMENT_CONDITIONS_MAX);
+			*(c.refused ? &p->tags_refused : &p->tags_wanted) |= UINT64_C(1) << n;
+		}
+	}
+	return OK;
+}
+
+uint64_t placement_conditions(const struct placement_set *set, const char *tags)
+{
+	uint64_t bits = 0;
+
+	for (size_t i = 0; set && i < set->conditions_count; i++)
+		if (node_tags_has(tags, set->conditions[i].name, set->conditions[i].value))
+			bits |= UINT64_C(1) << i;
+	return bits;
+}
+
+/* ---- asking ---- */
+
+bool placement_allows(const struct placement *p, country c, uint64_t tags)
+{
+	if (p && ((p->tags_wanted & ~tags) || (p->tags_refused & tags)))
+		return false;
 	if (!p || !p->limited)
 		return true;
 	return c && c <= COUNTRIES && p->countries[(c - 1) / 64] >> ((c - 1) % 64) & 1;

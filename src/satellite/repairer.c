@@ -41,6 +41,7 @@ static enum err classify(struct call *call, struct repair_job *job)
 	struct health_marks marks = { 0 };
 	struct node_place *places = NULL;
 	struct placement rule;
+	bool ruled = false;
 	size_t n = 0;
 
 	TRY_PLAIN(piece_list_decode(call, job->segment.pieces, pieces, &n));
@@ -51,9 +52,9 @@ static enum err classify(struct call *call, struct repair_job *job)
 		nodes[i + 1].id = ids[i];
 		pieces[i].alias = (uint32_t)i + 1;
 	}
-	TRY_PLAIN(overlay_states(call, job->sat, nodes, (uint32_t)n + 1));
+	TRY_PLAIN(overlay_states(call, job->sat, nodes, (uint32_t)n + 1, job->segment.placement,
+				 &rule, &ruled));
 	TRY_PLAIN(health_marks_size(call, &marks, (uint32_t)n + 1));
-	bool ruled = overlay_placement(job->sat, job->segment.placement, &rule);
 	segment_health(&marks, pieces, n, nodes, ruled ? &rule : NULL, states, &job->health);
 	health_marks_free(&marks);
 	job->listed = arena_array(&call->scratch, n + 1, sizeof(*job->listed));

@@ -13,6 +13,7 @@
 #include "satellite/chore.h"
 #include "satellite/gc.h"
 #include "satellite/geoip.h"
+#include "satellite/node_tags.h"
 #include "satellite/metrics.h"
 #include "satellite/overlay.h"
 #include "satellite/ratelimit.h"
@@ -83,6 +84,16 @@ static enum err open_database(struct call *call, struct satellite *sat)
 	return OK;
 }
 
+/* Itself, and those that it is told to trust. */
+static enum err open_authorities(struct call *call, struct satellite *sat)
+{
+	sat->authorities = calloc(1, sizeof(*sat->authorities));
+	if (!sat->authorities)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	sat->authorities->own = identity_chain(sat->identity);
+	return tag_authorities_load(call, sat->config.tag_authorities, sat->authorities);
+}
+
 static enum err open_all(struct call *call, struct satellite *sat)
 {
 	TRY_PLAIN(open_identity(call, sat));
@@ -94,6 +105,7 @@ static enum err open_all(struct call *call, struct satellite *sat)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	if (sat->config.geoip_db && sat->config.geoip_db[0])
 		TRY_PLAIN(geoip_open(call, sat->config.geoip_db, &sat->geoip));
+	TRY_PLAIN(open_authorities(call, sat));
 	TRY_PLAIN(overlay_new(call, sat, &sat->overlay));
 	return metainfo_open(call, sat);
 }
@@ -123,6 +135,9 @@ void satellite_close(struct satellite *sat)
 	metainfo_close(sat);
 	overlay_free(sat->overlay);
 	geoip_free(sat->geoip);
+	if (sat->authorities)
+		tag_authorities_fini(sat->authorities);
+	free(sat->authorities);
 	key_cache_free(sat->keys);
 	rate_limiter_free(sat->checkin_rates);
 	rate_limiter_free(sat->project_rates);

@@ -28,9 +28,10 @@ struct config_version; /* reload.c */
 struct repair;	       /* repair.h */
 struct audit;	       /* audit.c */
 struct geoip;	       /* geoip.h */
-struct amnesty;	       /* amnesty.h */
-struct metrics;	       /* metrics.h */
-struct metainfo;       /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
+struct tag_authorities;
+struct amnesty;	 /* amnesty.h */
+struct metrics;	 /* metrics.h */
+struct metainfo; /* endpoint_metainfo.c: node numbers, same-object rates, project usage */
 
 struct satellite {
 	struct satellite_config config; /* as it was opened; never changes */
@@ -42,7 +43,8 @@ struct satellite {
 	struct node_id id;
 	struct net_tls *tls;
 	struct db *db;
-	struct geoip *geoip; /* NULL without geoip-db: countries are not known */
+	struct geoip *geoip;		     /* NULL without geoip-db: countries are not known */
+	struct tag_authorities *authorities; /* node_tags.h */
 	struct overlay *overlay;
 	struct key_cache *keys;
 	_Atomic unsigned pings;		    /* under way */

@@ -140,20 +140,20 @@ static enum err read_batch(struct call *call, struct db_tx *tx, void *arg)
 static enum err look_at_nodes(struct call *call, struct segment_loop *l)
 {
 	int64_t now_ns = os_clock_mono_ns();
-	AUTO_FREE struct placement_set *placements = NULL;
-	struct loop_node *nodes = NULL;
+	struct overlay_nodes found = { 0 };
 	struct segment_run *r = &l->run;
 
 	if (l->nodes && l->alias_max < r->nodes_count && now_ns - l->nodes_ns < NODES_NS)
 		return OK;
-	TRY_PLAIN(overlay_placements(call, l->sat, &placements));
-	TRY_PLAIN(overlay_by_alias(call, l->sat, &nodes, &r->nodes_count, &r->nets_count,
-				   &r->nodes_known));
+	TRY_PLAIN(overlay_by_alias(call, l->sat, &found));
 	free(l->nodes);
-	l->nodes = nodes;
-	r->nodes = nodes;
+	l->nodes = found.nodes;
+	r->nodes = l->nodes;
+	r->nodes_count = found.count;
+	r->nets_count = found.nets_count;
+	r->nodes_known = found.known;
 	free(l->placements);
-	l->placements = take(&placements);
+	l->placements = found.placements;
 	r->placements = l->placements;
 	l->nodes_ns = now_ns;
 	if (l->alias_max >= r->nodes_count)

@@ -26,11 +26,13 @@ enum {
 	NODE_SUSPENDED = 8, /* either way */
 	NODE_EXITING = 16,
 	NODE_VETTED = 32,
+	NODE_AWAY = 64, /* silent, outside of the hours it declared; never with NODE_ONLINE */
 };
 struct loop_node {
 	struct node_id id;
 	uint32_t flags;
-	uint32_t net; /* equal for nodes of one network; 0 for unknown nodes */
+	uint32_t net;  /* equal for nodes of one network; 0 for unknown nodes */
+	uint64_t tags; /* conditions of the placements that it fulfils */
 	country country;
 };
 

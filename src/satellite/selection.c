@@ -3,6 +3,7 @@
  * many nodes behind one network earn as one.  The index is made anew when nodes came, went or
  * moved.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -89,8 +90,9 @@ static bool selectable(const struct overlay *o, const struct node_entry *e, int6
 {
 	const struct overlay_node *n = &e->node;
 
-	return overlay_online(o, e, now_ns) && n->version_ok && !n->disqualified_ns &&
-	       !n->suspended_ns && !n->exit_initiated_ns && e->last_ip_port &&
+	return overlay_online(o, e, now_ns) && overlay_takes(e, now_ns) && n->version_ok &&
+	       !n->disqualified_ns && !n->suspended_ns && !n->exit_initiated_ns &&
+	       e->last_ip_port &&
 	       n->free_disk >=
 		       (int64_t)MIN(satellite_live(o->sat)->min_free_space, (uint64_t)INT64_MAX);
 }
@@ -177,14 +179,19 @@ struct picking {
 	size_t used_nets_count;
 	uint64_t *operators; /* of nodes used or picked, when they must be distinct */
 	size_t operators_count;
-	size_t *picked_nets;	      /* numbers, of this one */
-	const struct placement *rule; /* NULL: everywhere */
+	size_t *picked_nets; /* numbers, of this one */
+	int32_t placement;
+	const struct placement *rule; /* while the lock is held; NULL: everywhere */
+	bool ruled;		      /* false: the placement has no rule */
+	char rule_name[PLACEMENT_NAME_MAX + 1];
 	struct node_place *places;
 	size_t count, want;
 };
 
 static bool net_is_free(const struct picking *p, const struct index_net *net)
 {
+	if (p->rule && p->rule->shared_networks)
+		return true;
 	for (size_t i = 0; i < p->count; i++)
 		if (p->picked_nets[i] == net->number)
 			return false;
@@ -196,8 +203,11 @@ static bool net_is_free(const struct picking *p, const struct index_net *net)
 
 static bool node_is_free(const struct picking *p, const struct node_entry *e)
 {
-	if (!placement_allows(p->rule, e->node.country))
+	if (!placement_allows(p->rule, e->node.country, e->conditions))
 		return false;
+	for (size_t i = 0; p->rule && p->rule->shared_networks && i < p->count; i++)
+		if (node_id_equal(&p->places[i].id, &e->node.id))
+			return false;
 	for (size_t i = 0; i < p->used_count; i++)
 		if (node_id_equal(&p->used[i], &e->node.id))
 			return false;
@@ -283,11 +293,9 @@ static const struct node_entry *best_of_some(const struct picking *p, struct ind
 	return best;
 }
 
-/* Picks up to `count` nodes from networks in random order. */
-static void pick(struct picking *p, struct index_group *g, size_t count)
+/* One node of each network, up to the end. */
+static void pick_round(struct picking *p, struct index_group *g, size_t end)
 {
-	size_t end = MIN(p->want, p->count + count);
-
 	for (size_t i = 0; i < g->nets_count && p->count < end; i++) {
 		const struct node_entry *e = best_of_some(p, g, i);
 		if (!e)
@@ -296,6 +304,19 @@ static void pick(struct picking *p, struct index_group *g, size_t count)
 		p->picked_nets[p->count] = g->nets[i].number;
 		fill_place(p->a, e, true, &p->places[p->count++]);
 	}
+}
+
+/* Picks up to `count` nodes from networks in random order; where they may share one, round by
+ * round.
+ */
+static void pick(struct picking *p, struct index_group *g, size_t count)
+{
+	size_t end = MIN(p->want, p->count + count), before;
+
+	do {
+		before = p->count;
+		pick_round(p, g, end);
+	} while (p->rule && p->rule->shared_networks && p->count < end && p->count > before);
 }
 
 /* How many go to new nodes first: the smaller of new-node-fraction and their share among all. */
@@ -318,6 +339,11 @@ static bool pick_all(struct picking *p)
 	struct overlay *o = p->o;
 
 	OS_LOCKED(&o->lock);
+	p->rule = placement_find(o->placements, p->placement);
+	p->ruled = p->rule || !p->placement;
+	if (!p->ruled)
+		return true;
+	snprintf(p->rule_name, sizeof(p->rule_name), "%s", p->rule ? p->rule->name : "");
 	if ((o->index_stale || !o->vetted.nodes) && !index_make(o, p->now_ns))
 		return false;
 	for (size_t i = 0; i < p->used_count; i++) {
@@ -338,31 +364,30 @@ enum err satellite_select_nodes(struct call *call, struct satellite *sat, struct
 				int32_t placement, size_t count, const struct node_id *used,
 				size_t used_count, struct node_place **ret)
 {
-	struct placement rule;
 	struct picking p = { .o = sat->overlay,
 			     .a = a,
 			     .now_ns = os_clock_unix_ns(),
+			     .placement = placement,
 			     .used = used,
 			     .used_count = used_count,
 			     .want = count };
 
-	if (placement && !overlay_placement(sat, placement, &rule))
-		return call_fail(call, ERR_PRECONDITION,
-				 "not enough nodes: placement %d has no rule", placement);
-	p.rule = placement ? &rule : NULL;
 	p.used_nets = arena_array(a, used_count + 1, sizeof(*p.used_nets));
 	p.picked_nets = arena_array(a, count + 1, sizeof(*p.picked_nets));
 	p.places = arena_array(a, count + 1, sizeof(*p.places));
 	p.operators = arena_array(a, used_count + count + 1, sizeof(*p.operators));
 	if (!p.used_nets || !p.picked_nets || !p.places || !p.operators || !pick_all(&p))
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	if (!p.ruled)
+		return call_fail(call, ERR_PRECONDITION,
+				 "not enough nodes: placement %d has no rule", placement);
 	if (p.count < count)
 		return call_fail(
 			call, ERR_PRECONDITION,
 			"not enough nodes: want %zu in distinct networks%s%s%s, have %zu that are "
 			"online with free space",
 			count, sat->config.distinct_operators ? " and of distinct operators" : "",
-			placement ? ", in placement " : "", placement ? rule.name : "", p.count);
+			placement ? ", in placement " : "", p.rule_name, p.count);
 	*ret = p.places;
 	return OK;
 }
@@ -385,6 +410,7 @@ enum err satellite_lookup_nodes(struct call *call, struct satellite *sat, struct
 		bool gone = e->node.disqualified_ns || e->node.exit_finished_ns;
 		fill_place(a, e, overlay_online(o, e, now_ns) && !gone, &places[i]);
 		places[i].gone = gone;
+		places[i].away = overlay_away(e, now_ns);
 	}
 	*ret = places;
 	return OK;

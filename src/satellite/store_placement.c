@@ -2,8 +2,17 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "db/db.h"
 #include "satellite/placement.h"
+
+static enum err read_one(struct call *call, const struct db_rows *rows, struct placement *ret)
+{
+	TRY_PLAIN(
+		placement_parse(call, db_int(rows, 0), db_bytes(rows, 1), db_bytes(rows, 2), ret));
+	ret->shared_networks = db_int(rows, 4) != 0;
+	return placement_take_tags(call, db_bytes(rows, 3), ret);
+}
 
 static enum err read_all(struct call *call, struct db_tx *tx, void *arg)
 {
@@ -14,13 +23,13 @@ static enum err read_all(struct call *call, struct db_tx *tx, void *arg)
 	set->count = 0;
 	TRY_PLAIN(DB_QUERY(
 		call, tx,
-		"SELECT number, name, countries FROM placements WHERE number > 0 ORDER BY number",
+		"SELECT number, name, countries, tags, shared_networks FROM placements WHERE "
+		"number > 0 ORDER BY number",
 		&rows));
 	while (!(e = db_rows_next(call, rows))) {
 		e = set->count == PLACEMENTS_MAX
 			    ? call_fail(call, ERR_EXHAUSTED, "more than %d", PLACEMENTS_MAX)
-			    : placement_parse(call, db_int(rows, 0), db_bytes(rows, 1),
-					      db_bytes(rows, 2), &set->list[set->count]);
+			    : read_one(call, rows, &set->list[set->count]);
 		if (e)
 			break;
 		set->count++;
@@ -29,10 +38,17 @@ static enum err read_all(struct call *call, struct db_tx *tx, void *arg)
 	return e == ERR_NOT_FOUND ? OK : e;
 }
 
+/* With room for all there may be. */
+static struct placement_set *new_set(void)
+{
+	struct placement_set *set = NULL;
+
+	return calloc(1, sizeof(*set) + PLACEMENTS_MAX * sizeof(set->list[0]));
+}
+
 enum err store_placements(struct call *call, struct db *db, struct placement_set **ret)
 {
-	AUTO_FREE struct placement_set *set =
-		calloc(1, sizeof(*set) + PLACEMENTS_MAX * sizeof(set->list[0]));
+	AUTO_FREE struct placement_set *set = new_set();
 
 	if (!set)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
@@ -40,6 +56,7 @@ enum err store_placements(struct call *call, struct db *db, struct placement_set
 	struct placement_set *fit = realloc(set, sizeof(*set) + set->count * sizeof(set->list[0]));
 	if (fit)
 		set = fit;
+	TRY_PLAIN(placement_set_link(call, set));
 	*ret = take(&set);
 	return OK;
 }
@@ -54,30 +71,44 @@ static enum err number_of(struct call *call, struct db_rows *rows, int64_t *ret)
 	return e == ERR_NOT_FOUND ? OK : e;
 }
 
+/* The rules as they will be: this one beside the others. */
+static enum err check_all(struct call *call, struct placement_set *set, const struct placement *p)
+{
+	size_t at = set->count;
+
+	for (size_t i = 0; i < set->count; i++) {
+		if (set->list[i].number == p->number)
+			at = i;
+		else if (strcmp(set->list[i].name, p->name) == 0)
+			return call_fail(call, ERR_EXISTS,
+					 "placement %d has the name \"%s\" already",
+					 set->list[i].number, p->name);
+	}
+	if (at == PLACEMENTS_MAX)
+		return call_fail(call, ERR_EXHAUSTED, "there are %d placements already",
+				 PLACEMENTS_MAX);
+	set->list[at] = *p;
+	set->count = MAX(set->count, at + 1);
+	return placement_set_link(call, set);
+}
+
 static enum err write_one(struct call *call, struct db_tx *tx, void *arg)
 {
 	const struct placement *p = arg;
-	struct db_rows *rows = NULL;
-	int64_t other = 0, count = 0;
+	AUTO_FREE struct placement_set *set = new_set();
 
-	TRY_PLAIN(DB_QUERY(call, tx, "SELECT number FROM placements WHERE name = $1", &rows,
-			   DB_V_TEXT(bytes_str(p->name))));
-	TRY_PLAIN(number_of(call, rows, &other));
-	if (other && other != p->number)
-		return call_fail(call, ERR_EXISTS, "placement %lld has the name \"%s\" already",
-				 (long long)other, p->name);
-	TRY_PLAIN(DB_QUERY(call, tx, "SELECT COUNT(*) FROM placements WHERE number <> $1", &rows,
-			   DB_V_INT(p->number)));
-	TRY_PLAIN(number_of(call, rows, &count));
-	if (count >= PLACEMENTS_MAX)
-		return call_fail(call, ERR_EXHAUSTED, "there are %d placements already",
-				 PLACEMENTS_MAX);
+	if (!set)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	TRY_PLAIN(read_all(call, tx, set));
+	TRY_PLAIN(check_all(call, set, p));
 	return DB_EXEC(call, tx,
-		       "INSERT INTO placements (number, name, countries) VALUES ($1, $2, $3) ON "
-		       "CONFLICT (number) DO UPDATE SET name = excluded.name, countries = "
-		       "excluded.countries",
+		       "INSERT INTO placements (number, name, countries, tags, shared_networks) "
+		       "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (number) DO UPDATE SET name = "
+		       "excluded.name, countries = excluded.countries, tags = excluded.tags, "
+		       "shared_networks = excluded.shared_networks",
 		       NULL, DB_V_INT(p->number), DB_V_TEXT(bytes_str(p->name)),
-		       DB_V_TEXT(bytes_str(p->countries_text)));
+		       DB_V_TEXT(bytes_str(p->countries_text)), DB_V_TEXT(bytes_str(p->tags_text)),
+		       DB_V_INT(p->shared_networks));
 }
 
 enum err store_placement_set(struct call *call, struct db *db, const struct placement *p)

@@ -29,6 +29,8 @@ static const ProtobufCMessageDescriptor *const types[] = {
 	&heldamount__get_all_paystubs_response__descriptor,
 	&gracefulexit__satellite_message__descriptor,
 	&satellite_ids__segment_id__descriptor,
+	&node__node_tag_set__descriptor,
+	&node__signed_node_tag_sets__descriptor,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "node/day_hours.h"
+#include "base/day_hours.h"
 #include "node/settings.h"
 #include "node/trust_sources.h"
 

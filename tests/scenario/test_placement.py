@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import re
 import struct
 import subprocess
 
@@ -107,6 +108,46 @@ def start_with_countries(net):
     wait_until(lambda: countries(net) == wanted)
 
 
+def nodes_by_name(net):
+    names = {p["address"]: p["name"] for p in net.status()["nodes"]}
+    return {names.get(n["address"]): n for n in json.loads(satellite(net, "nodes", "--json").stdout)}
+
+
+def reload_with(net, name, **settings):
+    path = net.dir / "net" / name / "config"
+    lines = [line for line in path.read_text().splitlines()
+             if not re.match("#? *(" + "|".join(settings) + ") *=", line)]
+    path.write_text("\n".join([*lines, *(f"{key} = {value}" for key, value in settings.items()), ""]))
+    subprocess.run([program("acre-node"), "reload", "--dir", str(net.dir / "net" / name)], check=True, timeout=60 * SLOW,
+                   capture_output=True)
+
+
+def signed_tags(net, project, data):
+    """Three nodes get a tag that the satellite signed; to a fourth another one's is worth nothing."""
+    nodes, gold = nodes_by_name(net), ("node2", "node3", "node4")
+    for name in gold:
+        signed = satellite(net, "node", "tag", nodes[name]["id"], "tier=gold").stdout.strip()
+        reload_with(net, name, **{"signed-tags": signed})
+    reload_with(net, "node5", **{"signed-tags": signed})
+    reload_with(net, "node6", **{"online-hours": "0:10-23:50", "upload-hours": "0:30-5:45,6-0:20"})
+    wait_until(lambda: all("tier=gold" in nodes_by_name(net)[name]["tags"] for name in gold))
+    wait_until(lambda: any(tag.startswith("@hours=") for tag in nodes_by_name(net)["node6"]["tags"]))
+    tags = nodes_by_name(net)["node6"]["tags"]
+    assert any(re.fullmatch(r"@hours=\d+:\d\d-\d+:\d\d", tag) for tag in tags), tags
+    assert any(re.fullmatch(r"@upload-hours=\d+:\d\d-\d+:\d\d,\d+:\d\d-\d+:\d\d", tag) for tag in tags), tags
+    assert not any("gold" in tag for tag in nodes_by_name(net)["node5"]["tags"])
+    assert "want NAME=VALUE" in refused(net, "placement", "set", "--placement", "8", "--name", "x", "--tags", "gold")
+    satellite(net, "placement", "set", "--placement", "8", "--name", "gold", "--tags", "tier=gold")
+    net.acre("mb", "sj://gold")
+    satellite(net, "bucket", "set", "--project", project, "--bucket", "gold", "--placement", "8")
+    wait_until(lambda: net.acre("cp", "-", "sj://gold/a", input=data, check=False).code == 0)
+    names = {p["address"]: p["name"] for p in net.status()["nodes"]}
+    pieces = json.loads(satellite(net, "pieces", "--bucket", "gold", "--json").stdout)["segments"][0]["pieces"]
+    assert {names[piece["address"]] for piece in pieces} <= set(gold)
+    net.acre("rb", "--force", "sj://gold")
+    satellite(net, "placement", "remove", "--placement", "8")
+
+
 def test_pieces_stay_in_their_country(two_countries):
     net = two_countries
     german, french = {"node1", "node2", "node3"}, {"node4", "node5", "node6"}
@@ -132,6 +173,8 @@ def test_pieces_stay_in_their_country(two_countries):
     wait_until(lambda: json.loads(satellite(net, "repair", "list", "--json").stdout)["waiting"] == 0)
     satellite(net, "check")
     assert "placement 7 is that of" in refused(net, "placement", "remove", "--placement", "7")
+
+    signed_tags(net, project, data)
 
     # One that no node fulfils is said, and a number without a bucket goes.
     satellite(net, "placement", "set", "--placement", "9", "--name", "away", "--countries", "US")

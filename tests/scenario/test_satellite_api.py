@@ -100,6 +100,11 @@ def test_what_the_commands_of_placements_do(made, api):
     api.ok("POST", "/v1/projects", {"name": "p"})
     api.ok("PUT", "/v1/placements/7", {"name": "home", "countries": "EU,!HU"})
     api.ok("PUT", "/v1/placements/3", {"name": "all"})
+    api.ok("PUT", "/v1/placements/5", {"name": "gold", "tags": "tier=gold,!old=yes", "shared_networks": True})
+    assert api.ask("PUT", "/v1/placements/6", {"name": "x", "tags": "gold"})[0] == 400
+    assert [(p["tags"], p["shared_networks"]) for p in api.ok("GET", "/v1/placements") if p["number"] == 5] == [
+        ("tier=gold,!old=yes", True)]
+    api.ok("DELETE", "/v1/placements/5")
     assert api.ok("GET", "/v1/placements") == rows("placement", "list", "--dir", made)
     assert [(p["number"], p["countries"]) for p in api.ok("GET", "/v1/placements")] == [(3, ""), (7, "EU,!HU")]
     api.ok("PATCH", "/v1/projects/p", {"placement": 7})

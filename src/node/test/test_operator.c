@@ -11,7 +11,7 @@
 #include "base/num.h"
 #include "node/chores.h"
 #include "node/control.h"
-#include "node/day_hours.h"
+#include "base/day_hours.h"
 #include "node/traffic.h"
 #include "node/trust_sources.h"
 #include "os/clock.h"

@@ -565,7 +565,7 @@ static void expect_placed(struct fixture *f, int32_t placement, size_t most, con
 	assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, placement,
 						most, NULL, 0, &places),
 			 OK);
-	for (size_t i = 0; i < most; i++) {
+	for (size_t i = 0; where[0] && i < most; i++) {
 		country_text(overlay_find(f->sat.overlay, &places[i].id)->node.country, text);
 		assert_non_null(strstr(where, text));
 	}
@@ -628,6 +628,139 @@ static void placements(void **state)
 	assert_false(overlay_placement(&f->sat, 1, &p));
 	assert_true(overlay_placement(&f->sat, 2, &p));
 	for (unsigned i = 0; i < NODES; i++)
+		identity_free(nodes[i].identity);
+}
+
+static void checkin_tagged(struct fixture *f, struct test_node *n, const char *tags)
+{
+	n->in.tags = tags;
+	n->in.now_unix_ns += NS_PER_SEC;
+	checkin(f, &n->in);
+}
+
+/* Tags are asked of the nodes that have them, also of those that came before the rule. */
+static void tagged_placements(void **state)
+{
+	struct fixture *f = *state;
+	struct test_node nodes[NODES] = { 0 };
+	struct placement p;
+
+	for (unsigned i = 0; i < NODES; i++) {
+		char net[40];
+		snprintf(net, sizeof(net), "net %u", i / 10);
+		node_new(f, &nodes[i], i, net);
+		nodes[i].in.tags = i < 5 ? "tier=gold\n" : i < 9 ? "tier=gold\nold=yes\n" : "";
+		checkin(f, &nodes[i].in);
+	}
+	assert_int_equal(placement_parse(&f->call, 1, bytes_str("gold"), BYTES_NONE, &p), OK);
+	assert_int_equal(placement_take_tags(&f->call, bytes_str("tier=gold,!old=yes"), &p), OK);
+	assert_int_equal(store_placement_set(&f->call, f->sat.db, &p), OK);
+	assert_int_equal(overlay_refresh(&f->call, &f->sat), OK);
+	expect_placed(f, 1, 1, ""); /* all in one network */
+	p.shared_networks = true;
+	assert_int_equal(store_placement_set(&f->call, f->sat.db, &p), OK);
+	assert_int_equal(overlay_refresh(&f->call, &f->sat), OK);
+	expect_placed(f, 1, 5, "");
+	checkin_tagged(f, &nodes[0], "");
+	checkin_tagged(f, &nodes[9], "tier=gold\n");
+	checkin_tagged(f, &nodes[10], "@tier=gold\n");
+	checkin_tagged(f, &nodes[11], "tier=gold\n");
+	expect_placed(f, 1, 6, "");
+	/* A network of its own first. */
+	struct node_place *places = NULL;
+	for (unsigned round = 0; round < 20; round++) {
+		assert_int_equal(satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 1, 2,
+							NULL, 0, &places),
+				 OK);
+		assert_true(node_id_equal(&places[0].id, &nodes[11].in.id) ||
+			    node_id_equal(&places[1].id, &nodes[11].in.id));
+	}
+	/* Those used before are not chosen again, their networks are. */
+	struct node_id used[] = { nodes[11].in.id, nodes[9].in.id };
+	assert_int_equal(
+		satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 1, 4, used, 2, &places),
+		OK);
+	assert_int_equal(
+		satellite_select_nodes(&f->call, &f->sat, &f->call.scratch, 1, 5, used, 2, &places),
+		ERR_PRECONDITION);
+	call_clear_error(&f->call);
+	/* Another process reads the same from the rows. */
+	struct satellite other = f->sat;
+	assert_int_equal(overlay_new(&f->call, &other, &other.overlay), OK);
+	assert_int_equal(
+		satellite_select_nodes(&f->call, &other, &f->call.scratch, 1, 6, NULL, 0, &places),
+		OK);
+	overlay_free(other.overlay);
+	for (unsigned i = 0; i < NODES; i++)
+		identity_free(nodes[i].identity);
+}
+
+static int64_t at(unsigned hour, unsigned minute)
+{
+	return INT64_C(20000) * 86400 * NS_PER_SEC + (hour * 60 + minute) * 60 * NS_PER_SEC;
+}
+
+/* A machine that is on from 8 to 22, and takes pieces from 20 to 21 only. */
+static void declared_hours(void **state)
+{
+	struct fixture *f = *state;
+	struct node_entry e = { .node = { .last_success_ns = at(21, 30) } };
+	const int64_t day = 86400 * NS_PER_SEC;
+
+	node_tags_hours("@hours=8:00-22:00\n@upload-hours=20-21\n", "hours", &e.hours);
+	node_tags_hours("@hours=8:00-22:00\n@upload-hours=20-21\n", "upload-hours",
+			&e.upload_hours);
+	assert_false(overlay_takes(&e, at(19, 59)) || overlay_takes(&e, at(20, 50)) ||
+		     overlay_takes(&e, at(3, 0)));
+	assert_true(overlay_takes(&e, at(20, 0)) && overlay_takes(&e, at(20, 49)));
+	assert_true(overlay_away(&e, at(22, 0)) && overlay_away(&e, at(3, 0)) &&
+		    overlay_away(&e, at(7, 59)));
+	/* Until it has had time to check in. */
+	assert_true(overlay_away(&e, at(8, 14)));
+	assert_false(overlay_away(&e, at(8, 15)) || overlay_away(&e, at(21, 59)));
+	/* Excused when it was there until then, for that night only. */
+	f->sat.config.silence_window = 3600 * NS_PER_SEC;
+	assert_true(overlay_excused(f->sat.overlay, &e, at(22, 5)) &&
+		    overlay_excused(f->sat.overlay, &e, at(8, 14) + day));
+	assert_false(overlay_excused(f->sat.overlay, &e, at(21, 59)) ||
+		     overlay_excused(f->sat.overlay, &e, at(8, 15) + day) ||
+		     overlay_excused(f->sat.overlay, &e, at(22, 5) + day));
+	e.node.last_success_ns = at(20, 30);
+	assert_false(overlay_excused(f->sat.overlay, &e, at(22, 5)));
+	/* Who declares to be there for an hour is excused for none. */
+	node_tags_hours("@hours=8-9\n", "hours", &e.hours);
+	e.node.last_success_ns = at(8, 59);
+	assert_false(overlay_away(&e, at(9, 0)) || overlay_away(&e, at(3, 0)));
+	assert_true(overlay_takes(&e, at(20, 30)) == false);
+	/* What is no span of hours declares nothing. */
+	node_tags_hours("@hours=25-26\n", "hours", &e.hours);
+	assert_true(e.hours.always);
+	assert_false(overlay_away(&e, at(3, 0)));
+}
+
+/* By the clock of this test: those within their hours are chosen. */
+static void hours_choose(void **state)
+{
+	struct fixture *f = *state;
+	unsigned now = (unsigned)(os_clock_unix_ns() / NS_PER_SEC / 60 % DAY_MINUTES);
+	struct day_hours open = { .count = 1, .spans = { { 0, 120 } } };
+	struct test_node nodes[2] = { 0 };
+	char text[DAY_HOURS_TEXT_MAX], tags[2][200];
+
+	for (unsigned i = 0; i < 2; i++) {
+		char net[40];
+		snprintf(net, sizeof(net), "net %u", i);
+		node_new(f, &nodes[i], i, net);
+		/* One hour ago to in an hour; or the two hours after that. */
+		day_hours_text(&open, now + DAY_MINUTES - 60 + i * 120, text);
+		snprintf(tags[i], sizeof(tags[i]), "@software=acre\n@upload-hours=%s\n", text);
+		nodes[i].in.tags = tags[i];
+		checkin(f, &nodes[i].in);
+	}
+	expect_selectable(f, 1);
+	checkin_tagged(f, &nodes[1], "@upload-hours=\n");
+	expect_selectable(f, 2);
+	for (unsigned i = 0; i < 2; i++)
 		identity_free(nodes[i].identity);
 }
 
@@ -1115,6 +1248,9 @@ int main(int argc, char **argv)
 		WITH(project_rate),
 		WITH(selection),
 		WITH(placements),
+		WITH(tagged_placements),
+		WITH(declared_hours),
+		WITH(hours_choose),
 		WITH(operators_are_distinct),
 		WITH(good_nodes_get_more),
 		cmocka_unit_test(uploads_are_forgotten),

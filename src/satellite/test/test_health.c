@@ -60,6 +60,61 @@ static void test_classes(void **state)
 	}
 }
 
+/* Who is away as declared counts while enough others are there. */
+static void test_away(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO(health_marks_free) struct health_marks marks = { 0 };
+	const struct scheme few = { 2, 3, 5, 6, 256 };
+	struct loop_node nodes[6];
+	struct piece pieces[ARRAY_LEN(nodes)];
+	struct segment_health h;
+
+	assert_int_equal(health_marks_size(&call, &marks, 6), OK);
+	for (uint32_t i = 0; i < ARRAY_LEN(nodes); i++) {
+		nodes[i] = (struct loop_node){ .flags = UP, .net = i };
+		pieces[i] = (struct piece){ i, i };
+	}
+	for (unsigned away = 1; away <= 5; away++) {
+		nodes[away].flags = NODE_KNOWN | NODE_AWAY;
+		segment_health(&marks, pieces, ARRAY_LEN(pieces), nodes, NULL, NULL, &h);
+		assert_int_equal(h.healthy, 6);
+		assert_int_equal(h.away, away);
+		assert_int_equal(h.retrievable, 6 - away);
+		/* 6 - away above the threshold of 3 without them. */
+		assert_int_equal(segment_is_injured(&few, &h, false), away >= 3);
+		assert_false(segment_is_injured(&few, &h, true) != (away >= 3));
+		assert_int_equal(segment_pieces_wanted(&few, &h), away);
+		assert_int_equal(segment_is_lost(&few, &h), away == 5);
+	}
+	/* Gone for good, or suspended besides: no excuse. */
+	nodes[1].flags |= NODE_DISQUALIFIED;
+	nodes[2].flags |= NODE_SUSPENDED;
+	segment_health(&marks, pieces, ARRAY_LEN(pieces), nodes, NULL, NULL, &h);
+	assert_int_equal(h.healthy, 4);
+	assert_int_equal(h.away, 3);
+	assert_int_equal(h.missing, 1);
+}
+
+/* Several pieces in one network are no fault where the rule lets them. */
+static void test_shared_networks(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO(health_marks_free) struct health_marks marks = { 0 };
+	const struct loop_node nodes[] = { { .flags = UP, .net = 1 }, { .flags = UP, .net = 1 } };
+	const struct piece pieces[] = { { 0, 0 }, { 1, 1 } };
+	struct placement rule = { .number = 1 };
+	struct segment_health h;
+
+	assert_int_equal(health_marks_size(&call, &marks, 2), OK);
+	segment_health(&marks, pieces, 2, nodes, &rule, NULL, &h);
+	assert_int_equal(h.healthy, 1);
+	rule.shared_networks = true;
+	segment_health(&marks, pieces, 2, nodes, &rule, NULL, &h);
+	assert_int_equal(h.healthy, 2);
+	assert_int_equal(h.clumped, 0);
+}
+
 /* On a node where the rule allows none, or whose country is not known. */
 static void test_misplaced(void **state)
 {
@@ -157,6 +212,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_classes),	   cmocka_unit_test(test_misplaced),
+		cmocka_unit_test(test_away),	   cmocka_unit_test(test_shared_networks),
 		cmocka_unit_test(test_thresholds), cmocka_unit_test(test_urgency),
 		cmocka_unit_test(test_wanted),
 	};

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -10,8 +11,11 @@
 #include "base/cleanup.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "proto/proto.h"
 #include "satellite/geoip.h"
+#include "satellite/node_tags.h"
 #include "satellite/placement.h"
+#include "vectors.h"
 
 static bool parse(const char *countries, struct placement *ret)
 {
@@ -25,7 +29,7 @@ static bool parse(const char *countries, struct placement *ret)
 
 static bool allows(const struct placement *p, const char *code)
 {
-	return placement_allows(p, country_parse(bytes_str(code)));
+	return placement_allows(p, country_parse(bytes_str(code)), 0);
 }
 
 static void test_rules(void **state)
@@ -79,6 +83,166 @@ static void test_hostile_rules(void **state)
 			 ERR_CONFIG);
 	assert_int_equal(placement_parse(&call, 1, BYTES_NONE, BYTES_NONE, &p), ERR_CONFIG);
 	assert_int_equal(placement_parse(&call, 1, bytes_str("a\nb"), BYTES_NONE, &p), ERR_CONFIG);
+}
+
+/* ---- tags ---- */
+
+static void test_tag_rules(void **state)
+{
+	static const char *const bad[] = { "gold",   "=gold", ",",	"!",	  "!=x",
+					   "@own=x", "a=b\n", "a=\x80", "\x1b=a", "tier=a,,b=c" };
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_FREE struct placement_set *set = calloc(1, sizeof(*set) + 3 * sizeof(set->list[0]));
+	struct placement *p = set->list;
+	char many[PLACEMENT_TAGS_MAX + 1] = "";
+
+	set->count = 3;
+	assert_int_equal(placement_take_tags(&call, bytes_str("tier=gold, !old=yes"), &p[0]), OK);
+	assert_int_equal(placement_take_tags(&call, bytes_str("old=yes"), &p[1]), OK);
+	assert_int_equal(placement_take_tags(&call, bytes_str(" "), &p[2]), OK);
+	assert_int_equal(placement_set_link(&call, set), OK);
+	assert_int_equal(set->conditions_count, 2);
+	static const struct {
+		const char *tags;
+		bool gold, old;
+	} cases[] = {
+		{ "", false, false },
+		{ "tier=gold\n", true, false },
+		{ "tier=gold\nold=yes\n", false, true },
+		{ "@tier=gold\n", false, false }, /* its own word is nobody's */
+		{ "tier=golden\n", false, false },
+		{ "xtier=gold\ntier=\n", false, false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint64_t bits = placement_conditions(set, cases[i].tags);
+		assert_int_equal(placement_allows(&p[0], 0, bits), cases[i].gold);
+		assert_int_equal(placement_allows(&p[1], 0, bits), cases[i].old);
+		assert_true(placement_allows(&p[2], 0, bits));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(placement_take_tags(&call, bytes_str(bad[i]), &p[0]), ERR_CONFIG);
+	/* More than there are bits for. */
+	for (unsigned i = 0; i <= PLACEMENT_CONDITIONS_MAX; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), "%st%u=v", i ? "," : "",
+			 i);
+	assert_int_equal(placement_take_tags(&call, bytes_str(many), &p[0]), OK);
+	assert_int_equal(placement_set_link(&call, set), ERR_EXHAUSTED);
+}
+
+struct go_tags {
+	struct tag_authorities authorities;
+	struct cert_chain *node;
+	struct node_id id;
+	Node__SignedNodeTagSets *sets;
+};
+
+/* Authority, node and sets that storj.io/common signed. */
+static void load_tags(struct call *call, const json_t *root, struct go_tags *ret)
+{
+	const char *path = arena_printf(&call->scratch, "/tmp/acre-test-tags-%d", os_pid());
+	struct arena *a = &call->scratch;
+
+	*ret = (struct go_tags){ .node = NULL };
+	assert_int_equal(
+		os_file_write_all(call, path, bytes_str(vector_text(root, "authority_pem")), false),
+		OK);
+	enum err e = tag_authorities_load(call, arena_printf(a, " %s ,", path), &ret->authorities);
+	assert_int_equal(os_unlink(call, path), OK);
+	assert_int_equal(e, OK);
+	assert_int_equal(ret->authorities.count, 1);
+	assert_int_equal(cert_chain_from_der(call,
+					     vector_unhex(a, vector_text(root, "node_chain_hex")),
+					     &ret->node),
+			 OK);
+	assert_int_equal(cert_chain_node_id(call, ret->node, &ret->id), OK);
+	assert_int_equal(proto_decode(call, a, &node__signed_node_tag_sets__descriptor,
+				      vector_unhex(a, vector_text(root, "signed_sets_hex")),
+				      &ret->sets),
+			 OK);
+}
+
+static void expect_tags(struct call *call, struct go_tags *g, const char *want, const char *why)
+{
+	const char *text = NULL, *bad = NULL;
+
+	assert_int_equal(
+		node_tags_read(call, &g->authorities, &g->id, g->node, g->sets, &text, &bad), OK);
+	assert_string_equal(text, want);
+	assert_true(why ? strstr(bad, why) != NULL : !bad[0]);
+}
+
+static void test_tags_of_storj(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	json_t *root = vectors_load("node_tags");
+	struct go_tags g;
+	struct day_hours hours;
+
+	load_tags(&call, root, &g);
+	expect_tags(&call, &g, vector_text(root, "text"), NULL);
+	node_tags_hours(vector_text(root, "text"), "hours", &hours);
+	assert_true(day_hours_has(&hours, 8 * 60) && !day_hours_has(&hours, 22 * 60));
+	node_tags_hours(vector_text(root, "text"), "tier", &hours);
+	assert_true(hours.always);
+	/* Each set by itself: a bad one takes no other with it. */
+	g.sets->tags[0]->signature.data[10] ^= 1;
+	expect_tags(&call, &g, "tier=silver\n@hours=8-22\n@tier=own\n", "signature");
+	g.sets->tags[2]->serialized_tag.data[g.sets->tags[2]->serialized_tag.len - 1] ^= 1;
+	expect_tags(&call, &g, "tier=silver\n", "signature");
+	g.sets->tags[1]->signer_node_id.data[0] ^= 1;
+	expect_tags(&call, &g, "", "signature");
+	cert_chain_free(g.node);
+	tag_authorities_fini(&g.authorities);
+	/* Another node's. */
+	load_tags(&call, root, &g);
+	g.id.b[0] ^= 1;
+	expect_tags(&call, &g, "", "another node's");
+	/* Nobody trusts the authority any more. */
+	g.id.b[0] ^= 1;
+	tag_authorities_fini(&g.authorities);
+	expect_tags(&call, &g, "@hours=8-22\n@tier=own\n", "nobody known");
+	cert_chain_free(g.node);
+	json_decref(root);
+}
+
+/* What this satellite signs itself; names and values that are none; too many. */
+static void test_own_tags(void **state)
+{
+	static const char *const names[] = { "a", "", "@x", "a=b", "a\nb" };
+	AUTO_CALL struct call call = CALL_INIT;
+	struct identity *own = NULL, *node = NULL;
+	Node__Tag tags[NODE_TAGS_MAX + 5], *list[ARRAY_LEN(tags)];
+	Node__SignedNodeTagSet *one = NULL;
+	Node__SignedNodeTagSets sets = NODE__SIGNED_NODE_TAG_SETS__INIT;
+	const char *text = NULL, *bad = NULL;
+
+	assert_int_equal(identity_ephemeral(&call, &own), OK);
+	assert_int_equal(identity_ephemeral(&call, &node), OK);
+	struct tag_authorities authorities = { .own = identity_chain(own) };
+	for (size_t i = 0; i < ARRAY_LEN(tags); i++) {
+		node__tag__init(&tags[i]);
+		tags[i].name = i < ARRAY_LEN(names) ? arena_printf(&call.scratch, "%s", names[i])
+						    : arena_printf(&call.scratch, "n%zu", i);
+		list[i] = &tags[i];
+	}
+	assert_int_equal(
+		signed_tags_make(&call, own, identity_node_id(node), list, ARRAY_LEN(list), &one),
+		OK);
+	sets.tags = &one;
+	sets.n_tags = 1;
+	assert_int_equal(node_tags_read(&call, &authorities, identity_node_id(node),
+					identity_chain(node), &sets, &text, &bad),
+			 OK);
+	assert_string_equal(bad, "");
+	assert_int_equal(strncmp(text, "a=\nn5=\n", 7), 0);
+	assert_true(node_tags_has(text, bytes_str("n30"), BYTES_NONE));
+	assert_null(strstr(text, "n36"));
+	assert_int_equal(node_tags_read(&call, &authorities, identity_node_id(node),
+					identity_chain(node), NULL, &text, &bad),
+			 OK);
+	assert_string_equal(text, "");
+	identity_free(own);
+	identity_free(node);
 }
 
 /* Whatever it says to noise, it stays within its text, and what it takes it takes again. */
@@ -264,9 +428,11 @@ static void test_damaged_database(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rules),	 cmocka_unit_test(test_hostile_rules),
-		cmocka_unit_test(test_noise),	 cmocka_unit_test(test_countries),
-		cmocka_unit_test(test_database), cmocka_unit_test(test_damaged_database),
+		cmocka_unit_test(test_tag_rules),	 cmocka_unit_test(test_tags_of_storj),
+		cmocka_unit_test(test_own_tags),	 cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_hostile_rules),	 cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_countries),	 cmocka_unit_test(test_database),
+		cmocka_unit_test(test_damaged_database),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

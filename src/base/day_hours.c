@@ -1,5 +1,7 @@
 /* Parsing hours of the day. */
-#include "node/day_hours.h"
+#include "base/day_hours.h"
+
+#include <stdio.h>
 
 #include "base/text.h"
 
@@ -62,4 +64,37 @@ bool day_hours_has(const struct day_hours *h, unsigned minute)
 			return true;
 	}
 	return false;
+}
+
+void day_hours_text(const struct day_hours *h, unsigned ahead, char out[DAY_HOURS_TEXT_MAX])
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; !h->always && i < h->count; i++) {
+		unsigned from = (h->spans[i].from + ahead) % DAY_MINUTES;
+		unsigned to = (h->spans[i].to + ahead) % DAY_MINUTES;
+		n += (size_t)snprintf(out + n, DAY_HOURS_TEXT_MAX - n, "%s%u:%02u-%u:%02u",
+				      n ? "," : "", from / 60, from % 60, to / 60, to % 60);
+	}
+}
+
+unsigned day_hours_over(const struct day_hours *h, unsigned minute, unsigned *ret_until)
+{
+	unsigned over = DAY_MINUTES, until = DAY_MINUTES;
+
+	if (ret_until)
+		*ret_until = 0;
+	if (day_hours_has(h, minute))
+		return 0;
+	for (size_t i = 0; i < h->count; i++) {
+		unsigned ended = (minute + DAY_MINUTES - h->spans[i].to) % DAY_MINUTES;
+		unsigned begins = (h->spans[i].from + DAY_MINUTES - minute) % DAY_MINUTES;
+		over = ended < over ? ended : over;
+		until = begins < until ? begins : until;
+	}
+	if (ret_until)
+		*ret_until = until;
+	/* The minute in which they end is the first without. */
+	return over + 1;
 }
