@@ -79,22 +79,25 @@ void day_hours_text(const struct day_hours *h, unsigned ahead, char out[DAY_HOUR
 	}
 }
 
-unsigned day_hours_over(const struct day_hours *h, unsigned minute, unsigned *ret_until)
+unsigned day_hours_over(const struct day_hours *h, unsigned minute)
 {
-	unsigned over = DAY_MINUTES, until = DAY_MINUTES;
+	unsigned over = DAY_MINUTES;
 
-	if (ret_until)
-		*ret_until = 0;
 	if (day_hours_has(h, minute))
 		return 0;
 	for (size_t i = 0; i < h->count; i++) {
 		unsigned ended = (minute + DAY_MINUTES - h->spans[i].to) % DAY_MINUTES;
-		unsigned begins = (h->spans[i].from + DAY_MINUTES - minute) % DAY_MINUTES;
 		over = ended < over ? ended : over;
-		until = begins < until ? begins : until;
 	}
-	if (ret_until)
-		*ret_until = until;
 	/* The minute in which they end is the first without. */
 	return over + 1;
+}
+
+unsigned day_hours_total(const struct day_hours *h)
+{
+	unsigned total = 0;
+
+	for (unsigned minute = 0; minute < DAY_MINUTES; minute++)
+		total += day_hours_has(h, minute);
+	return total;
 }

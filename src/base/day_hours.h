@@ -19,8 +19,9 @@ enum err day_hours_parse(struct call *call, const char *text, struct day_hours *
 /* As it is parsed; the same hours by a clock that is so many minutes ahead. */
 void day_hours_text(const struct day_hours *h, unsigned ahead, char out[DAY_HOURS_TEXT_MAX]);
 bool day_hours_has(const struct day_hours *h, unsigned minute);
-/* How long they have been over, in minutes, and (may be NULL) until they begin again; 0 within
- * them. */
-unsigned day_hours_over(const struct day_hours *h, unsigned minute, unsigned *ret_until);
+/* How long they have been over, in minutes; 0 within them. */
+unsigned day_hours_over(const struct day_hours *h, unsigned minute);
+/* How many minutes of a day they are. */
+unsigned day_hours_total(const struct day_hours *h);
 
 #endif

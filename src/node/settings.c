@@ -137,8 +137,8 @@ static const struct param table[] = {
 	  FIELD(node.online_hours),
 	  .default_text = "",
 	  .doc = "hours of the day, in local time, in which the machine is on, likewise; empty = "
-		 "always.  Satellites of this kind are told and hold nothing against it if it is "
-		 "away for 14 hours at most; Storj's know no such hours" },
+		 "always.  Satellites of this kind are told and hold nothing against it if they "
+		 "are ten hours a day at least; Storj's know no such hours" },
 	{ .name = "signed-tags",
 	  .alias = "contact.tags",
 	  .type = PARAM_STR,

@@ -19,9 +19,9 @@ enum { SLOTS_FIRST = 64 };
 
 /* Of declared hours, in minutes (docs/design/hours.md). */
 enum {
-	BEFORE_END = 10,    /* no upload begins then */
-	AFTER_BEGIN = 15,   /* until a machine that was started has checked in */
-	AWAY_MAX = 14 * 60, /* who is away longer at a time is not excused */
+	BEFORE_END = 10,     /* no upload begins then */
+	AFTER_BEGIN = 15,    /* until a machine that was started has checked in */
+	HOURS_MIN = 10 * 60, /* of a day; with fewer nobody is excused */
 };
 
 static size_t slot_of(const struct node_id *id, size_t slots)
@@ -68,19 +68,17 @@ static unsigned minute_of(int64_t unix_ns)
 	return (unsigned)(unix_ns / NS_PER_SEC / 60 % DAY_MINUTES);
 }
 
-/* For how many minutes it has been away; 0: it is not. */
+/* For how many minutes it has been away; 0: it is not, or not to be excused. */
 static unsigned away_for(const struct node_entry *e, int64_t now_ns)
 {
-	unsigned minute = minute_of(now_ns), until = 0;
-	unsigned over = day_hours_over(&e->hours, minute, &until);
+	unsigned minute = minute_of(now_ns), over = day_hours_over(&e->hours, minute);
 
 	if (!over) { /* just begun? */
-		over = day_hours_over(&e->hours, (minute + DAY_MINUTES - AFTER_BEGIN) % DAY_MINUTES,
-				      &until);
+		minute = (minute + DAY_MINUTES - AFTER_BEGIN) % DAY_MINUTES;
+		over = day_hours_over(&e->hours, minute);
 		over += over ? AFTER_BEGIN : 0;
-		until = 0;
 	}
-	return over + until <= AWAY_MAX + AFTER_BEGIN ? over : 0;
+	return e->hours_suffice ? over : 0;
 }
 
 bool overlay_away(const struct node_entry *e, int64_t now_ns)
@@ -159,6 +157,7 @@ static void read_tags(const struct overlay *o, struct node_entry *e)
 	e->node.tags = e->tags ? e->tags : "";
 	node_tags_hours(e->node.tags, "hours", &e->hours);
 	node_tags_hours(e->node.tags, "upload-hours", &e->upload_hours);
+	e->hours_suffice = day_hours_total(&e->hours) >= HOURS_MIN;
 	e->conditions = placement_conditions(o->placements, e->node.tags);
 }
 

@@ -19,6 +19,7 @@ struct node_entry {
 	char *address, *last_ip_port, *last_net, *version, *email, *wallet, *tags;
 	uint64_t conditions;		      /* of the placements, which it fulfils */
 	struct day_hours hours, upload_hours; /* as it declares them, UTC */
+	bool hours_suffice;		      /* to be excused outside of them */
 	int64_t updated_ns;		      /* of its row */
 	uint64_t operator_;		      /* equal for nodes of one operator; 0 = not told */
 	size_t net;			      /* in the index, when it is in there */

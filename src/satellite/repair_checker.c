@@ -47,8 +47,8 @@ static void look(struct repair_checker *c, const struct segment_run *run,
 		return;
 	segment_health(&c->marks, s->pieces, s->pieces_count, run->nodes,
 		       placement_find(run->placements, s->placement), NULL, &h);
-	uint32_t margin = h.healthy > s->redundancy.required ? h.healthy - s->redundancy.required
-							     : 0;
+	unsigned there = h.healthy - h.away;
+	uint32_t margin = there > s->redundancy.required ? there - s->redundancy.required : 0;
 	c->seen.remote++;
 	c->seen.misplaced += h.misplaced;
 	c->seen.margin_min = MIN(c->seen.margin_min, margin);

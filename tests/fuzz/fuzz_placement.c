@@ -34,7 +34,6 @@ static void try_hours(struct bytes text)
 	AUTO_BUF struct buf tags = BUF_INIT(NODE_TAGS_TEXT_MAX);
 	char shifted[DAY_HOURS_TEXT_MAX];
 	struct day_hours h, again;
-	unsigned until = 0;
 
 	if (!node_tag_fits(bytes_str("hours"), text))
 		return;
@@ -47,10 +46,11 @@ static void try_hours(struct bytes text)
 	node_tags_hours(line, "hours", &h);
 	day_hours_text(&h, text.len ? text.data[0] : 0, shifted);
 	assert(!day_hours_parse(&call, shifted, &again) && again.count == (h.always ? 0 : h.count));
+	assert(day_hours_total(&h) <= DAY_MINUTES);
+	assert(day_hours_total(&h) == day_hours_total(&again));
 	for (unsigned m = 0; m < DAY_MINUTES; m += 13) {
-		unsigned over = day_hours_over(&h, m, &until);
-		assert(over <= DAY_MINUTES && until <= DAY_MINUTES);
-		assert(!over == day_hours_has(&h, m));
+		unsigned over = day_hours_over(&h, m);
+		assert(over <= DAY_MINUTES && !over == day_hours_has(&h, m));
 	}
 }
 

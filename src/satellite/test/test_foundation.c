@@ -704,7 +704,7 @@ static int64_t at(unsigned hour, unsigned minute)
 static void declared_hours(void **state)
 {
 	struct fixture *f = *state;
-	struct node_entry e = { .node = { .last_success_ns = at(21, 30) } };
+	struct node_entry e = { .node = { .last_success_ns = at(21, 30) }, .hours_suffice = true };
 	const int64_t day = 86400 * NS_PER_SEC;
 
 	node_tags_hours("@hours=8:00-22:00\n@upload-hours=20-21\n", "hours", &e.hours);
@@ -727,11 +727,10 @@ static void declared_hours(void **state)
 		     overlay_excused(f->sat.overlay, &e, at(22, 5) + day));
 	e.node.last_success_ns = at(20, 30);
 	assert_false(overlay_excused(f->sat.overlay, &e, at(22, 5)));
-	/* Who declares to be there for an hour is excused for none. */
-	node_tags_hours("@hours=8-9\n", "hours", &e.hours);
-	e.node.last_success_ns = at(8, 59);
-	assert_false(overlay_away(&e, at(9, 0)) || overlay_away(&e, at(3, 0)));
-	assert_true(overlay_takes(&e, at(20, 30)) == false);
+	/* Who declares to be there for too short is excused for none, and chosen then only. */
+	e.hours_suffice = false;
+	assert_false(overlay_away(&e, at(22, 5)) || overlay_away(&e, at(3, 0)) ||
+		     overlay_takes(&e, at(22, 5)));
 	/* What is no span of hours declares nothing. */
 	node_tags_hours("@hours=25-26\n", "hours", &e.hours);
 	assert_true(e.hours.always);
@@ -760,6 +759,15 @@ static void hours_choose(void **state)
 	expect_selectable(f, 1);
 	checkin_tagged(f, &nodes[1], "@upload-hours=\n");
 	expect_selectable(f, 2);
+	/* Ten hours a day are enough to be excused, in however many spans; less is not. */
+	const struct node_entry *e = overlay_find(f->sat.overlay, &nodes[1].in.id);
+	assert_true(e->hours_suffice);
+	checkin_tagged(f, &nodes[1], "@hours=0:00-0:01,12-12:01\n");
+	assert_false(e->hours_suffice);
+	checkin_tagged(f, &nodes[1], "@hours=22-3,10-15\n");
+	assert_true(e->hours_suffice);
+	checkin_tagged(f, &nodes[1], "@hours=22-3,10-14:59\n");
+	assert_false(e->hours_suffice);
 	for (unsigned i = 0; i < 2; i++)
 		identity_free(nodes[i].identity);
 }
