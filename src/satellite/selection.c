@@ -183,6 +183,7 @@ struct picking {
 	int32_t placement;
 	const struct placement *rule; /* while the lock is held; NULL: everywhere */
 	bool ruled;		      /* false: the placement has no rule */
+	bool sharing;		      /* networks that were used or picked */
 	char rule_name[PLACEMENT_NAME_MAX + 1];
 	struct node_place *places;
 	size_t count, want;
@@ -190,7 +191,7 @@ struct picking {
 
 static bool net_is_free(const struct picking *p, const struct index_net *net)
 {
-	if (p->rule && p->rule->shared_networks)
+	if (p->sharing)
 		return true;
 	for (size_t i = 0; i < p->count; i++)
 		if (p->picked_nets[i] == net->number)
@@ -205,7 +206,7 @@ static bool node_is_free(const struct picking *p, const struct node_entry *e)
 {
 	if (!placement_allows(p->rule, e->node.country, e->conditions))
 		return false;
-	for (size_t i = 0; p->rule && p->rule->shared_networks && i < p->count; i++)
+	for (size_t i = 0; p->sharing && i < p->count; i++)
 		if (node_id_equal(&p->places[i].id, &e->node.id))
 			return false;
 	for (size_t i = 0; i < p->used_count; i++)
@@ -293,9 +294,11 @@ static const struct node_entry *best_of_some(const struct picking *p, struct ind
 	return best;
 }
 
-/* One node of each network, up to the end. */
-static void pick_round(struct picking *p, struct index_group *g, size_t end)
+/* Picks up to `count` nodes from networks in random order. */
+static void pick(struct picking *p, struct index_group *g, size_t count)
 {
+	size_t end = MIN(p->want, p->count + count);
+
 	for (size_t i = 0; i < g->nets_count && p->count < end; i++) {
 		const struct node_entry *e = best_of_some(p, g, i);
 		if (!e)
@@ -306,17 +309,20 @@ static void pick_round(struct picking *p, struct index_group *g, size_t end)
 	}
 }
 
-/* Picks up to `count` nodes from networks in random order; where they may share one, round by
- * round.
- */
-static void pick(struct picking *p, struct index_group *g, size_t count)
+/* Networks of their own do not suffice, and the rule lets nodes share one: one more of each, round
+ * by round. */
+static void pick_sharing(struct picking *p)
 {
-	size_t end = MIN(p->want, p->count + count), before;
+	size_t before;
 
+	if (!p->rule || !p->rule->shared_networks)
+		return;
+	p->sharing = true;
 	do {
 		before = p->count;
-		pick_round(p, g, end);
-	} while (p->rule && p->rule->shared_networks && p->count < end && p->count > before);
+		pick(p, &p->o->vetted, p->want);
+		pick(p, &p->o->fresh, p->want);
+	} while (p->count < p->want && p->count > before);
 }
 
 /* How many go to new nodes first: the smaller of new-node-fraction and their share among all. */
@@ -357,6 +363,8 @@ static bool pick_all(struct picking *p)
 	pick(p, &o->vetted, p->want);
 	/* A young network has no vetted nodes yet. */
 	pick(p, &o->fresh, p->want);
+	if (p->count < p->want)
+		pick_sharing(p);
 	return true;
 }
 
