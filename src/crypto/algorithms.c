@@ -1,18 +1,15 @@
-/* The process-wide state of this room: each part written once, then only read. */
+/* The one piece of process-wide state of this room: written once, then only read. */
 #include "crypto/algorithms.h"
 
 #include <openssl/crypto.h>
 #include <sodium.h>
 
 #include "crypto/gcm_vaes.h"
-#include "crypto/p256_table.h"
 #include "crypto/tls_vaes.h"
 
 static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 static struct algorithms fetched;
 static int ready;
-static CRYPTO_ONCE generator_once = CRYPTO_ONCE_STATIC_INIT;
-static const struct p256_table *generator;
 
 static void fetch(void)
 {
@@ -28,14 +25,4 @@ static void fetch(void)
 const struct algorithms *algorithms(void)
 {
 	return CRYPTO_THREAD_run_once(&once, fetch) && ready ? &fetched : NULL;
-}
-
-static void make_generator(void)
-{
-	generator = p256_table_generator();
-}
-
-const struct p256_table *p256_generator(void)
-{
-	return CRYPTO_THREAD_run_once(&generator_once, make_generator) ? generator : NULL;
 }

@@ -14,7 +14,4 @@ struct algorithms {
 /* Immutable after the first call; NULL when OpenSSL or libsodium cannot be set up. */
 const struct algorithms *algorithms(void);
 
-/* The generator's table (crypto/p256_table.h), made by the first caller; NULL without memory. */
-const struct p256_table *p256_generator(void);
-
 #endif

@@ -11,19 +11,16 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "crypto/algorithms.h"
 #include "crypto/der.h"
 #include "crypto/hash.h"
-#include "crypto/p256_table.h"
 #include "crypto/secret.h"
 #include "crypto/sign_internal.h"
 
 /* The exponent's limit is Go's; a long one would make verification as slow as signing. */
-enum { TABLE_AFTER = 512 }; /* signatures that a key has verified */
 enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, RSA_EXPONENT_BITS_MAX = 31, PEM_MAX = 64 << 10 };
 
 struct private_key {
@@ -33,10 +30,6 @@ struct private_key {
 struct public_key {
 	EVP_PKEY *pkey;
 	bool rsa;
-	uint8_t point[P256_POINT_BYTES]; /* of P-256, else zero */
-	/* A key that has been much in use gets a table, once. */
-	_Atomic unsigned verified;
-	struct p256_table *_Atomic table;
 };
 
 DEFINE_AUTO_PTR(EVP_PKEY, pkey_auto, EVP_PKEY_free)
@@ -280,7 +273,7 @@ enum err public_key_from_der(struct call *call, struct bytes spki, struct public
 	AUTO(pkey_auto) EVP_PKEY *pkey = NULL;
 	struct spki s;
 	size_t point_bytes = 0;
-	bool rsa = false, p256 = false;
+	bool rsa = false;
 
 	if (spki.len > PRIVATE_KEY_DER_MAX || !spki_parse(spki, &s))
 		return call_fail(call, ERR_FORMAT, "the public key is malformed");
@@ -290,7 +283,6 @@ enum err public_key_from_der(struct call *call, struct bytes spki, struct public
 			return call_fail(call, ERR_FORMAT, "the public key is on an unknown curve");
 		if (s.key.len == point_bytes && s.key.data[0] == POINT_CONVERSION_UNCOMPRESSED)
 			pkey = ec_public(curve, s.key);
-		p256 = pkey && strcmp(curve, SN_X9_62_prime256v1) == 0;
 	} else if (bytes_equal(s.algorithm, id_rsa) && s.null_parameters) {
 		rsa = true;
 		pkey = rsa_public(spki);
@@ -299,13 +291,10 @@ enum err public_key_from_der(struct call *call, struct bytes spki, struct public
 	}
 	if (!pkey)
 		return openssl_fail(call, ERR_FORMAT, "the public key is not valid");
-	struct public_key *k = calloc(1, sizeof(*k));
+	struct public_key *k = malloc(sizeof(*k));
 	if (!k)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
-	k->pkey = take(&pkey);
-	k->rsa = rsa;
-	if (p256)
-		memcpy(k->point, s.key.data, sizeof(k->point));
+	*k = (struct public_key){ take(&pkey), rsa };
 	*ret = k;
 	return OK;
 }
@@ -315,7 +304,6 @@ void public_key_free(struct public_key *k)
 	if (!k)
 		return;
 	EVP_PKEY_free(k->pkey);
-	p256_table_free(k->table);
 	free(k);
 }
 
@@ -328,37 +316,15 @@ static bool use_pss(EVP_PKEY_CTX *ctx)
 	       EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_AUTO) == 1;
 }
 
-/* The table of a key that is much in use, which takes 20 ms to make and 52 KiB to keep;
- * NULL for others. */
-static const struct p256_table *table_of(const struct public_key *key)
-{
-	struct public_key *k = (struct public_key *)(uintptr_t)key; /* what C++ calls mutable */
-	struct p256_table *t = atomic_load_explicit(&k->table, memory_order_acquire);
-
-	if (t || !k->point[0])
-		return t;
-	if (atomic_fetch_add_explicit(&k->verified, 1, memory_order_relaxed) != TABLE_AFTER)
-		return NULL;
-	t = p256_table_new(k->point + 1, k->point + 1 + P256_SCALAR_BYTES);
-	atomic_store_explicit(&k->table, t, memory_order_release);
-	return t;
-}
-
 enum err public_key_verify(struct call *call, const struct public_key *k, struct bytes message,
 			   struct bytes signature)
 {
-	const struct p256_table *table = table_of(k);
-	const struct p256_table *generator = table ? p256_generator() : NULL;
+	AUTO(pkey_ctx_auto) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
 	uint8_t digest[HASH_BYTES];
 
-	hash_sha256(message, digest);
-	if (generator)
-		return p256_verify(generator, table, digest, signature)
-			       ? OK
-			       : call_fail(call, ERR_CRYPTO, "the signature does not match");
-	AUTO(pkey_ctx_auto) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
 	if (!ctx || EVP_PKEY_verify_init(ctx) != 1 || (k->rsa && !use_pss(ctx)))
 		return openssl_fail(call, ERR_INTERNAL, "cannot set up signature verification");
+	hash_sha256(message, digest);
 	if (EVP_PKEY_verify(ctx, signature.data, signature.len, digest, sizeof(digest)) != 1)
 		return openssl_fail(call, ERR_CRYPTO, "the signature does not match");
 	return OK;
