@@ -41,7 +41,7 @@ struct network {
 	bool settle_reject;
 	/* Amnesty: the first `amnesty_failures` reports are refused with that status. */
 	_Atomic unsigned reports, amnesty_failures;
-	uint64_t amnesty_status;
+	_Atomic uint64_t amnesty_status;
 	_Atomic size_t lost_count;
 	struct piece_id lost[256];
 };
