@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "os/clock.h"
 #include "satellite/overlay.h"
 #include "satellite/piece_list.h"
 #include "satellite/satellite.h"
@@ -41,5 +42,16 @@ static inline void must(struct chore_world *w, enum err e)
 	if (e)
 		fail_msg("%s: %s", err_name(e), call_error(&w->call, e));
 }
+
+/* Until the condition holds, in a function that has a world w; fails after half a minute. */
+#define EVENTUALLY(condition)                                                                      \
+	do {                                                                                       \
+		int64_t until_ns = os_clock_mono_ns() + 30 * NS_PER_SEC;                           \
+		while (!(condition)) {                                                             \
+			if (os_clock_mono_ns() > until_ns)                                         \
+				fail_msg("never: %s", #condition);                                 \
+			must(w, os_sleep(&w->call, 2 * NS_PER_MS));                                \
+		}                                                                                  \
+	} while (0)
 
 #endif

@@ -56,17 +56,6 @@ static struct chore_state state_of(struct chore_world *w)
 	return list[0];
 }
 
-/* Until the condition holds; fails after half a minute. */
-#define EVENTUALLY(condition)                                                                      \
-	do {                                                                                       \
-		int64_t until_ns = os_clock_mono_ns() + 30 * NS_PER_SEC;                           \
-		while (!(condition)) {                                                             \
-			if (os_clock_mono_ns() > until_ns)                                         \
-				fail_msg("never: %s", #condition);                                 \
-			must(w, os_sleep(&w->call, 2 * NS_PER_MS));                                \
-		}                                                                                  \
-	} while (0)
-
 static void test_again_and_again(void **state)
 {
 	struct chore_world *w = *state;

@@ -119,17 +119,6 @@ static void end(struct process *p)
 	db_close(p->own.db);
 }
 
-/* Until the condition holds; fails after half a minute. */
-#define EVENTUALLY(condition)                                                                      \
-	do {                                                                                       \
-		int64_t until_ns = os_clock_mono_ns() + 30 * NS_PER_SEC;                           \
-		while (!(condition)) {                                                             \
-			if (os_clock_mono_ns() > until_ns)                                         \
-				fail_msg("never: %s", #condition);                                 \
-			must(w, os_sleep(&w->call, 2 * NS_PER_MS));                                \
-		}                                                                                  \
-	} while (0)
-
 static int64_t runs(struct chore_world *w)
 {
 	return number(w, "SELECT runs FROM chores WHERE name = 'pass'");
