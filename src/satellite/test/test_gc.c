@@ -6,11 +6,13 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "db/test/number.h"
 #include "order/bloom.h"
 #include "os/clock.h"
 #include "os/lock.h"
 #include "os/random.h"
 #include "proto/piecestore2.pb-c.h"
+#include "satellite/chore.h"
 #include "satellite/gc.h"
 #include "satellite/overlay_internal.h"
 #include "satellite/segment_loop.h"
@@ -433,6 +435,87 @@ static void copies_made_meanwhile_are_kept(void **state)
 	must(f->w, gc_forget_copies(&f->w->call, &f->w->sat));
 }
 
+/* ---- a lease that is lost ---- */
+
+/* While the pass looks at the segments, another process takes the chore over. */
+struct thief {
+	struct fixture *f;
+	_Atomic bool steals;
+	_Atomic int passes, ended;
+	_Atomic enum err outcome; /* of the last run */
+};
+
+static enum err take_lease(struct call *call, struct db_tx *tx, void *arg)
+{
+	static const uint8_t other[16] = "another process";
+
+	return DB_EXEC(call, tx, "UPDATE chores SET holder = $1, lease_until = $2", NULL,
+		       DB_V_BLOB(BYTES_OF(other)), DB_V_INT(os_clock_unix_ns() + 60 * NS_PER_SEC));
+}
+
+static enum err steal(struct call *call, void *arg, const struct segment_run *run,
+		      const struct loop_segment *list, size_t count)
+{
+	struct thief *t = arg;
+
+	t->passes++;
+	return t->steals ? db_write(call, t->f->w->sat.db, take_lease, NULL) : OK;
+}
+
+static enum err run_gc(struct call *call, struct chore *chore, void *arg)
+{
+	struct thief *t = arg;
+
+	t->outcome = gc_run(call, chore, t->f->gc);
+	t->ended++;
+	return t->outcome;
+}
+
+static unsigned filters_sent(void)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < NODES; i++) {
+		OS_LOCKED(&nodes[i].lock);
+		n += nodes[i].retains + nodes[i].parts;
+	}
+	return n;
+}
+
+static void a_lost_lease_sends_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct chore_world *w = f->w;
+	struct thief t = { .f = f, .steals = true };
+	const struct segment_observer o = { "thief", &t, nothing, steal, nothing_more };
+	const struct chore_spec spec = { .name = "gc", .run = run_gc, .arg = &t };
+	struct chores *chores = NULL;
+	int64_t rows = -1;
+
+	put_segments(f, 1, SEGMENTS);
+	tally(w);
+	must(w, segment_loop_add(&w->call, gc_loop(f->gc), &o));
+	must(w, satellite_chores_new(&w->call, w->sat.db, &chores));
+	must(w, satellite_chores_add(&w->call, chores, &spec));
+	must(w, satellite_chores_start(&w->call, chores));
+	must(w, satellite_chores_request(&w->call, w->sat.db, "gc", NULL));
+	EVENTUALLY(t.ended == 1);
+	/* The pass was whole; what came of it goes nowhere, and is not written down. */
+	assert_true(t.passes >= 1);
+	assert_int_equal(t.outcome, ERR_ABORTED);
+	assert_int_equal(filters_sent(), 0);
+	must(w, db_test_number(&w->call, w->sat.db, "SELECT COUNT(*) FROM node_filters", &rows));
+	assert_int_equal(rows, 0);
+	must(w, db_test_number(&w->call, w->sat.db, "SELECT runs FROM chores", &rows));
+	assert_int_equal(rows, 0);
+	/* With a lease that stays they are sent. */
+	t.steals = false;
+	chore_world_sql(w, "UPDATE chores SET lease_until = 1");
+	EVENTUALLY(t.ended > 1 && t.outcome == OK);
+	assert_int_equal(filters_sent(), NODES);
+	satellite_chores_free(chores);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -446,6 +529,7 @@ int main(int argc, char *argv[])
 		T(a_damaged_list_stops_everything),
 		T(a_node_that_does_not_answer_waits),
 		T(copies_made_meanwhile_are_kept),
+		T(a_lost_lease_sends_nothing),
 	};
 
 	if (argc != 2)
