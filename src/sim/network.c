@@ -17,6 +17,7 @@ enum { NODES_MAX = 64, CHORE_THREADS = 4, URL_MAX = NODE_URL_MAX, KEY_TEXT_MAX =
 
 #define QUIET_NS (60 * NS_PER_SEC)
 #define RARE_NS (600 * NS_PER_SEC)
+#define HOUR_NS (3600 * NS_PER_SEC)
 #define WAIT_NS_MAX (600 * NS_PER_SEC)
 #define STOP_NS (3 * NS_PER_SEC)
 
@@ -26,12 +27,28 @@ struct sim_net {
 	struct rpc_method *methods;
 	struct rpc_server *server;
 	struct node_host host; /* with threads of their servers */
-	struct node *nodes[NODES_MAX];
-	unsigned nodes_count;
+	struct sim_net_config config;
+	struct node *nodes[NODES_MAX]; /* NULL: stopped */
+	struct node_id ids[NODES_MAX];
 	char *url, *api_key;
 };
 
-static enum err start_satellite(struct call *call, struct sim_net *net, const char *rs)
+/* Hours pass in some runs: what a network for trying does every second or two would be most of the
+ * work. */
+static void set_intervals(const struct sim_net *net, struct satellite_config *config)
+{
+	config->silence_window = 0;
+	config->segment_loop_interval = config->repair_interval = QUIET_NS;
+	/* Each of these is a handshake with every node. */
+	config->audit.interval = config->gc_interval = RARE_NS;
+	if (!net->config.rarely)
+		return;
+	config->segment_loop_interval = config->repair_interval = RARE_NS / 2;
+	config->audit.interval = HOUR_NS / 2;
+	config->gc_interval = 6 * HOUR_NS;
+}
+
+static enum err start_satellite(struct call *call, struct sim_net *net)
 {
 	struct satellite_config config = { 0 };
 	struct param_set set = { satellite_params, satellite_params_count };
@@ -44,14 +61,9 @@ static enum err start_satellite(struct call *call, struct sim_net *net, const ch
 	TRY_PLAIN(identity_create(call, "satellite", &search, &url.id));
 	TRY_PLAIN(param_defaults(call, &net->arena, set, &config));
 	TRY_PLAIN(satellite_config_development(call, &net->arena, set, &config));
-	/* Hours pass in some runs: what a network for trying does every second or two would be most
-	 * of the work. */
-	config.silence_window = 0;
-	config.segment_loop_interval = config.repair_interval = QUIET_NS;
-	/* Each of these is a handshake with every node. */
-	config.audit.interval = config.gc_interval = RARE_NS;
+	set_intervals(net, &config);
 	config.dir = "satellite";
-	config.rs = rs;
+	config.rs = net->config.rs;
 	config.database = "sqlite:satellite/satellite.db";
 	TRY_PLAIN(satellite_config_complete(call, &net->arena, &config, "satellite"));
 	TRY_PLAIN(satellite_open(call, &config, &net->satellite));
@@ -81,42 +93,82 @@ static enum err make_key(struct call *call, struct sim_net *net)
 	return net->api_key ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
 }
 
-static enum err start_node(struct call *call, struct sim_net *net)
+static enum err node_settings(struct call *call, struct sim_net *net, const char *online_hours,
+			      struct settings *ret)
 {
-	struct settings settings = { 0 };
-	struct node_setup setup = { .difficulty = 8 };
-	struct node_id id;
 	const char **urls = arena_array(&net->arena, 1, sizeof(*urls));
-	const char *dir = arena_printf(&net->arena, "node%u", net->nodes_count + 1);
+	struct settings settings = { 0 };
 
-	if (!urls || !dir)
+	if (!urls)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	urls[0] = net->url;
 	TRY_PLAIN(param_defaults(call, &net->arena, settings_all(), &settings));
 	settings.node.satellites = (struct param_list){ urls, 1 };
 	settings.node.address = "127.0.0.1:0";
 	settings.node.space = 100 * GIB;
-	settings.node.development = true;
+	settings.node.development = !net->config.rarely;
 	settings.node.check_in_ns = RARE_NS;
-	TRY_PLAIN(os_dir_make(call, dir, true));
-	TRY_PLAIN(node_create(call, dir, &settings.node, &setup, &id));
-	struct node **n = &net->nodes[net->nodes_count];
-	TRY_PLAIN(node_open(call, dir, &settings.node, &net->host, n));
-	net->nodes_count++;
-	return node_start(call, *n);
+	settings.node.online_hours = online_hours;
+	*ret = settings;
+	return OK;
 }
 
-static enum err start_all(struct call *call, struct sim_net *net, unsigned nodes, const char *rs)
+static enum err node_dir(struct call *call, unsigned number, const char **ret)
+{
+	*ret = arena_printf(&call->scratch, "node%u", number + 1);
+	return *ret ? OK : call_fail(call, ERR_NO_MEMORY, "out of memory");
+}
+
+static enum err make_node(struct call *call, struct sim_net *net, unsigned number)
+{
+	struct node_setup setup = { .difficulty = 8 };
+	struct settings settings;
+	const char *dir;
+
+	TRY_PLAIN(node_dir(call, number, &dir));
+	TRY_PLAIN(node_settings(call, net, "", &settings));
+	TRY_PLAIN(os_dir_make(call, dir, true));
+	return node_create(call, dir, &settings.node, &setup, &net->ids[number]);
+}
+
+enum err sim_net_node_start(struct call *call, struct sim_net *net, unsigned number,
+			    const char *online_hours)
+{
+	struct settings settings;
+	const char *dir;
+
+	TRY_PLAIN(node_dir(call, number, &dir));
+	TRY_PLAIN(node_settings(call, net, online_hours, &settings));
+	TRY_PLAIN(node_open(call, dir, &settings.node, &net->host, &net->nodes[number]));
+	return node_start(call, net->nodes[number]);
+}
+
+void sim_net_node_stop(struct sim_net *net, unsigned number)
+{
+	if (net->nodes[number])
+		node_stop(net->nodes[number]);
+	net->nodes[number] = NULL;
+}
+
+static enum err start_nodes(struct call *call, struct sim_net *net)
+{
+	for (unsigned i = 0; i < net->config.nodes; i++) {
+		TRY(make_node(call, net, i), "node %u", i + 1);
+		TRY(sim_net_node_start(call, net, i, ""), "node %u", i + 1);
+	}
+	return OK;
+}
+
+static enum err start_all(struct call *call, struct sim_net *net)
 {
 	int64_t end = os_clock_mono_ns() + WAIT_NS_MAX;
 
-	TRY(start_satellite(call, net, rs), "satellite");
+	TRY(start_satellite(call, net), "satellite");
 	TRY(make_key(call, net), "API key");
 	TRY_PLAIN(chores_new(call, CHORE_THREADS, &net->host.chores));
 	TRY_PLAIN(rpc_host_new(call, &(struct rpc_host_config){ 0 }, &net->host.rpc));
-	for (unsigned i = 0; i < nodes; i++)
-		TRY(start_node(call, net), "node %u", i + 1);
-	while (overlay_count(net->satellite).online < nodes) {
+	TRY_PLAIN(start_nodes(call, net));
+	while (overlay_count(net->satellite).online < net->config.nodes) {
 		if (os_clock_mono_ns() > end)
 			return call_fail(call, ERR_DEADLINE, "the nodes do not come up");
 		TRY_PLAIN(os_sleep(call, NS_PER_SEC / 10));
@@ -124,15 +176,16 @@ static enum err start_all(struct call *call, struct sim_net *net, unsigned nodes
 	return OK;
 }
 
-enum err sim_net_start(struct call *call, unsigned nodes, const char *rs, struct sim_net **ret)
+enum err sim_net_start(struct call *call, const struct sim_net_config *config, struct sim_net **ret)
 {
 	struct sim_net *net = calloc(1, sizeof(*net));
 
-	if (!net || nodes > NODES_MAX) {
+	if (!net || config->nodes > NODES_MAX) {
 		free(net);
 		return call_fail(call, ERR_INVALID, "too many nodes");
 	}
-	enum err e = start_all(call, net, nodes, rs);
+	net->config = *config;
+	enum err e = start_all(call, net);
 	if (e)
 		sim_net_stop(net);
 	else
@@ -142,8 +195,8 @@ enum err sim_net_start(struct call *call, unsigned nodes, const char *rs, struct
 
 void sim_net_stop(struct sim_net *net)
 {
-	for (unsigned i = 0; i < net->nodes_count; i++)
-		node_stop(net->nodes[i]);
+	for (unsigned i = 0; i < net->config.nodes; i++)
+		sim_net_node_stop(net, i);
 	rpc_host_free(net->host.rpc);
 	chores_free(net->host.chores);
 	if (net->server)
@@ -168,4 +221,14 @@ const char *sim_net_api_key(const struct sim_net *net)
 struct db *sim_net_database(const struct sim_net *net)
 {
 	return net->satellite->db;
+}
+
+struct satellite *sim_net_satellite(const struct sim_net *net)
+{
+	return net->satellite;
+}
+
+struct node_id sim_net_node_id(const struct sim_net *net, unsigned number)
+{
+	return net->ids[number];
 }

@@ -179,8 +179,9 @@ static void world(void *arg)
 {
 	AUTO_CALL struct call call = CALL_INIT;
 	struct check_report report;
+	const struct sim_net_config shape = { .nodes = NODES, .rs = "2/2/3/5" };
 	struct sim_net *net;
-	enum err e = sim_net_start(&call, NODES, "2/2/3/5", &net);
+	enum err e = sim_net_start(&call, &shape, &net);
 
 	if (e)
 		fail_msg("%s", call_error(&call, e));

@@ -36,8 +36,9 @@ static void transfers(struct sim_net *net)
 static void world(void *arg)
 {
 	AUTO_CALL struct call call = CALL_INIT;
+	const struct sim_net_config config = { .nodes = NODES, .rs = "2/2/3/5" };
 	struct sim_net *net;
-	enum err e = sim_net_start(&call, NODES, "2/2/3/5", &net);
+	enum err e = sim_net_start(&call, &config, &net);
 
 	if (e)
 		fail_msg("%s", call_error(&call, e));

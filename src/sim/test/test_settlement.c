@@ -86,8 +86,9 @@ static void look(struct sim_net *net)
 static void world(void *arg)
 {
 	AUTO_CALL struct call call = CALL_INIT;
+	const struct sim_net_config config = { .nodes = NODES, .rs = "2/2/4/5" };
 	struct sim_net *net;
-	enum err e = sim_net_start(&call, NODES, "2/2/4/5", &net);
+	enum err e = sim_net_start(&call, &config, &net);
 
 	if (e)
 		fail_msg("%s", call_error(&call, e));
