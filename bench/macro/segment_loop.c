@@ -153,7 +153,7 @@ static void put_nodes(struct bench *b)
 		row.node.address = row.node.last_ip_port = "127.0.0.1:1";
 		row.node.last_net = net;
 		row.node.free_disk = INT64_MAX;
-		row.node.country = country_parse(bytes_str(i % 3 ? "DE" : "FR"));
+		row.node.geo.country = country_parse(bytes_str(i % 3 ? "DE" : "FR"));
 		row.node.version_ok = true;
 		row.node.last_success_ns = row.updated_ns = os_clock_unix_ns();
 		must(b, overlay_put(&b->call, b->sat.overlay, &row, false));

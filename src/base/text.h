@@ -23,6 +23,12 @@ enum err text_unbase32(struct buf *b, struct bytes text) MUST_USE;
 enum err text_unbase64(struct buf *b, struct bytes text) MUST_USE;
 enum err text_unbase58(struct buf *b, struct bytes text) MUST_USE;
 
+/* ASCII only. */
+static inline uint8_t text_lower(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c - 'A' + 'a') : c;
+}
+
 /* Without the spaces around it. */
 struct bytes text_trim(struct bytes v);
 

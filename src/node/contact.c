@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/day_hours.h"
 #include "base/num.h"
+#include "base/text.h"
 #include "identity/signed_tags.h"
 #include "node/node_internal.h"
 #include "os/clock.h"
@@ -27,7 +28,10 @@ enum {
 	/* noise.md 9: of equal first messages so many are coped with, by answering only one. */
 	DEBOUNCE_LIMIT = 2,
 	FEATURE_FAST_OPEN = 1,
-	TAGS_MAX = 3, /* of its own */
+	TAGS_MAX = 16,	  /* of its own */
+	TAGS_OF_NODE = 3, /* of them: software, hours */
+	TAG_NAME_MAX = 64,
+	TAG_VALUE_MAX = 128,
 };
 
 /* The Storj release whose protocol this node implements: satellites may choose nodes by it
@@ -101,6 +105,57 @@ const char *node_software(void)
 
 /* ---- tags ---- */
 
+/* Those that have settings of their own, or are no setting. */
+static bool is_reserved(struct bytes name)
+{
+	return bytes_equal(name, bytes_str("software")) || bytes_equal(name, bytes_str("hours")) ||
+	       bytes_equal(name, bytes_str("upload-hours"));
+}
+
+static bool is_printable(struct bytes text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.data[i] < ' ' || text.data[i] > '~')
+			return false;
+	return true;
+}
+
+/* Takes the next "NAME=VALUE" off *rest, which is not empty. */
+static enum err next_own_tag(struct call *call, struct bytes *rest, struct bytes *ret_name,
+			     struct bytes *ret_value)
+{
+	const uint8_t *comma = memchr(rest->data, ',', rest->len);
+	size_t n = comma ? (size_t)(comma - rest->data) : rest->len;
+	struct bytes item = text_trim(BYTES(rest->data, n));
+	const uint8_t *equals = item.len ? memchr(item.data, '=', item.len) : NULL;
+	size_t name_len = equals ? (size_t)(equals - item.data) : 0;
+
+	*rest = bytes_from(*rest, n + 1);
+	if (!name_len || name_len > TAG_NAME_MAX || item.len - name_len - 1 > TAG_VALUE_MAX ||
+	    item.len == name_len + 1 || !is_printable(item))
+		return call_fail(call, ERR_CONFIG,
+				 "want NAME=VALUE, separated by commas, of at most %d and %d bytes",
+				 TAG_NAME_MAX, TAG_VALUE_MAX);
+	*ret_name = BYTES(item.data, name_len);
+	*ret_value = bytes_from(item, name_len + 1);
+	if (is_reserved(*ret_name))
+		return call_fail(call, ERR_CONFIG, "\"%.*s\" is told by the node itself",
+				 (int)name_len, (const char *)item.data);
+	return OK;
+}
+
+enum err node_own_tags_check(struct call *call, const char *text)
+{
+	struct bytes rest = text_trim(bytes_str(text ? text : "")), name, value;
+
+	for (size_t count = TAGS_OF_NODE; rest.len; count++) {
+		if (count == TAGS_MAX)
+			return call_fail(call, ERR_CONFIG, "more than %d", TAGS_MAX - TAGS_OF_NODE);
+		TRY_PLAIN(next_own_tag(call, &rest, &name, &value));
+	}
+	return OK;
+}
+
 static enum err add_tag(struct call *call, Node__Tag **list, size_t *count, const char *name,
 			const char *value)
 {
@@ -132,6 +187,22 @@ static enum err add_hours(struct call *call, Node__Tag **list, size_t *count, co
 	return add_tag(call, list, count, name, text);
 }
 
+/* Checked when it was set. */
+static enum err add_own_tags(struct call *call, Node__Tag **list, size_t *count, const char *text)
+{
+	struct bytes rest = text_trim(bytes_str(text ? text : "")), name, value;
+
+	while (rest.len && *count < TAGS_MAX) {
+		TRY_PLAIN(next_own_tag(call, &rest, &name, &value));
+		const char *n = arena_str(&call->scratch, name);
+		const char *v = arena_str(&call->scratch, value);
+		if (!n || !v)
+			return call_fail(call, ERR_NO_MEMORY, "out of memory");
+		TRY_PLAIN(add_tag(call, list, count, n, v));
+	}
+	return OK;
+}
+
 /* A satellite chooses nodes by the release of Storj's whose protocol they speak; what really runs
  * this says, signed by the node itself, and when it may be chosen (satellite.md 2.6); and what
  * others have signed of it. */
@@ -145,6 +216,7 @@ static enum err add_tags(struct call *call, struct node *n, Contact__CheckInRequ
 	TRY_PLAIN(add_tag(call, list, &count, "software", node_software()));
 	TRY_PLAIN(add_hours(call, list, &count, "hours", node_get(n, online_hours)));
 	TRY_PLAIN(add_hours(call, list, &count, "upload-hours", node_get(n, upload_hours)));
+	TRY_PLAIN(add_own_tags(call, list, &count, node_get(n, own_tags)));
 	TRY_PLAIN(signed_tags_parse(call, node_get(n, signed_tags), &others));
 	Node__SignedNodeTagSet **all = arena_array(a, others.n_tags + 1, sizeof(*all));
 	if (!sets || !all)

@@ -104,6 +104,7 @@ static enum err check_config(struct call *call, const struct node_config *c)
 	Node__SignedNodeTagSets tags;
 	struct day_hours hours;
 
+	TRY(node_own_tags_check(call, c->own_tags), "self-signed-tags");
 	TRY(day_hours_parse(call, c->upload_hours, &hours), "upload-hours");
 	TRY(day_hours_parse(call, c->online_hours, &hours), "online-hours");
 	TRY(signed_tags_parse(call, c->signed_tags, &tags), "signed-tags");
@@ -114,10 +115,10 @@ static enum err keep_config(struct call *call, struct node *n, const char *dir)
 {
 	struct node_config *c = &n->config;
 	const char **strings[] = {
-		&n->dir,	&c->storage,	  &c->address,	 &c->external_address,
-		&c->identity,	&c->upload_hours, &c->email,	 &c->wallet,
-		&c->log_level,	&c->receive_rate, &c->send_rate, &c->online_hours,
-		&c->signed_tags
+		&n->dir,       &c->storage,	 &c->address,	&c->external_address,
+		&c->identity,  &c->upload_hours, &c->email,	&c->wallet,
+		&c->log_level, &c->receive_rate, &c->send_rate, &c->online_hours,
+		&c->own_tags,  &c->signed_tags
 	};
 
 	n->dir = dir;
@@ -395,6 +396,7 @@ static const struct {
 	CONFIG("external-address", external_address, STRING),
 	CONFIG("upload-hours", upload_hours, STRING),
 	CONFIG("online-hours", online_hours, STRING),
+	CONFIG("self-signed-tags", own_tags, STRING),
 	CONFIG("signed-tags", signed_tags, STRING),
 	CONFIG("address", address, FIXED_STRING),
 	CONFIG("storage", storage, FIXED_STRING),

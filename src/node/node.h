@@ -31,6 +31,7 @@ struct node_config {
 	const char *receive_rate, *send_rate; /* as traffic_set has them; NULL: no limit */
 	const char *upload_hours;	      /* "22-6": pieces are taken then only; "" = always */
 	const char *online_hours; /* the machine is on then only; satellites are told; the same */
+	const char *own_tags;	  /* what it says of itself, "NAME=VALUE,..." */
 	const char *signed_tags;  /* what authorities say of the node (identity/signed_tags.h) */
 	const char *log_level;
 	bool development;    /* checks in often, retries quickly */

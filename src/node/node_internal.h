@@ -171,6 +171,8 @@ void node_noise_test(struct node *n);
 enum err node_contact_start(struct call *call, struct node *n) MUST_USE;
 void node_contact_all(struct node *n);
 void node_contact_stop(struct node *n);
+/* "NAME=VALUE,..." that a node may say of itself.  ERR_CONFIG. */
+enum err node_own_tags_check(struct call *call, const char *text) MUST_USE;
 /* A connection to satellite i of trust, whose chain is learnt.  The text of a failure begins with
  * NODE_DIAL_FAILED. */
 #define NODE_DIAL_FAILED "dial satellite"

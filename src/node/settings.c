@@ -139,6 +139,14 @@ static const struct param table[] = {
 	  .doc = "hours of the day, in local time, in which the machine is on, likewise; empty = "
 		 "always.  Satellites of this kind are told and hold nothing against it if they "
 		 "are ten hours a day at least; Storj's know no such hours" },
+	{ .name = "self-signed-tags",
+	  .alias = "contact.self-signed-tags",
+	  .type = PARAM_STR,
+	  FIELD(node.own_tags),
+	  .default_text = "",
+	  .doc = "what the node says of itself, signed by itself, such as "
+		 "storage_price=1.20,egress_price=2: dollars for a terabyte kept 720 hours and "
+		 "for one served, if you ask for less than a satellite pays" },
 	{ .name = "signed-tags",
 	  .alias = "contact.tags",
 	  .type = PARAM_STR,

@@ -34,6 +34,10 @@ static const struct admin_field bucket_set_fields[] = {
 static const struct admin_field placement_fields[] = {
 	{ "name", FIELD_TEXT, AT(name), NULL, true },
 	{ "countries", FIELD_TEXT, AT(countries), NULL, false },
+	{ "continents", FIELD_TEXT, AT(continents), NULL, false },
+	{ "operators", FIELD_TEXT, AT(operators), NULL, false },
+	{ "max_storage_price_micro_dollars", FIELD_MICRO, AT(max_storage_price), "none", false },
+	{ "max_egress_price_micro_dollars", FIELD_MICRO, AT(max_egress_price), "none", false },
 	{ "tags", FIELD_TEXT, AT(tags), NULL, false },
 	{ "shared_networks", FIELD_BOOL, AT(shared_networks), NULL, false },
 };

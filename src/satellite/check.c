@@ -9,6 +9,7 @@
 #include "satellite/limit.h"
 #include "satellite/object.h"
 #include "satellite/piece_list.h"
+#include "satellite/placement.h"
 #include "satellite/store_metainfo.h"
 
 enum { ALIAS_MAX = 1 << 24, EXAMPLE_BYTES = 24, ROUND_ROWS = 2000 };
@@ -24,6 +25,12 @@ static const struct {
 	{ "every bucket's placement has a rule",
 	  "SELECT name FROM buckets WHERE placement <> 0 AND placement NOT IN (SELECT number FROM "
 	  "placements)" },
+	{ "every project's placement has a rule",
+	  "SELECT name FROM projects WHERE placement <> 0 AND placement NOT IN (SELECT number "
+	  "FROM placements)" },
+	{ "a node's continent is one there is",
+	  "SELECT id FROM nodes WHERE continent NOT IN ('', 'AF', 'AN', 'AS', 'EU', 'NA', 'OC', "
+	  "'SA')" },
 	{ "every object has a bucket",
 	  "SELECT object_key FROM objects WHERE bucket_id NOT IN (SELECT id FROM buckets)" },
 	{ "every limit has a project",
@@ -289,6 +296,26 @@ static enum err check_limits(struct call *call, struct db_tx *tx, struct check_r
 	return e == ERR_NOT_FOUND ? OK : e;
 }
 
+/* Unlike what lies elsewhere, which repair moves, a row that is no rule keeps satellites from
+ * starting. */
+static enum err check_placements(struct call *call, struct db_tx *tx, struct check_report *r)
+{
+	struct check_finding *f = finding(r, "every placement's row is a rule");
+	AUTO_CALL struct call look = CALL_INIT;
+
+	call_init_child(&look, call);
+	enum err e = store_placements_check(&look, tx);
+	if (e == ERR_CONFIG || e == ERR_EXHAUSTED) {
+		r->broken++;
+		f->count++;
+		snprintf(f->example, sizeof(f->example), "%.150s", look.error);
+		return OK;
+	}
+	if (e)
+		call_copy_error(call, &look);
+	return e;
+}
+
 /* ---- all ---- */
 
 static enum err check_file(struct call *call, struct db_tx *tx, struct check_report *r)
@@ -321,7 +348,7 @@ static enum err check_all(struct call *call, struct db_tx *tx, void *arg)
 	struct check_arg *c = arg;
 	struct check_report *r = &c->report;
 
-	_Static_assert(ARRAY_LEN(statements) + 3 <= CHECK_FINDINGS_MAX, "room for all findings");
+	_Static_assert(ARRAY_LEN(statements) + 4 <= CHECK_FINDINGS_MAX, "room for all findings");
 	*r = (struct check_report){ 0 };
 	if (db_is_sqlite(c->db))
 		TRY_PLAIN(check_file(call, tx, r));
@@ -329,6 +356,7 @@ static enum err check_all(struct call *call, struct db_tx *tx, void *arg)
 		TRY_PLAIN(run_statement(call, tx, statements[i].name, statements[i].sql, r));
 	TRY_PLAIN(check_pieces(call, tx, r));
 	TRY_PLAIN(check_limits(call, tx, r));
+	TRY_PLAIN(check_placements(call, tx, r));
 	TRY_PLAIN(count_rows(call, tx, "SELECT COUNT(*) FROM buckets", &r->buckets));
 	TRY_PLAIN(count_rows(call, tx, "SELECT COUNT(*) FROM objects", &r->objects));
 	return count_rows(call, tx, "SELECT COUNT(*) FROM segments", &r->segments);

@@ -37,7 +37,7 @@ static enum err read_node(struct command *c, struct node_id *id, const struct no
 	return OK;
 }
 
-static void add_money(struct buf *out, int64_t micro)
+void command_add_money(struct buf *out, int64_t micro)
 {
 	uint64_t v = micro < 0 ? 0 - (uint64_t)micro : (uint64_t)micro;
 
@@ -160,13 +160,13 @@ static void add_stub_line(struct buf *out, const struct paystub *p)
 
 	node_id_text(&p->node, id);
 	buf_printf(out, "%s  %s  %-7s  owed ", p->month, id, p->s.codes);
-	add_money(out, p->s.owed);
+	command_add_money(out, p->s.owed);
 	buf_add_str(out, "  held ");
-	add_money(out, p->s.held);
+	command_add_money(out, p->s.held);
 	buf_add_str(out, "  given back ");
-	add_money(out, p->s.disposed);
+	command_add_money(out, p->s.disposed);
 	buf_add_str(out, "  paid ");
-	add_money(out, p->paid);
+	command_add_money(out, p->paid);
 	buf_add_byte(out, '\n');
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "base/text.h"
 #include "satellite/bucket.h"
 #include "satellite/command.h"
@@ -25,21 +26,59 @@ enum err command_placement_number(struct command *c, int64_t *ret)
 	return OK;
 }
 
+static void add_text(struct buf *out, const char *what, const char *text)
+{
+	if (text[0])
+		buf_printf(out, "  %s %s", what, text);
+}
+
+static void add_price(struct buf *out, const char *what, int64_t micro)
+{
+	if (!micro)
+		return;
+	buf_printf(out, "  %s at most ", what);
+	command_add_money(out, micro);
+}
+
+static void add_line(struct buf *out, const struct placement *p)
+{
+	buf_printf(out, "%5d  %-20s  %s", p->number, p->name,
+		   p->limited ? p->countries_text : "everywhere");
+	add_text(out, "continents", p->continents_text);
+	add_text(out, "operators", p->operators_text);
+	add_text(out, "tags", p->tags_text);
+	add_price(out, "storage", p->max_prices.storage);
+	add_price(out, "egress", p->max_prices.egress);
+	buf_printf(out, "%s\n", p->shared_networks ? "  networks shared" : "");
+}
+
+static void add_price_json(struct buf *out, const char *what, int64_t micro)
+{
+	buf_printf(out, ",\"max_%s_price_micro_dollars\":", what);
+	if (micro)
+		buf_printf(out, "%lld", (long long)micro);
+	else
+		buf_add_str(out, "null");
+}
+
 static void add_placement(struct command *c, const struct placement *p, bool first)
 {
 	struct buf *out = &c->out;
 
 	if (!c->o.json) {
-		buf_printf(out, "%5d  %-20s  %s%s%s%s\n", p->number, p->name,
-			   p->limited ? p->countries_text : "everywhere",
-			   p->tags_text[0] ? "  tags " : "", p->tags_text,
-			   p->shared_networks ? "  networks shared" : "");
+		add_line(out, p);
 		return;
 	}
 	buf_printf(out, "%s{\"number\":%d,\"name\":", first ? "" : ",\n ", p->number);
 	text_add_json(out, bytes_str(p->name));
 	buf_add_str(out, ",\"countries\":");
 	text_add_json(out, bytes_str(p->countries_text));
+	buf_add_str(out, ",\"continents\":");
+	text_add_json(out, bytes_str(p->continents_text));
+	buf_add_str(out, ",\"operators\":");
+	text_add_json(out, bytes_str(p->operators_text));
+	add_price_json(out, "storage", p->max_prices.storage);
+	add_price_json(out, "egress", p->max_prices.egress);
 	buf_add_str(out, ",\"tags\":");
 	text_add_json(out, bytes_str(p->tags_text));
 	buf_printf(out, ",\"shared_networks\":%s}", p->shared_networks ? "true" : "false");
@@ -61,17 +100,47 @@ enum err command_placement_list(struct command *c)
 	return OK;
 }
 
+static struct bytes option(const char *text)
+{
+	return bytes_str(text ? text : "");
+}
+
+/* No ceiling is "none": nobody shall take 0 for one. */
+static enum err read_price(struct command *c, const char *flag, const char *text, int64_t *ret)
+{
+	int64_t micro = -1;
+
+	TRY_PLAIN(command_money(c, flag, text, &micro));
+	if (micro == 0)
+		return call_fail(c->call, ERR_CONFIG,
+				 "--%s: no node costs nothing; \"none\" is no ceiling", flag);
+	*ret = MAX(micro, INT64_C(0));
+	return OK;
+}
+
+static enum err read_rule(struct command *c, struct placement *p)
+{
+	const struct command_options *o = &c->o;
+	struct prices max = { 0 };
+	int64_t number = 0;
+
+	TRY_PLAIN(command_placement_number(c, &number));
+	TRY_PLAIN(placement_parse(c->call, number, option(o->name), option(o->countries), p));
+	TRY_PLAIN(placement_take_continents(c->call, option(o->continents), p));
+	TRY_PLAIN(placement_take_operators(c->call, option(o->operators), p));
+	TRY_PLAIN(placement_take_tags(c->call, option(o->tags), p));
+	TRY_PLAIN(read_price(c, "max-storage-price", o->max_storage_price, &max.storage));
+	TRY_PLAIN(read_price(c, "max-egress-price", o->max_egress_price, &max.egress));
+	p->shared_networks = o->shared_networks;
+	return placement_take_prices(c->call, &max, p);
+}
+
 enum err command_placement_set(struct command *c)
 {
 	AUTO(db_auto) struct db *db = NULL;
 	struct placement p;
-	int64_t number = 0;
 
-	TRY_PLAIN(command_placement_number(c, &number));
-	TRY_PLAIN(placement_parse(c->call, number, bytes_str(c->o.name ? c->o.name : ""),
-				  bytes_str(c->o.countries ? c->o.countries : ""), &p));
-	TRY_PLAIN(placement_take_tags(c->call, bytes_str(c->o.tags ? c->o.tags : ""), &p));
-	p.shared_networks = c->o.shared_networks;
+	TRY_PLAIN(read_rule(c, &p));
 	TRY_PLAIN(command_database(c, &db));
 	TRY_PLAIN(store_placement_set(c->call, db, &p));
 	command_say(c, "Set.  A satellite that runs takes it up within 10 seconds, and its repair "

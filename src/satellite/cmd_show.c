@@ -82,8 +82,9 @@ static void add_node_json(struct command *c, const struct node_row *row)
 	text_add_json(&c->out, bytes_str(row->node.last_ip_port));
 	buf_add_str(&c->out, ",\"version\":");
 	text_add_json(&c->out, bytes_str(row->version));
-	country_text(row->node.country, where);
-	buf_printf(&c->out, ",\"country\":\"%s\"", where);
+	country_text(row->node.geo.country, where);
+	buf_printf(&c->out, ",\"country\":\"%s\",\"continent\":\"%s\"", where,
+		   continent_text(row->node.geo.continent));
 	add_tags_json(c, row->node.tags);
 	buf_printf(&c->out, ",\"online\":%s,\"free_disk\":%lld,\"last_contact\":\"",
 		   row_online(c, row) ? "true" : "false", (long long)row->node.free_disk);

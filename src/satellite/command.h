@@ -62,7 +62,8 @@ struct command_options {
 	const char *bucket;
 	bool largest;
 	/* placement, bucket set, project set */
-	const char *placement, *countries, *tags;
+	const char *placement, *countries, *continents, *tags, *operators;
+	const char *max_storage_price, *max_egress_price;
 	bool shared_networks;
 	/* repair run, audit */
 	bool all, wait, contained;
@@ -104,6 +105,8 @@ enum err command_lock_dir(struct command *c, struct os_file **ret) MUST_USE;
 /* Dollars with up to six digits behind the point, in millionths; "none" leaves *ret. */
 enum err command_money(struct command *c, const char *flag, const char *text,
 		       int64_t *ret) MUST_USE;
+/* And printed. */
+void command_add_money(struct buf *out, int64_t micro);
 /* The number in --placement; it may have no rule. */
 enum err command_placement_number(struct command *c, int64_t *ret) MUST_USE;
 /* Words for people, left out of JSON. */

@@ -173,7 +173,7 @@ static enum err check_in(struct call *call, void *service, struct rpc_stream *st
 	TRY_PLAIN(contact_resolve(call, sat, in.address, ip_port, net));
 	in.last_ip_port = ip_port;
 	in.last_net = net;
-	in.country = geoip_country(sat->geoip, ip_port);
+	in.geo = geoip_look(sat->geoip, ip_port);
 	in.chain = cert_chain_der(net_peer_chain(rpc_stream_net(stream)));
 	TRY_PLAIN(take_tags(call, sat, stream, req, &in, &bad_tags));
 	if (!node_tags_has(in.tags, bytes_str("trusted_node"), bytes_str("true")))

@@ -32,11 +32,11 @@ void geoip_free(struct geoip *g)
 	free(g);
 }
 
-static struct bytes code_at(MMDB_entry_s *entry, const char *of)
+static struct bytes code_at(MMDB_entry_s *entry, const char *of, const char *name)
 {
 	MMDB_entry_data_s data;
 
-	if (MMDB_get_value(entry, &data, of, "iso_code", NULL) != MMDB_SUCCESS || !data.has_data ||
+	if (MMDB_get_value(entry, &data, of, name, NULL) != MMDB_SUCCESS || !data.has_data ||
 	    data.type != MMDB_DATA_TYPE_UTF8_STRING)
 		return BYTES_NONE;
 	return BYTES((const uint8_t *)data.utf8_string, data.data_size);
@@ -55,20 +55,21 @@ static MMDB_lookup_result_s look_up(const struct geoip *g, const uint8_t *ip, si
 	return MMDB_lookup_sockaddr(&g->db, (const struct sockaddr *)&v6, rc);
 }
 
-country geoip_country(const struct geoip *g, const char *ip_port)
+struct geo geoip_look(const struct geoip *g, const char *ip_port)
 {
 	uint8_t ip[OS_IP_BYTES_MAX];
 	size_t len = 0;
 	int rc = MMDB_SUCCESS;
 
 	if (!g || !os_ip_parse(ip_port, ip, &len))
-		return 0;
+		return (struct geo){ 0 };
 	MMDB_lookup_result_s found = look_up(g, ip, len, &rc);
 	if (rc != MMDB_SUCCESS || !found.found_entry)
-		return 0;
-	struct bytes code = code_at(&found.entry, "country");
-	struct bytes represented = code_at(&found.entry, "represented_country");
+		return (struct geo){ 0 };
+	struct bytes code = code_at(&found.entry, "country", "iso_code");
+	struct bytes represented = code_at(&found.entry, "represented_country", "iso_code");
 	if (represented.len && !bytes_equal(represented, code))
-		return 0;
-	return country_parse(code);
+		return (struct geo){ 0 };
+	return (struct geo){ country_parse(code),
+			     continent_parse(code_at(&found.entry, "continent", "code")) };
 }

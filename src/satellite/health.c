@@ -51,7 +51,7 @@ static unsigned state_of(const struct loop_node *n, const struct placement *rule
 		state |= PIECE_SUSPENDED;
 	if (n->flags & NODE_EXITING)
 		state |= PIECE_EXITING;
-	if (!placement_allows(rule, n->country, n->tags))
+	if (!placement_allows(rule, n->geo, n->conditions))
 		state |= PIECE_MISPLACED;
 	return state;
 }

@@ -153,5 +153,13 @@ const struct db_migration satellite_migrations[] = {
 	  "ALTER TABLE nodes ADD COLUMN tags TEXT NOT NULL DEFAULT '';"
 	  "ALTER TABLE placements ADD COLUMN tags TEXT NOT NULL DEFAULT '';"
 	  "ALTER TABLE placements ADD COLUMN shared_networks INTEGER NOT NULL DEFAULT 0" },
+	/* Micro-dollars for a terabyte (limit.h), NULL: any.  A node's continent is "" while it is
+	 * not known. */
+	{ "continents, operators and prices of placements",
+	  "ALTER TABLE nodes ADD COLUMN continent TEXT NOT NULL DEFAULT '';"
+	  "ALTER TABLE placements ADD COLUMN continents TEXT NOT NULL DEFAULT '';"
+	  "ALTER TABLE placements ADD COLUMN operators TEXT NOT NULL DEFAULT '';"
+	  "ALTER TABLE placements ADD COLUMN max_storage_price INTEGER;"
+	  "ALTER TABLE placements ADD COLUMN max_egress_price INTEGER" },
 };
 const size_t satellite_migrations_count = ARRAY_LEN(satellite_migrations);

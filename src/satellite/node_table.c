@@ -53,8 +53,8 @@ static void look_up(struct overlay *o, struct lookup *l)
 		if (!e)
 			continue;
 		nodes[alias].flags = flags_of(o, e, now_ns);
-		nodes[alias].country = e->node.country;
-		nodes[alias].tags = e->conditions;
+		nodes[alias].geo = e->node.geo;
+		nodes[alias].conditions = e->conditions;
 		const char *net = arena_str(&l->names_memory, bytes_str(e->node.last_net));
 		if (net)
 			l->names[l->names_count++] = (struct named){ net, alias };

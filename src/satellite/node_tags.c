@@ -2,6 +2,7 @@
 #include "satellite/node_tags.h"
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "base/text.h"
 #include "proto/proto.h"
 
@@ -201,23 +202,114 @@ bool node_tags_has(const char *tags, struct bytes name, struct bytes value)
 	return false;
 }
 
+/* The last value that the node itself gives to the name. */
+static bool own_tag(const char *tags, const char *name, struct bytes *ret)
+{
+	struct bytes n, v;
+	bool found = false;
+
+	while (next_tag(&tags, &n, &v)) {
+		if (!n.len || n.data[0] != OF_NODE ||
+		    !bytes_equal(bytes_from(n, 1), bytes_str(name)))
+			continue;
+		*ret = v;
+		found = true;
+	}
+	return found;
+}
+
 void node_tags_hours(const char *tags, const char *name, struct day_hours *ret)
 {
 	AUTO_CALL struct call call = CALL_INIT;
 	char text[NODE_TAG_VALUE_MAX + 1];
-	struct bytes n, v;
+	struct bytes v;
 
 	call_init(&call);
 	*ret = (struct day_hours){ .always = true };
-	while (next_tag(&tags, &n, &v)) {
-		if (!n.len || n.data[0] != OF_NODE || v.len > NODE_TAG_VALUE_MAX ||
-		    !bytes_equal(bytes_from(n, 1), bytes_str(name)))
+	if (!own_tag(tags, name, &v) || v.len > NODE_TAG_VALUE_MAX)
+		return;
+	memcpy(text, v.data, v.len);
+	text[v.len] = '\0';
+	if (day_hours_parse(&call, text, ret))
+		*ret = (struct day_hours){ .always = true };
+}
+
+/* Behind the point, and before it, as Storj bounds them. */
+enum { PRICE_DIGITS_MIN = -12, PRICE_DIGITS_MAX = 6, MICRO_DIGITS = 6 };
+#define PRICE_VALUE_MAX ((__int128)1000000000000 * 1000000000000)
+
+static int sign_of(struct bytes *text)
+{
+	bool has = text->len && (text->data[0] == '-' || text->data[0] == '+');
+	bool minus = has && text->data[0] == '-';
+
+	*text = bytes_from(*text, has);
+	return minus ? -1 : 1;
+}
+
+/* Digits with at most one point, as a whole number and the power of ten of its last digit. */
+static bool take_digits(struct bytes text, __int128 *value, int *power)
+{
+	bool point = false, digits = false;
+
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t c = text.data[i];
+		if (c == '.' && !point) {
+			point = true;
 			continue;
-		memcpy(text, v.data, v.len);
-		text[v.len] = '\0';
-		if (day_hours_parse(&call, text, ret)) {
-			call_clear_error(&call);
-			*ret = (struct day_hours){ .always = true };
 		}
+		if (c < '0' || c > '9')
+			return false;
+		digits = true;
+		*power -= point;
+		*value = MIN(*value * 10 + (c - '0'), PRICE_VALUE_MAX);
 	}
+	return digits;
+}
+
+/* "1.50", "15e-1", in dollars, to millionths, which are rounded up. */
+static bool parse_price(struct bytes text, int64_t *ret_micro)
+{
+	int sign = sign_of(&text), power = 0;
+	struct bytes mantissa = text;
+	__int128 v = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		uint64_t exponent = 0;
+		if (text_lower(text.data[i]) != 'e')
+			continue;
+		struct bytes after = bytes_from(text, i + 1);
+		int way = sign_of(&after);
+		if (text_u64(after, NODE_TAG_VALUE_MAX, &exponent))
+			return false;
+		mantissa = BYTES(text.data, i);
+		power = way * (int)exponent;
+		break;
+	}
+	if (!take_digits(mantissa, &v, &power) || (sign < 0 && v) || power < PRICE_DIGITS_MIN ||
+	    power > PRICE_DIGITS_MAX)
+		return false;
+	for (power += MICRO_DIGITS; power > 0; power--)
+		v = MIN(v * 10, PRICE_VALUE_MAX);
+	__int128 unit = 1;
+	for (; power < 0; power++)
+		unit *= 10;
+	*ret_micro = (int64_t)MIN((v + unit - 1) / unit, (__int128)INT64_MAX);
+	return true;
+}
+
+static void take_price(const char *tags, const char *name, int64_t *price)
+{
+	struct bytes v;
+	int64_t micro = 0;
+
+	if (own_tag(tags, name, &v) && parse_price(v, &micro))
+		*price = MIN(*price, micro);
+}
+
+void node_tags_prices(const char *tags, const struct prices *paid, struct prices *ret)
+{
+	*ret = *paid;
+	take_price(tags, "storage_price", &ret->storage);
+	take_price(tags, "egress_price", &ret->egress);
 }

@@ -10,6 +10,7 @@
 #include "base/day_hours.h"
 #include "identity/identity.h"
 #include "identity/signed_tags.h"
+#include "satellite/limit.h"
 
 enum {
 	NODE_TAG_SETS_MAX = 16, /* signed sets of a check-in that are looked at */
@@ -46,5 +47,8 @@ bool node_tags_has(const char *tags, struct bytes name, struct bytes value);
 /* The hours the node declares under that name; always when it does not, or not in a form that is
  * one. */
 void node_tags_hours(const char *tags, const char *name, struct day_hours *ret);
+/* What a terabyte costs there: what the node declares, storage_price and egress_price in dollars
+ * (satellite.md 3), but no more than what is paid, which is what one costs that declares none. */
+void node_tags_prices(const char *tags, const struct prices *paid, struct prices *ret);
 
 #endif

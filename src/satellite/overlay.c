@@ -152,13 +152,27 @@ static bool set_text(char **text, const char *now)
 	return true;
 }
 
-static void read_tags(const struct overlay *o, struct node_entry *e)
+static void read_tags(struct node_entry *e)
 {
 	e->node.tags = e->tags ? e->tags : "";
 	node_tags_hours(e->node.tags, "hours", &e->hours);
 	node_tags_hours(e->node.tags, "upload-hours", &e->upload_hours);
 	e->hours_suffice = day_hours_total(&e->hours) >= HOURS_MIN;
-	e->conditions = placement_conditions(o->placements, e->node.tags);
+}
+
+static void find_conditions(const struct overlay *o, struct node_entry *e)
+{
+	const struct satellite_config *c = &o->sat->config;
+	const struct prices paid = { (int64_t)MIN(c->pay_storage, (uint64_t)INT64_MAX),
+				     (int64_t)MIN(c->pay_egress, (uint64_t)INT64_MAX) };
+	struct node_traits traits = { .tags = e->node.tags,
+				      .operator_ = operator_name(e->wallet, e->email) };
+
+	e->conditions = 0;
+	if (!o->placements || !o->placements->conditions_count)
+		return;
+	node_tags_prices(e->node.tags, &paid, &traits.prices);
+	e->conditions = placement_conditions(o->placements, &traits);
 }
 
 static bool set_texts(const struct overlay *o, struct node_entry *e, const struct node_row *row)
@@ -175,8 +189,9 @@ static bool set_texts(const struct overlay *o, struct node_entry *e, const struc
 	ok &= set_text(&e->tags, row->node.tags ? row->node.tags : "");
 	e->node.tags = e->tags ? e->tags : "";
 	if (tagged)
-		read_tags(o, e);
+		read_tags(e);
 	e->operator_ = operator_of(e->wallet, e->email);
+	find_conditions(o, e);
 	e->node.address = e->address ? e->address : "";
 	e->node.last_ip_port = e->last_ip_port ? e->last_ip_port : "";
 	e->node.last_net = e->last_net ? e->last_net : "";
@@ -270,7 +285,7 @@ static bool needs_row(struct overlay *o, const struct checkin *in, struct node_r
 			  .free_disk = in->free_disk,
 			  .created_ns = in->now_unix_ns,
 			  .version_ok = true,
-			  .country = in->country,
+			  .geo = in->geo,
 			  .tags = in->tags,
 			  .dial = in->dial },
 		.version = in->version,
@@ -296,18 +311,18 @@ static bool needs_row(struct overlay *o, const struct checkin *in, struct node_r
 	       differs(e->address, in->address) || differs(e->last_ip_port, in->last_ip_port) ||
 	       differs(e->last_net, in->last_net) || differs(e->version, in->version) ||
 	       differs(e->email, in->email) || differs(e->wallet, in->wallet) ||
-	       differs(e->tags, in->tags) || e->node.country != in->country ||
+	       differs(e->tags, in->tags) || !geo_equal(e->node.geo, in->geo) ||
 	       space_matters(o, e, in) || dial_differs(&e->node.dial, &in->dial);
 }
 
 /* Without a database of countries what one told earlier stays, while the address does. */
-static country country_of(struct overlay *o, const struct checkin *in)
+static struct geo geo_of(struct overlay *o, const struct checkin *in)
 {
 	if (o->sat->geoip)
-		return in->country;
+		return in->geo;
 	OS_LOCKED(&o->lock);
 	const struct node_entry *e = overlay_find(o, &in->id);
-	return e && !differs(e->last_ip_port, in->last_ip_port) ? e->node.country : 0;
+	return e && !differs(e->last_ip_port, in->last_ip_port) ? e->node.geo : (struct geo){ 0 };
 }
 
 enum err overlay_checkin(struct call *call, struct satellite *sat, const struct checkin *asked)
@@ -317,7 +332,7 @@ enum err overlay_checkin(struct call *call, struct satellite *sat, const struct 
 	const struct checkin *in = &placed;
 	struct node_row row;
 
-	placed.country = country_of(o, asked);
+	placed.geo = geo_of(o, asked);
 	/* A new leaf certificate must not be lost with this process. */
 	bool new_keys = !node_keys_has(o, &in->id, in->chain);
 	bool write = needs_row(o, in, &row) || new_keys;
@@ -354,16 +369,16 @@ bool overlay_placement(struct satellite *sat, int32_t number, struct placement *
 	return p != NULL;
 }
 
-/* Lock held.  Nodes are told anew what they fulfil only when the rules ask for tags. */
+/* Lock held.  It is found out anew what nodes fulfil only when there are other rules. */
 static void put_placements(struct overlay *o, struct placement_set *set)
 {
-	bool tags = set->conditions_count || (o->placements && o->placements->conditions_count);
+	bool changed = !o->placements || !placement_sets_equal(o->placements, set);
 
 	free(o->placements);
 	o->placements = set;
-	for (size_t i = 0; tags && i < o->slots_count; i++)
+	for (size_t i = 0; changed && i < o->slots_count; i++)
 		if (o->slots[i])
-			o->slots[i]->conditions = placement_conditions(set, o->slots[i]->node.tags);
+			find_conditions(o, o->slots[i]);
 }
 
 /* ---- refreshing ---- */

@@ -31,7 +31,7 @@ struct overlay_node {
 	int64_t vetted_ns, disqualified_ns, suspended_ns;     /* 0 = not */
 	int64_t exit_initiated_ns, exit_finished_ns;	      /* the same */
 	bool version_ok;
-	country country;
+	struct geo geo;
 	const char *tags; /* node_tags.h */
 	struct node_dial dial;
 };
@@ -107,7 +107,7 @@ enum err satellite_verify_piece_hash(struct call *call, struct satellite *sat,
 struct checkin {
 	struct node_id id;
 	const char *address, *last_ip_port, *last_net;
-	country country;  /* of last_ip_port */
+	struct geo geo;	  /* of last_ip_port */
 	const char *tags; /* node_tags.h */
 	const char *version;
 	bool release;

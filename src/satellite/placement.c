@@ -132,6 +132,141 @@ enum err placement_parse(struct call *call, int64_t number, struct bytes name,
 	return OK;
 }
 
+/* ---- continents ---- */
+
+static const char *const continents[CONTINENTS] = { "AF", "AN", "AS", "EU", "NA", "OC", "SA" };
+
+continent continent_parse(struct bytes text)
+{
+	for (unsigned i = 0; i < CONTINENTS; i++)
+		if (is_word(text, continents[i]))
+			return (continent)(i + 1);
+	return 0;
+}
+
+const char *continent_text(continent c)
+{
+	return c && c <= CONTINENTS ? continents[c - 1] : "";
+}
+
+/* Takes the next item off *rest, which is not empty; whether it was "!" and an item. */
+static bool next_item(struct bytes *rest, struct bytes *ret)
+{
+	const uint8_t *comma = memchr(rest->data, ',', rest->len);
+	size_t n = comma ? (size_t)(comma - rest->data) : rest->len;
+	struct bytes item = text_trim(BYTES(rest->data, n));
+	bool refused = item.len && item.data[0] == '!';
+
+	*rest = bytes_from(*rest, n + 1);
+	*ret = bytes_from(item, refused);
+	return refused;
+}
+
+static bool ends_in_comma(struct bytes text)
+{
+	return text.len && text.data[text.len - 1] == ',';
+}
+
+/* Copies a text that was given, which has no zero byte, into its place. */
+static void keep_text(char *to, size_t size, struct bytes text)
+{
+	memset(to, 0, size);
+	if (text.len)
+		memcpy(to, text.data, text.len);
+}
+
+enum err placement_take_continents(struct call *call, struct bytes text, struct placement *p)
+{
+	struct bytes rest = text_trim(text), item;
+	uint8_t refused = 0;
+
+	if (text.len > PLACEMENT_CONTINENTS_MAX)
+		return call_fail(call, ERR_CONFIG, "continents: more than %d bytes",
+				 PLACEMENT_CONTINENTS_MAX);
+	for (bool first = true; rest.len; first = false) {
+		bool comma = ends_in_comma(rest), out = next_item(&rest, &item);
+		continent c = continent_parse(item);
+		if (!c || (comma && !rest.len))
+			return call_fail(call, ERR_CONFIG,
+					 "continents: want AF, AN, AS, EU, NA, OC or SA, or such "
+					 "with \"!\", separated by commas");
+		if (first)
+			refused = out ? 1 : 0xff;
+		refused = (uint8_t)(out ? refused | 1U << c : refused & ~(1U << c));
+	}
+	p->continents_refused = refused;
+	keep_text(p->continents_text, sizeof(p->continents_text), text);
+	return OK;
+}
+
+/* ---- operators ---- */
+
+const char *operator_name(const char *wallet, const char *email)
+{
+	const char *who = wallet && wallet[0] ? wallet : email;
+
+	return who ? who : "";
+}
+
+enum err placement_take_operators(struct call *call, struct bytes text, struct placement *p)
+{
+	struct bytes rest = text_trim(text), item;
+
+	if (text.len > PLACEMENT_OPERATORS_MAX)
+		return call_fail(call, ERR_CONFIG, "operators: more than %d bytes",
+				 PLACEMENT_OPERATORS_MAX);
+	while (rest.len) {
+		bool comma = ends_in_comma(rest);
+		(void)next_item(&rest, &item);
+		bool good = item.len && item.len <= OPERATOR_MAX && (rest.len || !comma);
+		for (size_t i = 0; i < item.len; i++)
+			good = good && item.data[i] > ' ' && item.data[i] <= '~' &&
+			       item.data[i] != '!';
+		if (!good)
+			return call_fail(call, ERR_CONFIG,
+					 "operators: want wallets or addresses of mail, or such "
+					 "with \"!\", separated by commas");
+	}
+	keep_text(p->operators_text, sizeof(p->operators_text), text);
+	return OK;
+}
+
+/* Wallets and addresses of mail are the same in either case. */
+static bool is_operator(struct bytes item, const char *name)
+{
+	for (size_t i = 0; i < item.len; i++)
+		if (text_lower(item.data[i]) != text_lower((uint8_t)name[i]))
+			return false;
+	return !name[item.len];
+}
+
+static bool operator_allowed(struct bytes list, const char *name)
+{
+	struct bytes rest = text_trim(list), item;
+	bool in = false;
+
+	if (!name[0])
+		return false;
+	for (bool first = true; rest.len; first = false) {
+		bool out = next_item(&rest, &item);
+		if (first)
+			in = out;
+		if (is_operator(item, name))
+			in = !out;
+	}
+	return in;
+}
+
+/* ---- prices ---- */
+
+enum err placement_take_prices(struct call *call, const struct prices *max, struct placement *p)
+{
+	if (max->storage < 0 || max->egress < 0)
+		return call_fail(call, ERR_CONFIG, "prices: less than nothing");
+	p->max_prices = *max;
+	return OK;
+}
+
 /* ---- tags ---- */
 
 struct condition {
@@ -142,13 +277,9 @@ struct condition {
 /* Takes the next one off *rest, which is not empty. */
 static bool next_condition(struct bytes *rest, struct condition *ret)
 {
-	const uint8_t *comma = memchr(rest->data, ',', rest->len);
-	size_t n = comma ? (size_t)(comma - rest->data) : rest->len;
-	struct bytes item = text_trim(BYTES(rest->data, n));
+	struct bytes item;
 
-	*rest = bytes_from(*rest, n + 1);
-	ret->refused = item.len && item.data[0] == '!';
-	item = bytes_from(item, ret->refused);
+	ret->refused = next_item(rest, &item);
 	const uint8_t *equals = item.len ? memchr(item.data, '=', item.len) : NULL;
 	if (!equals)
 		return false;
@@ -171,68 +302,137 @@ enum err placement_take_tags(struct call *call, struct bytes tags, struct placem
 			return call_fail(call, ERR_CONFIG,
 					 "tags: want NAME=VALUE, or !NAME=VALUE for those that are "
 					 "refused, separated by commas");
-	memset(p->tags_text, 0, sizeof(p->tags_text));
-	if (tags.len)
-		memcpy(p->tags_text, tags.data, tags.len);
+	keep_text(p->tags_text, sizeof(p->tags_text), tags);
 	return OK;
 }
 
-/* Its number; the count when there is no room for it. */
-static size_t number_condition(struct placement_set *set, const struct condition *c)
+/* ---- conditions ---- */
+
+static bool same_condition(const struct placement_condition *a, const struct placement_condition *b)
+{
+	return a->kind == b->kind && bytes_equal(a->name, b->name) &&
+	       bytes_equal(a->value, b->value) && a->max == b->max;
+}
+
+/* Its bit goes into *bits. */
+static enum err number_condition(struct call *call, struct placement_set *set,
+				 const struct placement_condition *c, uint64_t *bits)
 {
 	size_t i = 0;
 
-	while (i < set->conditions_count && !(bytes_equal(set->conditions[i].name, c->name) &&
-					      bytes_equal(set->conditions[i].value, c->value)))
+	while (i < set->conditions_count && !same_condition(&set->conditions[i], c))
 		i++;
-	if (i == set->conditions_count && i < PLACEMENT_CONDITIONS_MAX) {
-		set->conditions[i].name = c->name;
-		set->conditions[i].value = c->value;
-		set->conditions_count++;
+	if (i == PLACEMENT_CONDITIONS_MAX)
+		return call_fail(call, ERR_EXHAUSTED,
+				 "the rules of all placements have more than %d different tags, "
+				 "lists of operators and prices",
+				 PLACEMENT_CONDITIONS_MAX);
+	if (i == set->conditions_count)
+		set->conditions[set->conditions_count++] = *c;
+	*bits |= UINT64_C(1) << i;
+	return OK;
+}
+
+static enum err number_price(struct call *call, struct placement_set *set, struct placement *p,
+			     int kind, int64_t max)
+{
+	struct placement_condition c = { .max = max };
+
+	if (!max)
+		return OK;
+	c.kind = kind;
+	return number_condition(call, set, &c, &p->wanted);
+}
+
+static enum err link_one(struct call *call, struct placement_set *set, struct placement *p)
+{
+	struct bytes rest = text_trim(bytes_str(p->tags_text));
+	struct bytes operators = text_trim(bytes_str(p->operators_text));
+	struct condition tag;
+
+	p->wanted = p->refused = 0;
+	while (rest.len && next_condition(&rest, &tag)) {
+		struct placement_condition c = { .kind = CONDITION_TAG,
+						 .name = tag.name,
+						 .value = tag.value };
+		TRY_PLAIN(number_condition(call, set, &c, tag.refused ? &p->refused : &p->wanted));
 	}
-	return i;
+	if (operators.len) {
+		struct placement_condition c = { .kind = CONDITION_OPERATORS, .value = operators };
+		TRY_PLAIN(number_condition(call, set, &c, &p->wanted));
+	}
+	TRY_PLAIN(number_price(call, set, p, CONDITION_STORAGE_PRICE, p->max_prices.storage));
+	return number_price(call, set, p, CONDITION_EGRESS_PRICE, p->max_prices.egress);
 }
 
 enum err placement_set_link(struct call *call, struct placement_set *set)
 {
 	set->conditions_count = 0;
-	for (size_t i = 0; i < set->count; i++) {
-		struct placement *p = &set->list[i];
-		struct bytes rest = text_trim(bytes_str(p->tags_text));
-		struct condition c;
-		p->tags_wanted = p->tags_refused = 0;
-		while (rest.len && next_condition(&rest, &c)) {
-			size_t n = number_condition(set, &c);
-			if (n == PLACEMENT_CONDITIONS_MAX)
-				return call_fail(call, ERR_EXHAUSTED,
-						 "the rules of all placements have more than %d "
-						 "different tags",
-						 PLACEMENT_CONDITIONS_MAX);
-			*(c.refused ? &p->tags_refused : &p->tags_wanted) |= UINT64_C(1) << n;
-		}
-	}
+	for (size_t i = 0; i < set->count; i++)
+		TRY_PLAIN(link_one(call, set, &set->list[i]));
 	return OK;
 }
 
-uint64_t placement_conditions(const struct placement_set *set, const char *tags)
+static bool fulfils(const struct node_traits *node, const struct placement_condition *c)
+{
+	switch (c->kind) {
+	case CONDITION_TAG:
+		return node_tags_has(node->tags, c->name, c->value);
+	case CONDITION_OPERATORS:
+		return operator_allowed(c->value, node->operator_);
+	case CONDITION_STORAGE_PRICE:
+		return node->prices.storage <= c->max;
+	case CONDITION_EGRESS_PRICE:
+		return node->prices.egress <= c->max;
+	}
+	return false;
+}
+
+uint64_t placement_conditions(const struct placement_set *set, const struct node_traits *node)
 {
 	uint64_t bits = 0;
 
 	for (size_t i = 0; set && i < set->conditions_count; i++)
-		if (node_tags_has(tags, set->conditions[i].name, set->conditions[i].value))
+		if (fulfils(node, &set->conditions[i]))
 			bits |= UINT64_C(1) << i;
 	return bits;
 }
 
+static bool rules_equal(const struct placement *a, const struct placement *b)
+{
+	return a->number == b->number && !strcmp(a->name, b->name) &&
+	       !strcmp(a->countries_text, b->countries_text) &&
+	       !strcmp(a->continents_text, b->continents_text) &&
+	       !strcmp(a->tags_text, b->tags_text) &&
+	       !strcmp(a->operators_text, b->operators_text) &&
+	       a->max_prices.storage == b->max_prices.storage &&
+	       a->max_prices.egress == b->max_prices.egress &&
+	       a->shared_networks == b->shared_networks;
+}
+
+bool placement_sets_equal(const struct placement_set *a, const struct placement_set *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (!rules_equal(&a->list[i], &b->list[i]))
+			return false;
+	return true;
+}
+
 /* ---- asking ---- */
 
-bool placement_allows(const struct placement *p, country c, uint64_t tags)
+bool placement_allows(const struct placement *p, struct geo where, uint64_t conditions)
 {
-	if (p && ((p->tags_wanted & ~tags) || (p->tags_refused & tags)))
-		return false;
-	if (!p || !p->limited)
+	country c = where.country;
+
+	if (!p)
 		return true;
-	return c && c <= COUNTRIES && p->countries[(c - 1) / 64] >> ((c - 1) % 64) & 1;
+	if ((p->wanted & ~conditions) || (p->refused & conditions) ||
+	    p->continents_refused >> (where.continent <= CONTINENTS ? where.continent : 0) & 1)
+		return false;
+	return !p->limited ||
+	       (c && c <= COUNTRIES && p->countries[(c - 1) / 64] >> ((c - 1) % 64) & 1);
 }
 
 const struct placement *placement_find(const struct placement_set *set, int32_t number)

@@ -31,9 +31,9 @@ enum {
 struct loop_node {
 	struct node_id id;
 	uint32_t flags;
-	uint32_t net;  /* equal for nodes of one network; 0 for unknown nodes */
-	uint64_t tags; /* conditions of the placements that it fulfils */
-	country country;
+	uint32_t net;	     /* equal for nodes of one network; 0 for unknown nodes */
+	uint64_t conditions; /* of the placements, which it fulfils */
+	struct geo geo;
 };
 
 struct segment_run {

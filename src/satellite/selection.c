@@ -18,16 +18,16 @@ enum { MILLION = 1000000, OPERATOR_TEXT_MAX = 400 };
 
 uint64_t operator_of(const char *wallet, const char *email)
 {
-	const char *who = wallet && wallet[0] ? wallet : email;
+	const char *who = operator_name(wallet, email);
 	uint8_t sum[HASH_BYTES];
 	char lower[OPERATOR_TEXT_MAX];
 	size_t n = 0;
 
-	if (!who || !who[0])
+	if (!who[0])
 		return 0;
 	/* Wallets and mail addresses are the same in either case. */
 	for (; who[n] && n < sizeof(lower); n++)
-		lower[n] = (char)(who[n] >= 'A' && who[n] <= 'Z' ? who[n] - 'A' + 'a' : who[n]);
+		lower[n] = (char)text_lower((uint8_t)who[n]);
 	hash_sha256(BYTES(lower, n), sum);
 	uint64_t v = get_le64(sum);
 	return v ? v : 1;
@@ -204,7 +204,7 @@ static bool net_is_free(const struct picking *p, const struct index_net *net)
 
 static bool node_is_free(const struct picking *p, const struct node_entry *e)
 {
-	if (!placement_allows(p->rule, e->node.country, e->conditions))
+	if (!placement_allows(p->rule, e->node.geo, e->conditions))
 		return false;
 	for (size_t i = 0; p->sharing && i < p->count; i++)
 		if (node_id_equal(&p->places[i].id, &e->node.id))

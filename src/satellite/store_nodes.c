@@ -38,7 +38,9 @@ static enum err read_row(struct call *call, struct arena *a, const struct db_row
 			.disqualified_ns = db_int(rows, 14), .suspended_ns = suspended(rows),
 			.exit_initiated_ns = db_int(rows, 17), .version_ok = true,
 			.exit_finished_ns = db_int(rows, 21),
-			.country = country_parse(db_bytes(rows, 23)), .tags = text(a, rows, 24),
+			.geo = { country_parse(db_bytes(rows, 23)),
+				 continent_parse(db_bytes(rows, 25)) },
+			.tags = text(a, rows, 24),
 			.dial = {
 				.debounce_limit = (int32_t)db_int(rows, 8),
 				.features = (uint64_t)db_int(rows, 9),
@@ -66,7 +68,8 @@ static enum err select_since(struct call *call, struct db_tx *tx, void *arg)
 			   " last_contact_failure, vetted_at, disqualified_at,"
 			   " unknown_audit_suspended_at, offline_suspended_at, exit_initiated_at,"
 			   " updated_at, noise_suite, noise_key, exit_finished_at,"
-			   " audit_suspended_at, country, tags FROM nodes WHERE updated_at >= $1",
+			   " audit_suspended_at, country, tags, continent FROM nodes WHERE"
+			   " updated_at >= $1",
 			   &rows, DB_V_INT(s->since_ns)));
 	while ((e = db_rows_next(call, rows)) == OK) {
 		e = read_row(call, &a, rows, s);
@@ -91,15 +94,15 @@ static enum err put_node(struct call *call, struct db_tx *tx, const struct check
 {
 	char where[COUNTRY_TEXT_MAX];
 
-	country_text(in->country, where);
+	country_text(in->geo.country, where);
 	return DB_EXEC(
 		call, tx,
 		"INSERT INTO nodes (id, address, last_ip_port, last_net, email, wallet, version,"
 		" release, free_disk, debounce_limit, features, created_at,"
 		" last_contact_success, last_contact_failure, updated_at, noise_suite, noise_key,"
-		" country, tags)"
+		" country, tags, continent)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $12, $15,"
-		" $16, $17, $18)"
+		" $16, $17, $18, $19)"
 		" ON CONFLICT (id) DO UPDATE SET address = excluded.address,"
 		" last_ip_port = excluded.last_ip_port, last_net = excluded.last_net,"
 		" email = excluded.email, wallet = excluded.wallet, version = excluded.version,"
@@ -107,6 +110,7 @@ static enum err put_node(struct call *call, struct db_tx *tx, const struct check
 		" debounce_limit = excluded.debounce_limit, features = excluded.features,"
 		" noise_suite = excluded.noise_suite, noise_key = excluded.noise_key,"
 		" country = excluded.country, tags = excluded.tags,"
+		" continent = excluded.continent,"
 		" last_contact_success = CASE WHEN excluded.last_contact_success > 0"
 		" THEN excluded.last_contact_success ELSE nodes.last_contact_success END,"
 		" last_contact_failure = CASE WHEN excluded.last_contact_failure > 0"
@@ -120,7 +124,8 @@ static enum err put_node(struct call *call, struct db_tx *tx, const struct check
 		DB_V_INT(in->now_unix_ns), DB_V_INT(in->up ? in->now_unix_ns : 0),
 		DB_V_INT(in->up ? 0 : in->now_unix_ns), DB_V_INT(in->dial.noise.suite),
 		in->dial.noise.suite ? DB_V_BLOB(BYTES_OF(in->dial.noise.key)) : DB_V_NULL,
-		DB_V_TEXT(bytes_str(where)), DB_V_TEXT(bytes_str(in->tags ? in->tags : "")));
+		DB_V_TEXT(bytes_str(where)), DB_V_TEXT(bytes_str(in->tags ? in->tags : "")),
+		DB_V_TEXT(bytes_str(continent_text(in->geo.continent))));
 }
 
 static enum err write_checkin(struct call *call, struct db_tx *tx, void *arg)

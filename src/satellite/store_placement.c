@@ -11,7 +11,11 @@ static enum err read_one(struct call *call, const struct db_rows *rows, struct p
 	TRY_PLAIN(
 		placement_parse(call, db_int(rows, 0), db_bytes(rows, 1), db_bytes(rows, 2), ret));
 	ret->shared_networks = db_int(rows, 4) != 0;
-	return placement_take_tags(call, db_bytes(rows, 3), ret);
+	TRY_PLAIN(placement_take_tags(call, db_bytes(rows, 3), ret));
+	TRY_PLAIN(placement_take_continents(call, db_bytes(rows, 5), ret));
+	TRY_PLAIN(placement_take_operators(call, db_bytes(rows, 6), ret));
+	return placement_take_prices(
+		call, &(const struct prices){ db_int(rows, 7), db_int(rows, 8) }, ret);
 }
 
 static enum err read_all(struct call *call, struct db_tx *tx, void *arg)
@@ -23,8 +27,9 @@ static enum err read_all(struct call *call, struct db_tx *tx, void *arg)
 	set->count = 0;
 	TRY_PLAIN(DB_QUERY(
 		call, tx,
-		"SELECT number, name, countries, tags, shared_networks FROM placements WHERE "
-		"number > 0 ORDER BY number",
+		"SELECT number, name, countries, tags, shared_networks, continents, operators, "
+		"max_storage_price, max_egress_price FROM placements WHERE number > 0 ORDER BY "
+		"number",
 		&rows));
 	while (!(e = db_rows_next(call, rows))) {
 		e = set->count == PLACEMENTS_MAX
@@ -92,6 +97,11 @@ static enum err check_all(struct call *call, struct placement_set *set, const st
 	return placement_set_link(call, set);
 }
 
+static struct db_value price(int64_t max)
+{
+	return max ? DB_V_INT(max) : DB_V_NULL;
+}
+
 static enum err write_one(struct call *call, struct db_tx *tx, void *arg)
 {
 	const struct placement *p = arg;
@@ -102,13 +112,18 @@ static enum err write_one(struct call *call, struct db_tx *tx, void *arg)
 	TRY_PLAIN(read_all(call, tx, set));
 	TRY_PLAIN(check_all(call, set, p));
 	return DB_EXEC(call, tx,
-		       "INSERT INTO placements (number, name, countries, tags, shared_networks) "
-		       "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (number) DO UPDATE SET name = "
+		       "INSERT INTO placements (number, name, countries, tags, shared_networks, "
+		       "continents, operators, max_storage_price, max_egress_price) VALUES ($1, "
+		       "$2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (number) DO UPDATE SET name = "
 		       "excluded.name, countries = excluded.countries, tags = excluded.tags, "
-		       "shared_networks = excluded.shared_networks",
+		       "shared_networks = excluded.shared_networks, continents = "
+		       "excluded.continents, operators = excluded.operators, max_storage_price = "
+		       "excluded.max_storage_price, max_egress_price = excluded.max_egress_price",
 		       NULL, DB_V_INT(p->number), DB_V_TEXT(bytes_str(p->name)),
 		       DB_V_TEXT(bytes_str(p->countries_text)), DB_V_TEXT(bytes_str(p->tags_text)),
-		       DB_V_INT(p->shared_networks));
+		       DB_V_INT(p->shared_networks), DB_V_TEXT(bytes_str(p->continents_text)),
+		       DB_V_TEXT(bytes_str(p->operators_text)), price(p->max_prices.storage),
+		       price(p->max_prices.egress));
 }
 
 enum err store_placement_set(struct call *call, struct db *db, const struct placement *p)
@@ -141,6 +156,16 @@ static enum err remove_one(struct call *call, struct db_tx *tx, void *arg)
 enum err store_placement_remove(struct call *call, struct db *db, int32_t number)
 {
 	return db_write(call, db, remove_one, &number);
+}
+
+enum err store_placements_check(struct call *call, struct db_tx *tx)
+{
+	AUTO_FREE struct placement_set *set = new_set();
+
+	if (!set)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory");
+	TRY_PLAIN(read_all(call, tx, set));
+	return placement_set_link(call, set);
 }
 
 enum err store_placement_check(struct call *call, struct db_tx *tx, int64_t number)

@@ -1,5 +1,5 @@
-/* The texts of a placement's countries and tags, and of hours: what is taken stays within its
- * bounds, and is taken again.
+/* The texts of a placement's countries, continents, operators and tags, and of a node's hours and
+ * prices: what is taken stays within its bounds, and is taken again.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -8,6 +8,9 @@
 #include "base/cleanup.h"
 #include "satellite/node_tags.h"
 #include "satellite/placement.h"
+
+static const struct geo nowhere;
+static const struct node_traits nobody = { .tags = "", .operator_ = "" };
 
 /* Two placements with the same tags have one set of conditions. */
 static void try_tags(struct bytes text)
@@ -21,10 +24,66 @@ static void try_tags(struct bytes text)
 	assert(!placement_take_tags(&call, bytes_str(set->list[0].tags_text), &set->list[1]));
 	if (placement_set_link(&call, set))
 		return;
-	assert(set->list[0].tags_wanted == set->list[1].tags_wanted);
-	assert(set->list[0].tags_refused == set->list[1].tags_refused);
-	assert(placement_allows(&set->list[0], 0, 0) == !set->list[0].tags_wanted);
-	assert(!placement_conditions(set, ""));
+	assert(set->list[0].wanted == set->list[1].wanted);
+	assert(set->list[0].refused == set->list[1].refused);
+	assert(placement_allows(&set->list[0], nowhere, 0) == !set->list[0].wanted);
+	assert(!placement_conditions(set, &nobody));
+}
+
+static void try_continents(struct bytes text)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct placement p = { .number = 1 }, again = p;
+
+	if (placement_take_continents(&call, text, &p))
+		return;
+	assert(!placement_take_continents(&call, bytes_str(p.continents_text), &again));
+	assert(p.continents_refused == again.continents_refused);
+	/* Who knows of none is let in by a rule without any only. */
+	assert(placement_allows(&p, nowhere, 0) == !p.continents_refused);
+}
+
+/* Whoever the list begins with is in it, or out of it, unless it says otherwise later. */
+static void try_operators(struct bytes text)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_FREE struct placement_set *set = calloc(1, sizeof(*set) + 2 * sizeof(set->list[0]));
+
+	if (!set || placement_take_operators(&call, text, &set->list[0]))
+		return;
+	set->count = 2;
+	const char *list = set->list[0].operators_text;
+	assert(!placement_take_operators(&call, bytes_str(list), &set->list[1]));
+	if (placement_set_link(&call, set))
+		return;
+	assert(set->list[0].wanted == set->list[1].wanted && set->conditions_count <= 1);
+	assert(!placement_conditions(set, &nobody));
+	const struct node_traits somebody = { .tags = "", .operator_ = "a stranger" };
+	assert(!set->conditions_count ||
+	       placement_conditions(set, &somebody) == (list[strspn(list, " ")] == '!'));
+}
+
+/* No value makes a node cost more than is paid. */
+static void try_prices(struct bytes text)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_BUF struct buf tags = BUF_INIT(NODE_TAGS_TEXT_MAX);
+	const struct prices paid = { 1497600, INT64_MAX };
+	struct prices p;
+
+	if (!node_tag_fits(bytes_str("storage_price"), text))
+		return;
+	buf_add_str(&tags, "@storage_price=");
+	buf_add_bytes(&tags, text);
+	buf_add_str(&tags, "\n@egress_price=");
+	buf_add_bytes(&tags, text);
+	buf_add_byte(&tags, '\n');
+	const char *lines = arena_str(&call.scratch, buf_bytes(&tags));
+	if (!lines)
+		return;
+	node_tags_prices(lines, &paid, &p);
+	assert(p.storage >= 0 && p.storage <= paid.storage);
+	assert(p.egress >= 0 && p.storage == (p.egress < paid.storage ? p.egress : paid.storage));
 }
 
 /* Hours as a node declares them: what is read can be written, by any clock, and read again. */
@@ -64,10 +123,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	call_clear_error(&call);
 	try_tags(BYTES(data, len));
 	try_hours(BYTES(data, len));
+	try_continents(BYTES(data, len));
+	try_operators(BYTES(data, len));
+	try_prices(BYTES(data, len));
 	if (placement_parse(&call, 1, bytes_str("name"), BYTES(data, len), &p))
 		return 0;
 	assert(strlen(p.countries_text) <= PLACEMENT_COUNTRIES_MAX);
-	assert(!placement_allows(&p, 0, 0) == p.limited);
+	assert(!placement_allows(&p, nowhere, 0) == p.limited);
 	assert(!placement_parse(&call, 1, bytes_str(p.name), bytes_str(p.countries_text), &again));
 	assert(!memcmp(p.countries, again.countries, sizeof(p.countries)));
 	return 0;

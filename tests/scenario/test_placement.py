@@ -12,6 +12,9 @@ from conftest import SLOW, Network, program
 from test_repair import holders, satellite, wait_until
 
 
+CONTINENTS = {"DE": "EU", "FR": "EU", "US": "NA"}
+
+
 def mmdb_value(value):
     """In MaxMind's format: a control byte with type and size, then the bytes."""
     if isinstance(value, str):
@@ -39,7 +42,7 @@ def mmdb(places):
             node = tree[node[int(bit)]]
         if country not in leaves:
             leaves[country] = len(data)
-            data += mmdb_value({"country": {"iso_code": country}})
+            data += mmdb_value({"continent": {"code": CONTINENTS[country]}, "country": {"iso_code": country}})
         node[int(bits[-1])] = ("data", leaves[country])
     out = b""
     for node in tree:
@@ -106,6 +109,7 @@ def start_with_countries(net):
     net.start("node1", "node2", "node3")
     wanted = {f"node{i}": "DE" if i < 4 else "FR" for i in range(1, 7)}
     wait_until(lambda: countries(net) == wanted)
+    assert {node["continent"] for node in nodes_by_name(net).values()} == {"EU"}
 
 
 def nodes_by_name(net):
@@ -148,6 +152,44 @@ def signed_tags(net, project, data):
     satellite(net, "placement", "remove", "--placement", "8")
 
 
+def by_node(net, project, data):
+    """A rule by continent, operator and price: what nodes declare decides, and moves what is there when it changes."""
+    cheap, ours = ("node1", "node2", "node5"), ("node2", "node4", "node5")
+    for name in cheap:
+        reload_with(net, name, **{"self-signed-tags": "storage_price=1.20, egress_price=5e-1"})
+    for name in ours:
+        reload_with(net, name, wallet="0xAb12")
+    wait_until(lambda: all("@storage_price=1.20" in nodes_by_name(net)[name]["tags"] for name in cheap))
+    for wrong, why in (("--continents=DE", "AF, AN"), ("--operators=a b", "wallets"), ("--max-storage-price=0", "none"),
+                       ("--max-egress-price=x", "no dollars")):
+        assert why in refused(net, "placement", "set", "--placement", "8", "--name", "x", wrong)
+    satellite(net, "placement", "set", "--placement", "8", "--name", "cheap", "--continents", "EU,!AF",
+              "--max-storage-price", "1.20", "--max-egress-price", "0.50")
+    net.acre("mb", "sj://cheap")
+    satellite(net, "bucket", "set", "--project", project, "--bucket", "cheap", "--placement", "8")
+    wait_until(lambda: net.acre("cp", "-", "sj://cheap/a", input=data, check=False).code == 0)
+
+    def pieces():
+        names = {p["address"]: p["name"] for p in net.status()["nodes"]}
+        segments = json.loads(satellite(net, "pieces", "--bucket", "cheap", "--json").stdout)["segments"]
+        return {names[piece["address"]] for piece in segments[0]["pieces"]}
+    assert pieces() <= set(cheap)
+    # Whose they are counts, too; then what a node asks for.
+    satellite(net, "placement", "set", "--placement", "8", "--name", "cheap", "--operators", "0xaB12")
+    wait_until(lambda: len(pieces()) >= 2 and pieces() <= set(ours))
+    satellite(net, "placement", "set", "--placement", "8", "--name", "cheap", "--operators", "!0xaB12",
+              "--max-storage-price", "1.30")
+    failed = net.acre("cp", "-", "sj://cheap/b", input=data, check=False)
+    assert failed.code == 0 or "not enough nodes" in failed.errors, failed.errors
+    assert satellite(net, "placement", "list").stdout.count("operators !0xaB12  storage at most 1.300000") == 1
+    satellite(net, "placement", "set", "--placement", "8", "--name", "cheap", "--continents", "!EU")
+    wait_until(lambda: net.acre("cp", "-", "sj://cheap/c", input=data, check=False).code != 0)
+    assert hashlib.sha256(net.acre("cat", "sj://cheap/a").out).digest() == hashlib.sha256(data).digest()
+    satellite(net, "check")
+    net.acre("rb", "--force", "sj://cheap")
+    satellite(net, "placement", "remove", "--placement", "8")
+
+
 def test_pieces_stay_in_their_country(two_countries):
     net = two_countries
     german, french = {"node1", "node2", "node3"}, {"node4", "node5", "node6"}
@@ -175,6 +217,7 @@ def test_pieces_stay_in_their_country(two_countries):
     assert "placement 7 is that of" in refused(net, "placement", "remove", "--placement", "7")
 
     signed_tags(net, project, data)
+    by_node(net, project, data)
 
     # One that no node fulfils is said, and a number without a bucket goes.
     satellite(net, "placement", "set", "--placement", "9", "--name", "away", "--countries", "US")

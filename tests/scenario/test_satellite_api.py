@@ -104,6 +104,15 @@ def test_what_the_commands_of_placements_do(made, api):
     assert api.ask("PUT", "/v1/placements/6", {"name": "x", "tags": "gold"})[0] == 400
     assert [(p["tags"], p["shared_networks"]) for p in api.ok("GET", "/v1/placements") if p["number"] == 5] == [
         ("tier=gold,!old=yes", True)]
+    api.ok("PUT", "/v1/placements/5", {"name": "near", "continents": "EU,!AS", "operators": "0xAb,!me@my.org",
+                                       "max_storage_price_micro_dollars": 1500000, "max_egress_price_micro_dollars": None})
+    near = [p for p in api.ok("GET", "/v1/placements") if p["number"] == 5][0]
+    assert near == {"number": 5, "name": "near", "countries": "", "continents": "EU,!AS", "operators": "0xAb,!me@my.org",
+                    "max_storage_price_micro_dollars": 1500000, "max_egress_price_micro_dollars": None, "tags": "",
+                    "shared_networks": False}
+    for wrong in ({"continents": "DE"}, {"operators": "a b"}, {"max_storage_price_micro_dollars": 0},
+                  {"max_egress_price_micro_dollars": -1}, {"max_egress_price_micro_dollars": "1"}):
+        assert api.ask("PUT", "/v1/placements/6", {"name": "x", **wrong})[0] == 400, wrong
     api.ok("DELETE", "/v1/placements/5")
     assert api.ok("GET", "/v1/placements") == rows("placement", "list", "--dir", made)
     assert [(p["number"], p["countries"]) for p in api.ok("GET", "/v1/placements")] == [(3, ""), (7, "EU,!HU")]

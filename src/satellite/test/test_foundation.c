@@ -15,6 +15,7 @@
 #include "os/file.h"
 #include "os/process.h"
 #include "proto/proto.h"
+#include "satellite/check.h"
 #include "satellite/command.h"
 #include "satellite/contact.h"
 #include "satellite/keys.h"
@@ -47,6 +48,7 @@ static enum err wipe(struct call *call, struct db_tx *tx, void *arg)
 		"storagenode_bandwidth_rollups",
 		"bucket_bandwidth_rollups",
 		"key_bandwidth",
+		"placements",
 	};
 	char sql[128];
 
@@ -566,7 +568,7 @@ static void expect_placed(struct fixture *f, int32_t placement, size_t most, con
 						most, NULL, 0, &places),
 			 OK);
 	for (size_t i = 0; where[0] && i < most; i++) {
-		country_text(overlay_find(f->sat.overlay, &places[i].id)->node.country, text);
+		country_text(overlay_find(f->sat.overlay, &places[i].id)->node.geo.country, text);
 		assert_non_null(strstr(where, text));
 	}
 }
@@ -693,6 +695,124 @@ static void tagged_placements(void **state)
 	overlay_free(other.overlay);
 	for (unsigned i = 0; i < NODES; i++)
 		identity_free(nodes[i].identity);
+}
+
+static enum err place_by_continent(struct call *call, struct db_tx *tx, void *arg)
+{
+	const struct test_node *n = arg;
+
+	for (unsigned i = 0; i < 10; i++)
+		TRY_PLAIN(DB_EXEC(call, tx, "UPDATE nodes SET continent = $2 WHERE id = $1", NULL,
+				  DB_V_BLOB(node_id_bytes(&n[i].in.id)),
+				  DB_V_TEXT(bytes_str(i < 4 ? "EU" : "NA"))));
+	return OK;
+}
+
+static void set_node_rule(struct fixture *f, int32_t number, const char *continents,
+			  const char *operators, struct prices max)
+{
+	struct placement p;
+
+	assert_int_equal(placement_parse(&f->call, number,
+					 bytes_str(arena_printf(&f->call.scratch, "p%d", number)),
+					 BYTES_NONE, &p),
+			 OK);
+	assert_int_equal(placement_take_continents(&f->call, bytes_str(continents), &p), OK);
+	assert_int_equal(placement_take_operators(&f->call, bytes_str(operators), &p), OK);
+	assert_int_equal(placement_take_prices(&f->call, &max, &p), OK);
+	assert_int_equal(store_placement_set(&f->call, f->sat.db, &p), OK);
+	assert_int_equal(overlay_refresh(&f->call, &f->sat), OK);
+}
+
+static void expect_node_rules(struct fixture *f)
+{
+	expect_placed(f, 1, 4, "");
+	expect_placed(f, 2, 4, ""); /* neither the others' nor who does not say */
+	expect_placed(f, 3, 3, "");
+	expect_placed(f, 4, 5, "");
+	expect_placed(f, 5, NODES - 20, "");
+	expect_placed(f, 6, NODES, "");
+	expect_placed(f, 7, 1, "");
+}
+
+/* Four of ten nodes in Europe; five operators with two nodes each, of which one declares prices.
+ * The others cost what is paid. */
+static void node_placements(void **state)
+{
+	struct fixture *f = *state;
+	struct test_node nodes[NODES] = { 0 };
+
+	f->sat.config.pay_storage = 1500000;
+	f->sat.config.pay_egress = 2000000;
+	for (unsigned i = 0; i < NODES; i++) {
+		char net[40];
+		snprintf(net, sizeof(net), "net %u", i);
+		node_new(f, &nodes[i], i, net);
+		nodes[i].in.wallet = i < 10 ? arena_printf(&f->call.scratch, "0xW%u", i / 2) : "";
+		nodes[i].in.email = i >= 10 && i < 12 ? "Me@my.org" : "";
+		nodes[i].in.tags = i < 10 && i % 2 ? "@storage_price=1.20\n"
+				   : i >= 20	   ? "@egress_price=1e-1\nstorage_price=0\n"
+						   : "@egress_price=none\n";
+		checkin(f, &nodes[i].in);
+	}
+	assert_int_equal(db_write(&f->call, f->sat.db, place_by_continent, nodes), OK);
+	set_node_rule(f, 1, "EU", "", (struct prices){ 0 });
+	set_node_rule(f, 2, "", "0xw1,me@MY.org,0xw99", (struct prices){ 0 });
+	set_node_rule(f, 3, "!EU", "", (struct prices){ 1200000, 0 });
+	set_node_rule(f, 4, "", "", (struct prices){ 1499999, 0 });
+	set_node_rule(f, 5, "", "", (struct prices){ 1500000, 100000 });
+	set_node_rule(f, 6, "", "", (struct prices){ 1500000, 2000000 });
+	set_node_rule(f, 7, "EU", "!0xw0", (struct prices){ 1200000, 2000000 });
+	expect_node_rules(f);
+	/* As the rows have it. */
+	struct satellite own = f->sat;
+	assert_int_equal(overlay_new(&f->call, &f->sat, &f->sat.overlay), OK);
+	expect_node_rules(f);
+	overlay_free(f->sat.overlay);
+	f->sat.overlay = own.overlay;
+	/* Who changes hands or asks for more is counted anew at once. */
+	nodes[2].in.wallet = "0xw2";
+	checkin(f, &nodes[2].in);
+	expect_placed(f, 2, 3, "");
+	checkin_tagged(f, &nodes[1], "");
+	expect_placed(f, 4, 4, "");
+	for (unsigned i = 0; i < NODES; i++)
+		identity_free(nodes[i].identity);
+}
+
+static enum err break_rules(struct call *call, struct db_tx *tx, void *arg)
+{
+	return db_exec(call, tx, arg, NULL, 0, NULL);
+}
+
+/* Rows that are no rules, as another program may have left them. */
+static void broken_placements(void **state)
+{
+	static const char *const breaches[] = {
+		"INSERT INTO placements (number, name, countries) VALUES (1, 'a', 'X')",
+		"INSERT INTO placements (number, name, countries, tags) VALUES (1, 'a', '', 'x')",
+		"INSERT INTO placements (number, name, countries, continents) VALUES (1, 'a', '', "
+		"'DE')",
+		"INSERT INTO placements (number, name, countries, operators) VALUES (1, 'a', '', "
+		"'x y')",
+		"INSERT INTO placements (number, name, countries, max_storage_price) VALUES (1, "
+		"'a', '', -1)",
+	};
+	struct fixture *f = *state;
+	struct check_report r;
+
+	if (satellite_check(&f->call, f->sat.db, &r))
+		fail_msg("%s", f->call.error);
+	/* Other tests leave what wipe does not know. */
+	uint64_t before = r.broken;
+	for (size_t i = 0; i < ARRAY_LEN(breaches); i++) {
+		assert_int_equal(
+			db_write(&f->call, f->sat.db, break_rules, (void *)(uintptr_t)breaches[i]),
+			OK);
+		assert_int_equal(satellite_check(&f->call, f->sat.db, &r), OK);
+		assert_int_equal(r.broken, before + 1);
+		assert_int_equal(store_placement_remove(&f->call, f->sat.db, 1), OK);
+	}
 }
 
 static int64_t at(unsigned hour, unsigned minute)
@@ -1257,6 +1377,8 @@ int main(int argc, char **argv)
 		WITH(selection),
 		WITH(placements),
 		WITH(tagged_placements),
+		WITH(node_placements),
+		WITH(broken_placements),
 		WITH(declared_hours),
 		WITH(hours_choose),
 		WITH(operators_are_distinct),

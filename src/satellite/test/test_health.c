@@ -122,11 +122,11 @@ static void test_misplaced(void **state)
 	AUTO(health_marks_free) struct health_marks marks = { 0 };
 	const country de = country_parse(bytes_str("DE")), fr = country_parse(bytes_str("FR"));
 	const struct loop_node nodes[] = {
-		{ .flags = UP, .net = 1, .country = de },
-		{ .flags = UP, .net = 2, .country = fr },
+		{ .flags = UP, .net = 1, .geo = { de, 0 } },
+		{ .flags = UP, .net = 2, .geo = { fr, 0 } },
 		{ .flags = UP, .net = 3 },
-		{ .flags = UP, .net = 3, .country = fr },
-		{ .flags = NODE_KNOWN, .net = 4, .country = fr },
+		{ .flags = UP, .net = 3, .geo = { fr, 0 } },
+		{ .flags = NODE_KNOWN, .net = 4, .geo = { fr, 0 } },
 	};
 	const uint8_t want[] = { 0, PIECE_MISPLACED, PIECE_MISPLACED,
 				 PIECE_MISPLACED | PIECE_CLUMPED, PIECE_MISSING };

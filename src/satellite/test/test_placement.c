@@ -17,6 +17,8 @@
 #include "satellite/placement.h"
 #include "vectors.h"
 
+static const struct geo nowhere;
+
 static bool parse(const char *countries, struct placement *ret)
 {
 	AUTO_CALL struct call call = CALL_INIT;
@@ -29,7 +31,7 @@ static bool parse(const char *countries, struct placement *ret)
 
 static bool allows(const struct placement *p, const char *code)
 {
-	return placement_allows(p, country_parse(bytes_str(code)), 0);
+	return placement_allows(p, (struct geo){ country_parse(bytes_str(code)), 0 }, 0);
 }
 
 static void test_rules(void **state)
@@ -114,10 +116,11 @@ static void test_tag_rules(void **state)
 		{ "xtier=gold\ntier=\n", false, false },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		uint64_t bits = placement_conditions(set, cases[i].tags);
-		assert_int_equal(placement_allows(&p[0], 0, bits), cases[i].gold);
-		assert_int_equal(placement_allows(&p[1], 0, bits), cases[i].old);
-		assert_true(placement_allows(&p[2], 0, bits));
+		const struct node_traits node = { .tags = cases[i].tags, .operator_ = "" };
+		uint64_t bits = placement_conditions(set, &node);
+		assert_int_equal(placement_allows(&p[0], nowhere, bits), cases[i].gold);
+		assert_int_equal(placement_allows(&p[1], nowhere, bits), cases[i].old);
+		assert_true(placement_allows(&p[2], nowhere, bits));
 	}
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_int_equal(placement_take_tags(&call, bytes_str(bad[i]), &p[0]), ERR_CONFIG);
@@ -127,6 +130,193 @@ static void test_tag_rules(void **state)
 			 i);
 	assert_int_equal(placement_take_tags(&call, bytes_str(many), &p[0]), OK);
 	assert_int_equal(placement_set_link(&call, set), ERR_EXHAUSTED);
+}
+
+/* ---- continents, operators, prices ---- */
+
+static bool on_continent(const struct placement *p, const char *code)
+{
+	return placement_allows(p, (struct geo){ 0, continent_parse(bytes_str(code)) }, 0);
+}
+
+static void test_continent_rules(void **state)
+{
+	static const char *const bad[] = { "E", "EUR",	",",	"EU,", ",EU", "EU,,NA",
+					   "!", "!!EU", "EU\n", "*",   "DE",  "EU NA" };
+	AUTO_CALL struct call call = CALL_INIT;
+	char many[PLACEMENT_CONTINENTS_MAX + 2];
+	struct placement p;
+
+	assert_true(parse("", &p) && on_continent(&p, "") && on_continent(&p, "AS"));
+	assert_int_equal(placement_take_continents(&call, bytes_str("eu, NA"), &p), OK);
+	assert_string_equal(p.continents_text, "eu, NA");
+	assert_true(on_continent(&p, "EU") && on_continent(&p, "na"));
+	assert_false(on_continent(&p, "AS") || on_continent(&p, ""));
+	assert_int_equal(placement_take_continents(&call, bytes_str("!AS"), &p), OK);
+	assert_true(on_continent(&p, "EU") && on_continent(&p, "AN"));
+	assert_false(on_continent(&p, "AS") || on_continent(&p, ""));
+	assert_int_equal(placement_take_continents(&call, bytes_str("!AS,AS"), &p), OK);
+	assert_true(on_continent(&p, "AS"));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (placement_take_continents(&call, bytes_str(bad[i]), &p) != ERR_CONFIG)
+			fail_msg("\"%s\" is taken", bad[i]);
+	assert_string_equal(p.continents_text, "!AS,AS");
+	memset(many, ' ', sizeof(many));
+	assert_int_equal(placement_take_continents(&call, BYTES(many, sizeof(many)), &p),
+			 ERR_CONFIG);
+	assert_int_equal(placement_take_continents(&call, bytes_str(" "), &p), OK);
+	assert_true(on_continent(&p, ""));
+	/* Countries and continents have to hold both. */
+	assert_true(parse("EU,!HU", &p));
+	assert_int_equal(placement_take_continents(&call, bytes_str("EU"), &p), OK);
+	const continent eu = continent_parse(bytes_str("EU")),
+			na = continent_parse(bytes_str("NA"));
+	const country de = country_parse(bytes_str("DE")), hu = country_parse(bytes_str("HU"));
+	assert_true(placement_allows(&p, (struct geo){ de, eu }, 0));
+	assert_false(placement_allows(&p, (struct geo){ hu, eu }, 0) ||
+		     placement_allows(&p, (struct geo){ de, na }, 0) ||
+		     placement_allows(&p, (struct geo){ de, CONTINENTS + 1 }, 0));
+	for (unsigned c = 0; c <= CONTINENTS; c++)
+		assert_int_equal(continent_parse(bytes_str(continent_text((continent)c))), c);
+	assert_string_equal(continent_text(CONTINENTS + 1), "");
+}
+
+static bool run_by(struct placement_set *set, const char *wallet, const char *email)
+{
+	const struct node_traits node = { .tags = "", .operator_ = operator_name(wallet, email) };
+
+	return placement_allows(set->list, nowhere, placement_conditions(set, &node));
+}
+
+static void test_operator_rules(void **state)
+{
+	static const char *const bad[] = { ",",	  "a,",	 ",a",	 "a,,b", "!",	"!!a",
+					   "a b", "a\n", "\x80", "a!b",	 "\x1b" };
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_FREE struct placement_set *set = calloc(1, sizeof(*set) + sizeof(set->list[0]));
+	char text[PLACEMENT_OPERATORS_MAX + 1];
+
+	set->count = 1;
+	assert_int_equal(placement_take_operators(&call, bytes_str("0xAB,me@my.org"), set->list),
+			 OK);
+	assert_int_equal(placement_set_link(&call, set), OK);
+	assert_int_equal(set->conditions_count, 1);
+	assert_true(run_by(set, "0xab", "") && run_by(set, "0xAb", "x@y") &&
+		    run_by(set, "", "Me@my.org") && run_by(set, NULL, "me@my.org"));
+	/* Who has a wallet is known by that. */
+	assert_false(run_by(set, "0xcd", "me@my.org") || run_by(set, "0xabc", "") ||
+		     run_by(set, "0xa", "") || run_by(set, "", "") || run_by(set, NULL, NULL));
+	assert_int_equal(placement_take_operators(&call, bytes_str("!0xab, !0xcd"), set->list), OK);
+	assert_int_equal(placement_set_link(&call, set), OK);
+	assert_true(run_by(set, "0xef", ""));
+	assert_false(run_by(set, "0xab", "") || run_by(set, "0xCD", "") || run_by(set, "", ""));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (placement_take_operators(&call, bytes_str(bad[i]), set->list) != ERR_CONFIG)
+			fail_msg("\"%s\" is taken", bad[i]);
+	memset(text, 'a', sizeof(text));
+	assert_int_equal(placement_take_operators(&call, BYTES(text, OPERATOR_MAX + 1), set->list),
+			 ERR_CONFIG);
+	assert_int_equal(placement_take_operators(&call, BYTES(text, sizeof(text)), set->list),
+			 ERR_CONFIG);
+	assert_int_equal(placement_take_operators(&call, BYTES("a\0b", 3), set->list), ERR_CONFIG);
+	assert_string_equal(set->list[0].operators_text, "!0xab, !0xcd");
+}
+
+/* As shopspring/decimal and storj's satellite/compensation take them. */
+static void test_prices(void **state)
+{
+	static const struct {
+		const char *value;
+		int64_t micro; /* -1: no price */
+	} cases[] = {
+		{ "1.2", 1200000 },
+		{ "1.50", 1500000 },
+		{ "0", 0 },
+		{ "-0", 0 },
+		{ ".5", 500000 },
+		{ "1.", 1000000 },
+		{ "+1", 1000000 },
+		{ "15e-1", 1500000 },
+		{ "15E-1", 1500000 },
+		{ "1e+0", 1000000 },
+		{ "0.0000001", 1 },
+		{ "0.000001", 1 },
+		{ "1.4976001", 1497601 },
+		{ "1e6", 5000000 },
+		{ "99999999999999999999999999999999999999999", 5000000 },
+		{ "1e7", -1 },
+		{ "1e-13", -1 },
+		{ "0.0000000000001", -1 },
+		{ "-1", -1 },
+		{ "", -1 },
+		{ ".", -1 },
+		{ "e1", -1 },
+		{ "1e", -1 },
+		{ "1e1e1", -1 },
+		{ "1.2.3", -1 },
+		{ "1,5", -1 },
+		{ "free", -1 },
+		{ "0x10", -1 },
+		{ " 1", -1 },
+		{ "1e-2000000000", -1 },
+		{ "1e99999999999", -1 },
+		{ "++1", -1 },
+		{ "1e--1", -1 },
+	};
+	const struct prices paid = { 5000000, 20000000 };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char tags[200];
+		struct prices p;
+		snprintf(tags, sizeof(tags), "storage_price=0.1\n@storage_price=%s\n",
+			 cases[i].value);
+		node_tags_prices(tags, &paid, &p);
+		if (p.storage != (cases[i].micro < 0 ? paid.storage : cases[i].micro))
+			fail_msg("\"%s\" is %lld", cases[i].value, (long long)p.storage);
+		assert_int_equal(p.egress, paid.egress);
+	}
+}
+
+static void test_price_rules(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	AUTO_FREE struct placement_set *set = calloc(1, sizeof(*set) + 2 * sizeof(set->list[0]));
+	struct node_traits node = { .tags = "", .operator_ = "", .prices = { 1000, 2000 } };
+
+	set->count = 2;
+	assert_int_equal(placement_take_prices(&call, &(const struct prices){ 1000, 0 }, set->list),
+			 OK);
+	assert_int_equal(
+		placement_take_prices(&call, &(const struct prices){ 1000, 1999 }, set->list + 1),
+		OK);
+	assert_int_equal(placement_set_link(&call, set), OK);
+	assert_int_equal(set->conditions_count, 2);
+	uint64_t bits = placement_conditions(set, &node);
+	assert_true(placement_allows(&set->list[0], nowhere, bits));
+	assert_false(placement_allows(&set->list[1], nowhere, bits));
+	node.prices = (struct prices){ 1000, 1999 };
+	assert_true(placement_allows(&set->list[1], nowhere, placement_conditions(set, &node)));
+	node.prices = (struct prices){ 1001, 0 };
+	bits = placement_conditions(set, &node);
+	assert_false(placement_allows(&set->list[0], nowhere, bits) ||
+		     placement_allows(&set->list[1], nowhere, bits));
+	assert_int_equal(placement_take_prices(&call, &(const struct prices){ -1, 0 }, set->list),
+			 ERR_CONFIG);
+	assert_int_equal(placement_take_prices(&call, &(const struct prices){ 0, -1 }, set->list),
+			 ERR_CONFIG);
+	/* What tells two sets apart. */
+	assert_true(placement_sets_equal(set, set));
+	AUTO_FREE struct placement_set *other = calloc(1, sizeof(*set) + 2 * sizeof(set->list[0]));
+	other->count = 2;
+	memcpy(other->list, set->list, 2 * sizeof(set->list[0]));
+	assert_true(placement_sets_equal(set, other));
+	other->list[1].max_prices.egress++;
+	assert_false(placement_sets_equal(set, other));
+	other->list[1] = set->list[1];
+	assert_int_equal(placement_take_operators(&call, bytes_str("a"), &other->list[0]), OK);
+	assert_false(placement_sets_equal(set, other));
+	other->count = 1;
+	assert_false(placement_sets_equal(set, other));
 }
 
 struct go_tags {
@@ -324,13 +514,21 @@ static void make_database(struct buf *b)
 	unsigned at[3];
 
 	at[0] = (unsigned)data.len;
+	add_map(&data, 2);
+	add_text(&data, "continent");
 	add_map(&data, 1);
+	add_text(&data, "code");
+	add_text(&data, "EU");
 	add_text(&data, "country");
 	add_map(&data, 1);
 	add_text(&data, "iso_code");
 	add_text(&data, "DE");
 	at[1] = (unsigned)data.len;
-	add_map(&data, 2);
+	add_map(&data, 3);
+	add_text(&data, "continent");
+	add_map(&data, 1);
+	add_text(&data, "code");
+	add_text(&data, "EU");
 	add_text(&data, "country");
 	add_map(&data, 1);
 	add_text(&data, "iso_code");
@@ -381,6 +579,14 @@ static enum err open_bytes(struct call *call, struct bytes content, struct geoip
 	return e;
 }
 
+static void expect_geo(const struct geoip *g, const char *address, const char *in, const char *on)
+{
+	struct geo is = geoip_look(g, address);
+
+	assert_int_equal(is.country, country_parse(bytes_str(in)));
+	assert_string_equal(continent_text(is.continent), on);
+}
+
 static void test_database(void **state)
 {
 	AUTO_CALL struct call call = CALL_INIT;
@@ -391,13 +597,13 @@ static void test_database(void **state)
 	make_database(&b);
 	if (open_bytes(&call, buf_bytes(&b), &g))
 		fail_msg("%s", call.error);
-	assert_int_equal(geoip_country(g, "1.2.3.4:5"), country_parse(bytes_str("DE")));
-	assert_int_equal(geoip_country(g, "64.2.3.4:5"), 0);
-	assert_int_equal(geoip_country(g, "130.2.3.4:5"), 0);
-	assert_int_equal(geoip_country(g, "200.2.3.4:5"), 0);
-	assert_int_equal(geoip_country(g, "[2001:db8::1]:5"), 0);
-	assert_int_equal(geoip_country(g, "no address"), 0);
-	assert_int_equal(geoip_country(NULL, "1.2.3.4:5"), 0);
+	expect_geo(g, "1.2.3.4:5", "DE", "EU");
+	expect_geo(g, "64.2.3.4:5", "", "");
+	expect_geo(g, "130.2.3.4:5", "", "");
+	expect_geo(g, "200.2.3.4:5", "", "");
+	expect_geo(g, "[2001:db8::1]:5", "", "");
+	expect_geo(g, "no address", "", "");
+	expect_geo(NULL, "1.2.3.4:5", "", "");
 	geoip_free(g);
 }
 
@@ -415,7 +621,7 @@ static void test_damaged_database(void **state)
 			assert_non_null(strstr(call.error, "geoip-db: "));
 			continue;
 		}
-		geoip_country(g, "1.2.3.4:5");
+		geoip_look(g, "1.2.3.4:5");
 		geoip_free(g);
 	}
 	AUTO_CALL struct call call = CALL_INIT;
@@ -432,7 +638,9 @@ int main(void)
 		cmocka_unit_test(test_own_tags),	 cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_hostile_rules),	 cmocka_unit_test(test_noise),
 		cmocka_unit_test(test_countries),	 cmocka_unit_test(test_database),
-		cmocka_unit_test(test_damaged_database),
+		cmocka_unit_test(test_damaged_database), cmocka_unit_test(test_continent_rules),
+		cmocka_unit_test(test_operator_rules),	 cmocka_unit_test(test_prices),
+		cmocka_unit_test(test_price_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
