@@ -184,7 +184,7 @@ static void wake_maintenance(void *arg)
 	node_storage_maintain(arg);
 }
 
-/* This node's part of what may be kept of the page cache. */
+/* This node's part of the memory for what was stored last. */
 static uint64_t recent_bytes(const struct node *n)
 {
 	uint64_t machine = os_memory_bytes() / RECENT_MEMORY_DIVISOR / n->nodes;

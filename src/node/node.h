@@ -22,7 +22,7 @@ struct node_config {
 	uint64_t max_requests;	      /* uploads are refused above; 0 = no limit */
 	uint64_t segment_size;
 	uint64_t index_memory;	 /* 0 = default */
-	uint64_t recent_memory;	 /* of the page cache, for what was stored last; 0 = none */
+	uint64_t recent_memory;	 /* for what was stored last; 0 = none */
 	uint64_t compact_rate;	 /* bytes a second that compaction copies; 0 = none */
 	uint64_t scrub_rate;	 /* bytes a second that are compared with their hashes; 0 = none */
 	int64_t retain_skew_ns;	 /* garbage must be older than its filter by that */

@@ -28,7 +28,7 @@ void piece_log_close(struct piece_log *log)
 	}
 	free(log->segments);
 	free(log->losses);
-	free(log->recent.ranges);
+	log_recent_fini(&log->recent);
 	os_mutex_fini(&log->lock);
 	free(log->dir);
 	free(log);
@@ -232,9 +232,7 @@ enum err piece_log_append_begin(struct call *call, struct piece_log *log, struct
 	a->exclusive = true;
 	a->header_len = record_header_len(limit_len);
 	TRY_PLAIN(piece_log_pin(call, log, s->number, &a->file));
-	a->recent = recent && log->recent.max;
-	if (a->recent)
-		return OK;
+	a->recent = recent && log->recent.count;
 	uint8_t *buffer = buffers_take(log->large);
 	if (!buffer)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory for a piece");
@@ -288,7 +286,7 @@ enum err piece_log_append_finish(struct call *call, struct piece_log *log, struc
 		e = os_run_add(call, &a->run, &pad, 1);
 		if (!e)
 			e = os_run_flush(call, &a->run);
-	} else if (pad.len) {
+	} else if (pad.len) { /* the seal */
 		e = os_file_write_at(call, a->file->file, &pad, 1, a->offset + end);
 	}
 	if (!e)
@@ -313,6 +311,9 @@ void piece_log_append_end(struct call *call, struct piece_log *log, struct log_a
 {
 	if (!a->segment)
 		return;
+	/* Before another writer gets the place of what was cancelled. */
+	if (a->recent)
+		log_recent_end(log, a);
 	if (a->exclusive) {
 		/* Cancelled: what was written never gets to the disk if this is quick enough. */
 		if (a->file && a->size) {
@@ -330,8 +331,6 @@ void piece_log_append_end(struct call *call, struct piece_log *log, struct log_a
 	os_mutex_lock(&log->lock);
 	unlist_append(a);
 	os_mutex_unlock(&log->lock);
-	if (a->recent)
-		log_recent_end(log, a);
 	piece_log_unpin(log, a->file);
 	buffers_put(log->large, a->run.buffer);
 	*a = (struct log_append){ 0 };

@@ -38,7 +38,7 @@ struct piece_log_config {
 	uint64_t segment_bytes; /* 0 = LOG_SEGMENT_BYTES_DEFAULT */
 	bool accept_loss;	/* open although segments are missing, short or damaged */
 	struct buffers *large;	/* of at least LOG_RUN_BYTES; borrowed */
-	uint64_t recent_bytes;	/* of large pieces stored last, the page cache keeps so many */
+	uint64_t recent_bytes;	/* of large pieces stored last, so many stay in memory */
 };
 
 /* Opens the directory.  `known` is what the index has taken in.  ERR_DATA_LOSS when a segment is
@@ -81,8 +81,7 @@ struct log_append {
 	uint64_t header_len;
 	uint64_t size;	   /* piece bytes taken so far */
 	struct os_run run; /* an exclusive one's way to the disk past the page cache */
-	bool recent;	   /* its way is through the page cache, which keeps it for a while */
-	uint64_t recent_bytes;
+	bool recent;	   /* its bytes stay in memory for a while */
 	bool exclusive, written;
 	struct log_append *next;
 };
@@ -116,8 +115,13 @@ enum err piece_log_read(struct call *call, struct log_file *f, void *out, size_t
  * blocks. n is at most cap - 2 * OS_FILE_BLOCK. */
 enum err piece_log_read_bulk(struct call *call, struct log_file *f, uint8_t *buffer, size_t cap,
 			     size_t n, uint64_t offset, struct bytes *ret) MUST_USE;
-/* The next reading of these bytes asks the disk. */
-void piece_log_uncache(struct log_file *f, uint64_t offset, uint64_t len);
+/* Bytes of the segment from offset on that are still in memory since they were written, at most n:
+ * a view until piece_log_recent_done(slot).  *slot says where to look first.  False: none. */
+bool piece_log_recent(struct piece_log *log, uint32_t segment, uint64_t offset, size_t n,
+		      size_t *slot, struct bytes *ret);
+void piece_log_recent_done(struct piece_log *log, size_t slot);
+/* Gives that memory back when nothing has come for long; called from time to time. */
+void piece_log_recent_slim(struct piece_log *log);
 /* The record header at offset; ret->limit points into buf (RECORD_HEADER_MAX bytes). */
 enum err piece_log_read_record(struct call *call, struct log_file *f, uint64_t offset, uint8_t *buf,
 			       struct piece_record *ret) MUST_USE;

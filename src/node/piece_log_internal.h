@@ -40,16 +40,20 @@ struct log_segment {
 	struct os_cond synced_cond;
 };
 
-/* What the page cache is to keep, a ring; guarded by the log's lock.  All zero: nothing. */
-enum { RECENT_RANGES = 512, RECENT_BYTES_MIN = 32 << 20 };
-struct recent_range {
+/* What was stored last and stays in memory: a ring of buffers.  All zero: nothing. */
+enum { RECENT_SLOTS_MIN = 8, RECENT_SLOTS_MAX = 4096 };
+struct recent_slot {
+	uint8_t *buffer; /* of piece_log.large; NULL as long as there was no need for it */
 	uint32_t segment;
-	uint64_t offset, len;
+	uint64_t from,
+		to;    /* its bytes of the segment; the buffer begins with the block of `from` */
+	unsigned pins; /* readers */
 };
 struct log_recent {
-	uint64_t max, bytes; /* bytes: of the ranges and of the appends under way */
-	struct recent_range *ranges;
-	size_t first, count;
+	struct os_mutex lock; /* guards what follows; only the buffers' is taken with it */
+	struct recent_slot *slots;
+	size_t count, oldest;
+	int64_t kept_mono_ns; /* when something was added last */
 };
 
 struct piece_log {
@@ -93,12 +97,13 @@ enum err log_sync_segment(struct call *call, struct piece_log *log, struct log_s
  * before it is durable, and an unfinished record must not come under that claim. */
 enum err log_wipe_header(struct call *call, struct log_file *f, uint64_t offset) MUST_USE;
 
-/* piece_recent.c, without the lock.  Fewer bytes than RECENT_BYTES_MIN are none. */
-enum err log_recent_new(struct call *call, struct log_recent *r, uint64_t bytes) MUST_USE;
-/* Writes what belongs behind a->size through the page cache. */
+/* piece_recent.c, without the lock.  Too few bytes are none. */
+enum err log_recent_new(struct call *call, struct piece_log *log, uint64_t bytes) MUST_USE;
+void log_recent_fini(struct log_recent *r);
+/* Adds to the append's run, and keeps each buffer that was written. */
 enum err log_recent_data(struct call *call, struct piece_log *log, struct log_append *a,
 			 const struct bytes *parts, size_t count) MUST_USE;
-/* The append ends: the cache keeps what was written. */
+/* The append ends: its last bytes are kept, too, or all are forgotten if it was not written. */
 void log_recent_end(struct piece_log *log, struct log_append *a);
 
 #endif

@@ -321,13 +321,10 @@ enum err piece_store_probe(struct call *call, struct piece_store *s)
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
 	TRY_PLAIN(piece_log_pin(call, s->log, info.number, &f));
 	uint64_t blocks = info.bytes / PROBE_BYTES;
-	enum err e = OK;
-	if (blocks) {
-		uint64_t at = os_random_below(blocks) * PROBE_BYTES;
-		piece_log_uncache(f, at, PROBE_BYTES);
-		e = piece_log_read_bulk(call, f, buffer, PROBE_BYTES + PIECE_BULK_SLACK,
-					PROBE_BYTES, at, &got);
-	}
+	enum err e = blocks ? piece_log_read_bulk(call, f, buffer, PROBE_BYTES + PIECE_BULK_SLACK,
+						  PROBE_BYTES,
+						  os_random_below(blocks) * PROBE_BYTES, &got)
+			    : OK;
 	piece_log_unpin(s->log, f);
 	return e;
 }
@@ -435,6 +432,7 @@ enum err piece_store_maintain(struct call *call, struct piece_store *s)
 
 	buffers_slim(&s->buffers);
 	buffers_slim(&s->large);
+	piece_log_recent_slim(s->log);
 	TRY_PLAIN(piece_log_seal_full(call, s->log));
 	TRY_PLAIN(store_tidy(call, s));
 	piece_index_status(s->index, &index);

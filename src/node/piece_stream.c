@@ -8,15 +8,18 @@
 #include "os/pool.h"
 
 struct part {
-	uint8_t *buffer;
+	uint8_t *buffer; /* NULL until the disk is needed */
 	struct bytes data;
+	bool recent; /* data is a view of the log's slot */
+	size_t slot;
 };
 
 struct piece_stream {
 	struct piece_reader *reader;
 	uint64_t next, end; /* of the piece; what nobody has begun to read */
 	struct part parts[2];
-	bool large;  /* the parts are of the store's large buffers */
+	size_t slot; /* where the log found the last bytes that it had in memory */
+	bool large;  /* the parts' buffers are the store's large ones */
 	unsigned at; /* the part handed out last; the other is read ahead */
 
 	struct os_mutex lock; /* guards what follows; while reading, the other part is the pool's */
@@ -39,22 +42,49 @@ enum err piece_stream_open(struct call *call, struct piece_reader *r, uint64_t o
 	s->next = offset;
 	s->end = offset + size;
 	s->large = size > PIECE_STREAM_BYTES;
-	for (unsigned i = 0; i < (s->large ? 2 : 1); i++) {
-		s->parts[i].buffer = s->large ? buffers_take(&r->store->large)
-					      : os_file_buffer((size_t)size + PIECE_BULK_SLACK);
-		if (!s->parts[i].buffer)
-			return call_fail(call, ERR_NO_MEMORY, "out of memory for a download");
-	}
 	*ret = take(&s);
 	return OK;
+}
+
+static size_t next_len(const struct piece_stream *s)
+{
+	return (size_t)MIN(s->end - s->next, (uint64_t)PIECE_STREAM_BYTES);
+}
+
+static void let_go(struct piece_stream *s, struct part *p)
+{
+	if (p->recent)
+		piece_log_recent_done(s->reader->store->log, p->slot);
+	p->recent = false;
+}
+
+/* The next part is a view of what is in memory, as far as that goes.  False: it is not. */
+static bool find_part(struct piece_stream *s, unsigned number)
+{
+	const struct piece_entry *e = &s->reader->entry;
+	struct part *p = &s->parts[number];
+
+	let_go(s, p);
+	p->recent = piece_log_recent(s->reader->store->log, e->segment,
+				     piece_entry_data(e) + s->next, next_len(s), &s->slot,
+				     &p->data);
+	p->slot = s->slot;
+	if (p->recent)
+		s->next += p->data.len;
+	return p->recent;
 }
 
 /* The next part into parts[number]. */
 static enum err read_part(struct call *call, struct piece_stream *s, unsigned number)
 {
 	struct part *p = &s->parts[number];
-	size_t n = (size_t)MIN(s->end - s->next, (uint64_t)PIECE_STREAM_BYTES);
+	size_t n = next_len(s);
 
+	if (!p->buffer)
+		p->buffer = s->large ? buffers_take(&s->reader->store->large)
+				     : os_file_buffer(n + PIECE_BULK_SLACK);
+	if (!p->buffer)
+		return call_fail(call, ERR_NO_MEMORY, "out of memory for a download");
 	TRY_PLAIN(piece_reader_bulk(call, s->reader, p->buffer, n, s->next, &p->data));
 	s->next += n;
 	return OK;
@@ -90,21 +120,24 @@ static void begin_ahead(struct piece_stream *s)
 	if (s->next == s->end)
 		return;
 	call_init(&call);
-	s->ahead = s->reading = true;
+	s->ahead = true;
+	if (find_part(s, !s->at))
+		return;
+	s->reading = true;
 	if (os_pool_submit(&call, s->reader->store->readers, read_ahead, s))
 		s->ahead = s->reading = false;
 }
 
 enum err piece_stream_next(struct call *call, struct piece_stream *s, struct bytes *ret)
 {
-	unsigned other = !s->at && s->parts[1].buffer;
+	unsigned other = !s->at;
 
 	if (s->ahead) {
 		wait_read(s);
 		s->ahead = false;
 		if (s->failed)
 			return call_fail(call, s->failed, "%s", s->why);
-	} else {
+	} else if (!find_part(s, other)) {
 		TRY_PLAIN(read_part(call, s, other));
 	}
 	s->at = other;
@@ -119,6 +152,7 @@ void piece_stream_close(struct piece_stream *s)
 		return;
 	wait_read(s);
 	for (unsigned i = 0; i < ARRAY_LEN(s->parts); i++) {
+		let_go(s, &s->parts[i]);
 		if (s->large)
 			buffers_put(&s->reader->store->large, s->parts[i].buffer);
 		else

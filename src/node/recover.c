@@ -173,7 +173,7 @@ enum err piece_log_open(struct call *call, const struct piece_log_config *config
 						   : LOG_SEGMENT_BYTES_DEFAULT;
 	log->accept_loss = config->accept_loss;
 	log->next_number = 1;
-	enum err e = log_recent_new(call, &log->recent, config->recent_bytes);
+	enum err e = log_recent_new(call, log, config->recent_bytes);
 	if (!e)
 		e = open_dir(call, log, known);
 	bool recovered = piece_log_recovered(log);

@@ -291,11 +291,6 @@ enum err piece_log_read_bulk(struct call *call, struct log_file *f, uint8_t *buf
 	return OK;
 }
 
-void piece_log_uncache(struct log_file *f, uint64_t offset, uint64_t len)
-{
-	os_file_uncache(f->file, offset, len);
-}
-
 enum err piece_log_read_record(struct call *call, struct log_file *f, uint64_t offset, uint8_t *buf,
 			       struct piece_record *ret)
 {

@@ -94,10 +94,12 @@ static const struct param table[] = {
 	{ .name = "recent-memory",
 	  .type = PARAM_SIZE,
 	  FIELD(node.recent_memory),
-	  .default_text = "256MiB",
-	  .doc = "of the system's cache, for pieces stored last, which are then served without the "
-		 "disk; at most an eighth of the machine's memory for all nodes of a process; 0 = "
-		 "none, and less work to store pieces" },
+	  .default_text = "0",
+	  .doc = "memory for pieces stored last, which are then served without the disk; given "
+		 "back "
+		 "after an hour without an upload; at most an eighth of the machine's for all "
+		 "nodes "
+		 "of a process; 0 = none" },
 	{ .name = "compact-rate",
 	  .type = PARAM_SIZE,
 	  FIELD(node.compact_rate),

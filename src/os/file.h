@@ -19,8 +19,7 @@ enum {
 	OS_FILE_SECRET = 16, /* with CREATE: mode 0600 instead of 0644 */
 	/* For bulk that will not be read again soon: what is read or written at whole blocks of
 	 * OS_FILE_BLOCK (offset, length and memory) goes past the page cache where the file system
-	 * can do that.  Filling the cache costs several times what the disk's own copy does.  What
-	 * the cache has all the same is read from there. */
+	 * can do that.  Filling the cache costs several times what the disk's own copy does. */
 	OS_FILE_BULK = 32,
 };
 enum { OS_FILE_BLOCK = 4096 };
@@ -38,11 +37,6 @@ enum err os_file_write_at(struct call *call, struct os_file *f, const struct byt
 /* The same through the page cache, a bulk file's too. */
 enum err os_file_write_cached_at(struct call *call, struct os_file *f, const struct bytes *parts,
 				 size_t parts_count, uint64_t offset) MUST_USE;
-/* Begins to bring these bytes from the page cache to the disk, so that a later sync has less to
- * wait for.  A hint. */
-void os_file_write_back(struct os_file *f, uint64_t offset, uint64_t len);
-/* These bytes need not stay in the page cache once they are on the disk.  A hint. */
-void os_file_uncache(struct os_file *f, uint64_t offset, uint64_t len);
 /* Memory for whole blocks, to be freed with free(); NULL without memory. */
 void *os_file_buffer(size_t size);
 

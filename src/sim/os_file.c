@@ -176,20 +176,6 @@ enum err os_file_write_cached_at(struct call *call, struct os_file *f, const str
 	return os_file_write_at(call, f, parts, parts_count, offset);
 }
 
-void os_file_write_back(struct os_file *f, uint64_t offset, uint64_t len)
-{
-	(void)f;
-	(void)offset;
-	(void)len;
-}
-
-void os_file_uncache(struct os_file *f, uint64_t offset, uint64_t len)
-{
-	(void)f;
-	(void)offset;
-	(void)len;
-}
-
 enum err os_file_read(struct call *call, struct os_file *f, void *buf, size_t cap, size_t *ret_n)
 {
 	TRY_PLAIN(os_file_read_at(call, f, buf, cap, f->at, ret_n));

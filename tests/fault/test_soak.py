@@ -49,6 +49,7 @@ NODE = """
 retain-skew = 0s
 segment-size = 4MiB
 index-memory = 1MiB
+recent-memory = 8MiB
 free-reserve = 0
 compact-rate = 64MiB
 scrub-rate = 16MiB

@@ -53,7 +53,7 @@ static struct {
 	struct inode *inodes;
 	struct renaming pending[CHANGES_MAX];
 	size_t pending_count;
-	uint64_t seed, operations, die_after, free, syncs, reads, uncached;
+	uint64_t seed, operations, die_after, free, syncs, reads;
 	int64_t sync_ns;
 	_Atomic bool dead;
 } disk = { .free = UINT64_MAX };
@@ -248,7 +248,7 @@ void memdisk_reset(uint64_t seed)
 	}
 	disk.pending_count = 0;
 	disk.seed = seed * 0x9e3779b97f4a7c15u + 1;
-	disk.operations = disk.die_after = disk.syncs = disk.uncached = 0;
+	disk.operations = disk.die_after = disk.syncs = 0;
 	disk.free = UINT64_MAX;
 	disk.sync_ns = 0;
 	disk.dead = false;
@@ -317,11 +317,6 @@ void memdisk_slow_sync(int64_t ns)
 uint64_t memdisk_reads(void)
 {
 	return disk.reads;
-}
-
-uint64_t memdisk_uncached(void)
-{
-	return disk.uncached;
 }
 
 uint64_t memdisk_syncs(void)
@@ -443,20 +438,6 @@ enum err os_file_write_cached_at(struct call *call, struct os_file *f, const str
 				 size_t parts_count, uint64_t offset)
 {
 	return os_file_write_at(call, f, parts, parts_count, offset);
-}
-
-void os_file_write_back(struct os_file *f, uint64_t offset, uint64_t len)
-{
-	(void)f;
-	(void)offset;
-	(void)len;
-}
-
-void os_file_uncache(struct os_file *f, uint64_t offset, uint64_t len)
-{
-	(void)f;
-	(void)offset;
-	disk.uncached += len;
 }
 
 enum err os_file_sync(struct call *call, struct os_file *f)

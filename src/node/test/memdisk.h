@@ -27,7 +27,5 @@ bool memdisk_damage(const char *path, uint64_t offset);
 void memdisk_slow_sync(int64_t ns);
 uint64_t memdisk_syncs(void);
 uint64_t memdisk_reads(void);
-/* Bytes that need not stay in the page cache, since reset. */
-uint64_t memdisk_uncached(void);
 
 #endif

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
@@ -19,7 +18,7 @@
 #include "base/num.h"
 #include "os/posix/wait.h"
 
-enum { WRITE_PARTS_MAX = 64, LOOK_UP_MAX = 1 << 20 };
+enum { WRITE_PARTS_MAX = 64 };
 
 struct os_file {
 	int fd;
@@ -120,23 +119,6 @@ static int fd_for(const struct os_file *f, const void *memory, size_t len, uint6
 	return f->bulk_fd >= 0 && whole ? f->bulk_fd : f->fd;
 }
 
-/* Whether the page cache has all of these whole blocks; what cannot be told is no. */
-static bool in_memory(const struct os_file *f, size_t len, uint64_t offset)
-{
-	unsigned char pages[LOOK_UP_MAX / OS_FILE_BLOCK];
-
-	if (!len || len > LOOK_UP_MAX || sysconf(_SC_PAGESIZE) != OS_FILE_BLOCK)
-		return false;
-	void *view = mmap(NULL, len, PROT_READ, MAP_SHARED, f->fd, (off_t)offset);
-	if (view == MAP_FAILED)
-		return false;
-	bool all = !mincore(view, len, pages);
-	munmap(view, len);
-	for (size_t i = 0; all && i < len / OS_FILE_BLOCK; i++)
-		all = pages[i] & 1;
-	return all;
-}
-
 enum err os_file_read_at(struct call *call, struct os_file *f, void *buf, size_t cap,
 			 uint64_t offset, size_t *ret_n)
 {
@@ -147,8 +129,6 @@ enum err os_file_read_at(struct call *call, struct os_file *f, void *buf, size_t
 	while (done < cap) {
 		uint8_t *at = (uint8_t *)buf + done;
 		int fd = fd_for(f, at, cap - done, offset + done);
-		if (fd != f->fd && in_memory(f, cap - done, offset + done))
-			fd = f->fd;
 		ssize_t n = pread(fd, at, cap - done, (off_t)(offset + done));
 		/* A disk with larger blocks than ours. */
 		if (n < 0 && errno == EINVAL && fd != f->fd)
@@ -209,16 +189,6 @@ enum err os_file_write_cached_at(struct call *call, struct os_file *f, const str
 				 size_t parts_count, uint64_t offset)
 {
 	return write_at(call, f, parts, parts_count, offset, true);
-}
-
-void os_file_write_back(struct os_file *f, uint64_t offset, uint64_t len)
-{
-	(void)sync_file_range(f->fd, (off_t)offset, (off_t)len, SYNC_FILE_RANGE_WRITE);
-}
-
-void os_file_uncache(struct os_file *f, uint64_t offset, uint64_t len)
-{
-	(void)posix_fadvise(f->fd, (off_t)offset, (off_t)len, POSIX_FADV_DONTNEED);
 }
 
 enum err os_file_read(struct call *call, struct os_file *f, void *buf, size_t cap, size_t *ret_n)

@@ -257,8 +257,8 @@ void os_memory_returns(void)
 	 * freed; not once they are set. */
 	mallopt(M_MMAP_THRESHOLD, MALLOC_MAP_BYTES);
 	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP_BYTES);
-	/* Eight for each core otherwise, and each keeps a megabyte of holes: after an hour of transfers
-	 * a node that uses 3 MiB had 12 of them. What is hot does not allocate. */
+	/* Eight for each core otherwise, and each keeps a megabyte of holes: after an hour of
+	 * transfers a node that uses 3 MiB had 12 of them. What is hot does not allocate. */
 	mallopt(M_ARENA_MAX, MALLOC_ARENAS);
 }
 
