@@ -259,7 +259,8 @@ class Soak:
             self.last = much
             return not much
         try:
-            wait_until("garbage gone", left, 120)
+            # Several filters, the age of the trash, and then the sweep that is due each minute.
+            wait_until("garbage gone", left, 240)
         except AssertionError as problem:
             raise AssertionError(f"{problem}: (pieces, wanted, trash, dead, used) {self.last}") from None
 
