@@ -106,6 +106,37 @@ class Network:
         return (self.dir / "net" / name / "log").read_text(errors="replace")
 
 
+class Second:
+    """Another process of the same satellite: its identity, its database, an address of its own."""
+
+    def __init__(self, net):
+        self.dir, self.address = net.dir / "second", free_address()
+        shutil.copytree(net.dir / "net" / "satellite", self.dir, ignore=shutil.ignore_patterns("address", "lock", "log"))
+        self.log = open(net.dir / "second.log", "ab")
+        self.process = subprocess.Popen([program("acre-satellite"), "run", "--dir", self.dir, "--address", self.address],
+                                        stdin=subprocess.DEVNULL, stderr=self.log)
+        end = time.monotonic() + 20 * SLOW
+        while not (self.dir / "address").exists():
+            assert time.monotonic() < end, "the second satellite does not serve"
+            time.sleep(0.05)
+
+    def grant(self, net):
+        """An access that leads to this one."""
+        satellite = net.values["ACRE_SATELLITE"].split("@")[0] + "@" + self.address
+        return net.acre("access", "create", "--satellite-address", satellite, "--api-key", net.values["ACRE_API_KEY"],
+                        env={"ACRE_PASSPHRASE": net.values["ACRE_PASSPHRASE"]}).text.strip()
+
+    def close(self):
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout=30 * SLOW)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            self.log.close()
+
+
 def postgres_bin():
     for directory in sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True):
         if (Path(directory) / "initdb").exists():

@@ -26,6 +26,7 @@
 #define RETRY_NS (60 * NS_PER_SEC)
 /* Writing down how it went, also while stopping. */
 #define END_NS_MAX (5 * NS_PER_SEC)
+#define GIVEN_UP "a chore is given up: its lease is lost"
 
 struct chore {
 	struct chore_spec spec;
@@ -82,8 +83,10 @@ enum err chore_fence(struct call *call, struct db_tx *tx, struct chore *chore)
 	enum err e = store_chore_held(call, tx, chore->spec.name, chore->all->holder);
 	if (e != ERR_NOT_FOUND)
 		return e;
+	const char *why = "another process has this chore now";
+	log_warn(GIVEN_UP, F_STR("chore", chore->spec.name), F_STR("error", why));
 	os_cancel_set(&chore->lost);
-	return call_fail(call, ERR_ABORTED, "another process has this chore now");
+	return call_fail(call, ERR_ABORTED, "%s", why);
 }
 
 static int64_t jittered(int64_t ns)
@@ -296,7 +299,7 @@ static void renew(struct call *call, struct chore *c)
 	/* Between two runs the row says nobody; a run that begins just now renewed it itself. */
 	if (c->running && ((e == ERR_NOT_FOUND && now_ns - c->renewed_ns >= RENEW_NS) ||
 			   now_ns - c->renewed_ns >= LEASE_NS)) {
-		log_warn("a chore is given up: its lease is lost", F_STR("chore", c->spec.name),
+		log_warn(GIVEN_UP, F_STR("chore", c->spec.name),
 			 F_STR("error", call_error(call, e)));
 		os_cancel_set(&c->lost);
 	}

@@ -6,13 +6,12 @@ byte for byte at either satellite, and what was not is there whole or not at all
 """
 import os
 import queue
-import shutil
 import subprocess
 import threading
 import time
 
-from conftest import SLOW, Network, free_address, program
-from faults import TRANSFER_SECONDS_MAX, Books, Driver, clear_error, wait_until
+from conftest import SLOW, Network, Second, program
+from faults import TRANSFER_SECONDS_MAX, Books, Driver, clear_error
 
 FULL = bool(os.environ.get("ACRE_FULL"))
 SECONDS, INTERVAL = (600, 20) if FULL else (30, 6)
@@ -97,34 +96,6 @@ class Client:
         return len(listed)
 
 
-def grant_for(net, address):
-    satellite = net.values["ACRE_SATELLITE"].split("@")[0] + "@" + address
-    return net.acre("access", "create", "--satellite-address", satellite, "--api-key", net.values["ACRE_API_KEY"],
-                    env={"ACRE_PASSPHRASE": net.values["ACRE_PASSPHRASE"]}).text.strip()
-
-
-class Second:
-    """Another process of the same satellite: its identity, its database, an address of its own."""
-
-    def __init__(self, net):
-        self.dir, self.address = net.dir / "second", free_address()
-        shutil.copytree(net.dir / "net" / "satellite", self.dir, ignore=shutil.ignore_patterns("address", "lock", "log"))
-        self.log = open(net.dir / "second.log", "ab")
-        self.process = subprocess.Popen([program("acre-satellite"), "run", "--dir", self.dir, "--address", self.address],
-                                        stdin=subprocess.DEVNULL, stderr=self.log)
-        wait_until("the second satellite serves", (self.dir / "address").exists)
-
-    def close(self):
-        self.process.terminate()
-        try:
-            return self.process.wait(timeout=30 * SLOW)
-        finally:
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
-            self.log.close()
-
-
 def restart_until(postgres, end):
     restarts = 0
     while time.monotonic() < end:
@@ -142,7 +113,7 @@ def test_database_restarts(postgres, tmp_path):
     try:
         net.up()
         second = Second(net)
-        grants = [net.values["ACRE_ACCESS"], grant_for(net, second.address)]
+        grants = [net.values["ACRE_ACCESS"], second.grant(net)]
         clients = [Client(tmp_path / f"client{i}", grant, SEED * 10 + i) for i, grant in enumerate(grants)]
         for client, grant in zip(clients, grants):
             net.acre("mb", f"sj://{client.bucket}", env={"ACRE_ACCESS": grant})
