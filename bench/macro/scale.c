@@ -28,6 +28,7 @@ enum {
 	STATS = 20000,
 	PUTS = 4000,
 	WORKERS = 16,
+	WORKERS_MAX = 64,
 	KEY_BYTES = 64,
 	KEY_FILL = 0xa5,
 	INLINE_BYTES = 1024,
@@ -42,6 +43,7 @@ struct bench {
 	int64_t bucket_id;
 	uint64_t objects, pieces, there;
 	uint64_t made;
+	_Atomic uint64_t tries; /* of changes; conflicts run them again */
 };
 
 struct worker {
@@ -275,6 +277,7 @@ static enum err put_one(struct call *call, struct db_tx *tx, void *arg)
 					.may_delete = true,
 					.now_ns = begin.now_ns };
 
+	o->b->tries++;
 	stream_uuid_new(&begin.stream.uuid);
 	return object_put_inline(call, tx, &begin, &segment, &commit);
 }
@@ -307,10 +310,11 @@ static double cpu_us(void)
 
 static void measure(struct bench *b, bool put, uint64_t count, unsigned workers)
 {
-	struct worker list[WORKERS] = { 0 };
+	struct worker list[WORKERS_MAX] = { 0 };
 	int64_t wall_ns = os_clock_mono_ns();
 	double cpu = cpu_us();
 
+	b->tries = 0;
 	for (unsigned i = 0; i < workers; i++) {
 		list[i] = (struct worker){ .b = b,
 					   .seed = mix((uint64_t)wall_ns + i),
@@ -321,8 +325,11 @@ static void measure(struct bench *b, bool put, uint64_t count, unsigned workers)
 	for (unsigned i = 0; i < workers; i++)
 		os_thread_join(list[i].thread);
 	wall_ns = os_clock_mono_ns() - wall_ns;
-	printf("%-4s %2u at a time: %8.0f a second, %6.1f us CPU each\n", put ? "put" : "stat",
+	printf("%-4s %2u at a time: %8.0f a second, %6.1f us CPU each", put ? "put" : "stat",
 	       workers, (double)count * 1e9 / (double)wall_ns, (cpu_us() - cpu) / (double)count);
+	if (put)
+		printf(", %.3f tries", (double)b->tries / (double)count);
+	printf("\n");
 	fflush(stdout);
 }
 
@@ -349,6 +356,7 @@ int main(int argc, char **argv)
 		measure(b, false, STATS, WORKERS);
 		measure(b, true, PUTS / 10, 1);
 		measure(b, true, PUTS, WORKERS);
+		measure(b, true, PUTS, WORKERS_MAX);
 	}
 	db_close(b->db);
 	call_fini(&b->call);

@@ -298,7 +298,7 @@ static bool parse_price(struct bytes text, int64_t *ret_micro)
 	return true;
 }
 
-static void take_price(const char *tags, const char *name, int64_t *price)
+void node_tags_lower(const char *tags, const char *name, int64_t *price)
 {
 	struct bytes v;
 	int64_t micro = 0;
@@ -310,6 +310,6 @@ static void take_price(const char *tags, const char *name, int64_t *price)
 void node_tags_prices(const char *tags, const struct prices *paid, struct prices *ret)
 {
 	*ret = *paid;
-	take_price(tags, "storage_price", &ret->storage);
-	take_price(tags, "egress_price", &ret->egress);
+	node_tags_lower(tags, "storage_price", &ret->storage);
+	node_tags_lower(tags, "egress_price", &ret->egress);
 }

@@ -47,6 +47,8 @@ bool node_tags_has(const char *tags, struct bytes name, struct bytes value);
 /* The hours the node declares under that name; always when it does not, or not in a form that is
  * one. */
 void node_tags_hours(const char *tags, const char *name, struct day_hours *ret);
+/* *price: that which the node declares in dollars under the name, if it is lower. */
+void node_tags_lower(const char *tags, const char *name, int64_t *price);
 /* What a terabyte costs there: what the node declares, storage_price and egress_price in dollars
  * (satellite.md 3), but no more than what is paid, which is what one costs that declares none. */
 void node_tags_prices(const char *tags, const struct prices *paid, struct prices *ret);

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "satellite/calendar.h"
+#include "satellite/node_tags.h"
 
 enum { HOURS_OF_MONTH = 720, CENT = 100 };
 #define TERABYTE INT64_C(1000000000000)
@@ -130,9 +131,24 @@ static enum err reckon_total(struct call *call, const struct pay_rules *rules,
 	return OK;
 }
 
-enum err statement_make(struct call *call, const struct pay_rules *rules,
-			const struct node_month *n, const struct month *m, struct statement *ret)
+/* satellite.md 3: of each rate the lower one. */
+static struct pay_rules rules_of(const struct pay_rules *rules, const struct node_month *n)
 {
+	struct pay_rules r = *rules;
+
+	if (!n->tags)
+		return r;
+	node_tags_lower(n->tags, "storage_price", &r.at_rest);
+	node_tags_lower(n->tags, "egress_price", &r.rates[ORDERS__PIECE_ACTION__GET]);
+	node_tags_lower(n->tags, "repair_price", &r.rates[ORDERS__PIECE_ACTION__GET_REPAIR]);
+	node_tags_lower(n->tags, "audit_price", &r.rates[ORDERS__PIECE_ACTION__GET_AUDIT]);
+	return r;
+}
+
+enum err statement_make(struct call *call, const struct pay_rules *all, const struct node_month *n,
+			const struct month *m, struct statement *ret)
+{
+	const struct pay_rules own = rules_of(all, n), *rules = &own;
 	bool exited = n->exited_ns && n->exited_ns < m->end_ns;
 	bool offline = n->last_contact_ns < m->begin_ns;
 	bool disqualified = n->disqualified_ns && n->disqualified_ns < m->end_ns && !exited;
@@ -225,7 +241,8 @@ static enum err read_nodes(struct call *call, struct db_tx *tx, const struct sto
 		"SELECT n.id, n.created_at, n.last_contact_success, n.disqualified_at, "
 		"n.exit_initiated_at, CASE WHEN COALESCE(n.exit_success, 0) = 1 THEN "
 		"n.exit_finished_at ELSE 0 END, CAST(COALESCE(p.held, 0) AS INTEGER), "
-		"CAST(COALESCE(p.disposed, 0) AS INTEGER) FROM nodes n LEFT JOIN (SELECT node_id, "
+		"CAST(COALESCE(p.disposed, 0) AS INTEGER), n.tags FROM nodes n LEFT JOIN (SELECT "
+		"node_id, "
 		"SUM(held) AS held, SUM(disposed) AS disposed FROM storagenode_paystubs WHERE "
 		"period < $1 GROUP BY node_id) p ON p.node_id = n.id WHERE n.created_at < $2 "
 		"ORDER BY n.id",
@@ -238,7 +255,12 @@ static enum err read_nodes(struct call *call, struct db_tx *tx, const struct sto
 					    .exit_initiated_ns = db_int(rows, 4),
 					    .exited_ns = db_int(rows, 5),
 					    .held_before = db_int(rows, 6),
-					    .disposed_before = db_int(rows, 7) };
+					    .disposed_before = db_int(rows, 7),
+					    .tags = arena_str(&call->scratch, db_bytes(rows, 8)) };
+		if (!one->tags) {
+			e = call_fail(call, ERR_NO_MEMORY, "no room for the nodes");
+			break;
+		}
 		n += node_id_from_bytes(db_bytes(rows, 0), &one->id) == OK;
 	}
 	db_rows_free(rows);

@@ -44,6 +44,7 @@ struct node_month {
 	int64_t byte_hours;
 	int64_t usage[SETTLEMENT_ACTIONS];    /* bytes by action */
 	int64_t held_before, disposed_before; /* in all statements before */
+	const char *tags; /* node_tags.h; of which it may ask for less; NULL: none */
 };
 struct statement {
 	char codes[STATEMENT_CODES_MAX]; /* "E:O" */

@@ -118,6 +118,24 @@ static void what_is_held_falls_with_age(void **state)
 	}
 }
 
+/* From TestEffectiveRates of storj satellite/compensation: the lower of each, nothing is a price.
+ */
+static void a_node_may_ask_for_less(void **state)
+{
+	struct node_month n = node_of(20);
+
+	n.tags = "storage_price=0\n@storage_price=1.2\n@egress_price=30\n@repair_price=0\n"
+		 "@audit_price=-1\n";
+	struct statement s = make(&n);
+	assert_int_equal(s.at_rest, 1200000);
+	assert_int_equal(s.comp[ORDERS__PIECE_ACTION__GET], 20 * DOLLAR);
+	assert_int_equal(s.comp[ORDERS__PIECE_ACTION__GET_REPAIR], 0);
+	assert_int_equal(s.comp[ORDERS__PIECE_ACTION__GET_AUDIT], 10000);
+	assert_int_equal(s.owed, 1200000 + 20 * DOLLAR + 10000);
+	n.tags = "";
+	assert_int_equal(make(&n).owed, TOTAL);
+}
+
 static void half_comes_back_after_fifteen_months(void **state)
 {
 	struct node_month n = node_of(16);
@@ -585,6 +603,7 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(months),
 		cmocka_unit_test(what_is_held_falls_with_age),
+		cmocka_unit_test(a_node_may_ask_for_less),
 		cmocka_unit_test(half_comes_back_after_fifteen_months),
 		cmocka_unit_test(the_rest_comes_with_a_graceful_exit),
 		cmocka_unit_test(liars_and_the_absent_get_nothing),
