@@ -6,6 +6,8 @@
  */
 #include "crypto/blake3.h"
 
+#include <assert.h>
+
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "crypto/blake3_kernel.h"
@@ -13,7 +15,8 @@
 enum {
 	RUN_CHUNKS_MAX = 64,
 	RUN_LEVELS_MAX = 7,
-	BLOCKS_PER_CHUNK = BLAKE3_CHUNK_BYTES / BLAKE3_BLOCK_BYTES
+	BLOCKS_PER_CHUNK = BLAKE3_CHUNK_BYTES / BLAKE3_BLOCK_BYTES,
+	MANY_CHUNKS_MAX = BLAKE3_MANY_BYTES_MAX / BLAKE3_CHUNK_BYTES
 };
 
 /* The last compression below the root, not yet done. */
@@ -357,5 +360,91 @@ void blake3_sum(const struct blake3 *b, uint8_t *out, size_t len)
 		memcpy(out, full, part);
 		out += part;
 		len -= part;
+	}
+}
+
+/* ---- many short inputs ---- */
+
+/* As many as there are lanes, side by side through the same tree. */
+struct many {
+	const struct blake3 *b;
+	const uint8_t *const *inputs;
+	size_t count, chunks;
+	uint32_t cv[BLAKE3_LANES_MAX][MANY_CHUNKS_MAX][8]; /* of each input's subtrees */
+};
+
+/* Blocks at the front of chunk number `chunk` of all inputs. */
+static void many_blocks(struct many *m, size_t chunk, size_t blocks, uint32_t flags_end)
+{
+	const uint8_t *at[BLAKE3_LANES_MAX];
+	uint32_t cv[BLAKE3_LANES_MAX][8];
+
+	for (size_t i = 0; i < m->count; i++)
+		at[i] = m->inputs[i] + chunk * BLAKE3_CHUNK_BYTES;
+	hash_many(m->b, at, m->count, blocks, chunk, 0, BLAKE3_CHUNK_START, flags_end, cv);
+	for (size_t i = 0; i < m->count; i++)
+		memcpy(m->cv[i][chunk], cv[i], sizeof(cv[i]));
+}
+
+/* The last chunk, whose last block may be short, and which may be the root. */
+static void many_last_chunk(struct many *m, size_t len)
+{
+	size_t chunk = m->chunks - 1, left = len - chunk * BLAKE3_CHUNK_BYTES;
+	size_t blocks = left ? (left - 1) / BLAKE3_BLOCK_BYTES : 0;
+	size_t at = chunk * BLAKE3_CHUNK_BYTES + blocks * BLAKE3_BLOCK_BYTES;
+	uint32_t flags = m->b->flags | BLAKE3_CHUNK_END;
+
+	flags |= (blocks ? 0 : BLAKE3_CHUNK_START) | (chunk ? 0 : BLAKE3_ROOT);
+	if (blocks)
+		many_blocks(m, chunk, blocks, 0);
+	for (size_t i = 0; i < m->count; i++) {
+		uint8_t block[BLAKE3_BLOCK_BYTES] = { 0 };
+		uint32_t full[16];
+		memcpy(block, m->inputs[i] + at, len - at);
+		blake3_compress(blocks ? m->cv[i][chunk] : m->b->key, block, chunk,
+				(uint32_t)(len - at), flags, full);
+		memcpy(m->cv[i][chunk], full, sizeof(m->cv[i][chunk]));
+	}
+}
+
+/* One level up; what has no sibling waits for the next. */
+static void many_level(struct many *m)
+{
+	uint32_t flags = BLAKE3_PARENT | (m->chunks == 2 ? BLAKE3_ROOT : 0);
+	const uint8_t *pairs[BLAKE3_LANES_MAX];
+	uint32_t cv[BLAKE3_LANES_MAX][8];
+
+	for (size_t pair = 0; pair < m->chunks / 2; pair++) {
+		for (size_t i = 0; i < m->count; i++)
+			pairs[i] = (const uint8_t *)m->cv[i][2 * pair];
+		hash_many(m->b, pairs, m->count, 1, 0, 0, flags, 0, cv);
+		for (size_t i = 0; i < m->count; i++)
+			memcpy(m->cv[i][pair], cv[i], sizeof(cv[i]));
+	}
+	if (m->chunks % 2)
+		for (size_t i = 0; i < m->count; i++)
+			memcpy(m->cv[i][m->chunks / 2], m->cv[i][m->chunks - 1],
+			       sizeof(m->cv[i][0]));
+	m->chunks = (m->chunks + 1) / 2;
+}
+
+void blake3_many(const struct blake3 *b, const uint8_t *const inputs[], size_t count, size_t len,
+		 uint8_t (*out)[32])
+{
+	assert(len <= BLAKE3_MANY_BYTES_MAX);
+	for (size_t done = 0; done < count;) {
+		struct many m;
+		m.b = b;
+		m.inputs = inputs + done;
+		m.count = MIN(count - done, (size_t)BLAKE3_LANES_MAX);
+		m.chunks = MAX((size_t)div_up(len, BLAKE3_CHUNK_BYTES), (size_t)1);
+		for (size_t chunk = 0; chunk + 1 < m.chunks; chunk++)
+			many_blocks(&m, chunk, BLOCKS_PER_CHUNK, BLAKE3_CHUNK_END);
+		many_last_chunk(&m, len);
+		while (m.chunks > 1)
+			many_level(&m);
+		for (size_t i = 0; i < m.count; i++)
+			memcpy(out[done + i], m.cv[i][0], 32);
+		done += m.count;
 	}
 }

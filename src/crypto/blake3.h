@@ -42,6 +42,12 @@ void blake3_update(struct blake3 *b, struct bytes data);
 /* The first len bytes of the output of everything so far; b may go on being updated. */
 void blake3_sum(const struct blake3 *b, uint8_t *out, size_t len);
 
+/* Several inputs of one length, at most BLAKE3_MANY_BYTES_MAX, by a struct that was only made: what
+ * is short for the lanes by itself fills them together. */
+enum { BLAKE3_MANY_BYTES_MAX = 8 * BLAKE3_CHUNK_BYTES };
+void blake3_many(const struct blake3 *b, const uint8_t *const inputs[], size_t count, size_t len,
+		 uint8_t (*out)[32]);
+
 /* The implementations this processor can run, best first; for tests and measurements. */
 size_t blake3_kernel_count(void);
 const char *blake3_kernel_name(size_t i);

@@ -81,6 +81,17 @@ void hash_blake3(struct bytes data, uint8_t out[HASH_BYTES])
 	blake3_sum(&b, out, HASH_BYTES);
 }
 
+_Static_assert((int)HASH_MANY_BYTES_MAX == (int)BLAKE3_MANY_BYTES_MAX, "one limit");
+
+void hash_blake3_many(const uint8_t *const inputs[], size_t count, size_t len,
+		      uint8_t (*out)[HASH_BYTES])
+{
+	struct blake3 b;
+
+	blake3_init(&b);
+	blake3_many(&b, inputs, count, len, out);
+}
+
 enum {
 	SHA256_BLOCK = SHA256_CBLOCK,
 	SHA512_BLOCK = SHA512_CBLOCK,

@@ -29,6 +29,19 @@ static void page_checksum(const uint8_t *page, uint8_t out[PAGE_CHECKSUM_BYTES])
 	memcpy(out, sum, PAGE_CHECKSUM_BYTES);
 }
 
+/* Of pages one behind the other, side by side. */
+static void page_checksums(const uint8_t *pages, size_t count, uint8_t (*out)[PAGE_CHECKSUM_BYTES])
+{
+	const uint8_t *inputs[PAGES_AT_A_TIME];
+	uint8_t sums[PAGES_AT_A_TIME][HASH_BYTES];
+
+	for (size_t i = 0; i < count; i++)
+		inputs[i] = pages + i * TABLE_PAGE_BYTES + PAGE_CHECKSUM_BYTES;
+	hash_blake3_many(inputs, count, TABLE_PAGE_BYTES - PAGE_CHECKSUM_BYTES, sums);
+	for (size_t i = 0; i < count; i++)
+		memcpy(out[i], sums[i], PAGE_CHECKSUM_BYTES);
+}
+
 /* ---- the sieve ---- */
 
 /* Pages take the high bits of the hash; the sieve mixes them anew. */
@@ -127,9 +140,13 @@ static uint8_t *current_page(const struct table_writer *w)
 static enum err write_pages(struct call *call, struct table_writer *w)
 {
 	struct bytes part = BYTES(w->pages, (size_t)w->full * TABLE_PAGE_BYTES);
+	uint8_t sums[PAGES_AT_A_TIME][PAGE_CHECKSUM_BYTES];
 
 	if (!w->full)
 		return OK;
+	page_checksums(w->pages, w->full, sums);
+	for (size_t i = 0; i < w->full; i++)
+		memcpy(w->pages + i * TABLE_PAGE_BYTES, sums[i], PAGE_CHECKSUM_BYTES);
 	TRY_PLAIN(os_file_write_at(call, w->file, &part, 1, w->pages_written * TABLE_PAGE_BYTES));
 	w->pages_written += w->full;
 	w->full = 0;
@@ -143,7 +160,6 @@ static enum err end_page(struct call *call, struct table_writer *w)
 
 	put_le32(page + 8, (uint32_t)(w->pages_written + w->full));
 	put_le16(page + 12, (uint16_t)w->entries);
-	page_checksum(page, page);
 	w->full++;
 	w->entries = 0;
 	return w->full == PAGES_AT_A_TIME ? write_pages(call, w) : OK;
@@ -377,16 +393,16 @@ static enum err damaged(struct call *call, uint64_t page)
 			 (unsigned long long)page);
 }
 
-/* Whether the page is as it was written; *ret_count entries are in it. */
-static enum err check_page(struct call *call, const uint8_t *page, uint64_t number,
+/* Whether the page is as it was written, by the sum of what is there; *ret_count entries are in it.
+ */
+static enum err check_page(struct call *call, const uint8_t *page,
+			   const uint8_t sum[PAGE_CHECKSUM_BYTES], uint64_t number,
 			   unsigned *ret_count)
 {
-	uint8_t sum[PAGE_CHECKSUM_BYTES];
 	unsigned count = get_le16(page + 12);
 
-	page_checksum(page, sum);
-	if (memcmp(sum, page, sizeof(sum)) != 0 || get_le32(page + 8) != number || count == 0 ||
-	    count > TABLE_PAGE_ENTRIES)
+	if (memcmp(sum, page, PAGE_CHECKSUM_BYTES) != 0 || get_le32(page + 8) != number ||
+	    count == 0 || count > TABLE_PAGE_ENTRIES)
 		return damaged(call, number);
 	*ret_count = count;
 	return OK;
@@ -404,7 +420,7 @@ static enum err get_entry(struct call *call, const struct piece_table *t, const 
 static enum err find_in_page(struct call *call, const struct piece_table *t, uint64_t number,
 			     const struct piece_key *key, struct piece_entry *ret)
 {
-	uint8_t page[TABLE_PAGE_BYTES];
+	uint8_t page[TABLE_PAGE_BYTES], sum[PAGE_CHECKSUM_BYTES];
 	unsigned count = 0;
 
 	enum err read = byte_source_read(call, &t->source, page, sizeof(page),
@@ -412,7 +428,8 @@ static enum err find_in_page(struct call *call, const struct piece_table *t, uin
 	if (read)
 		return call_wrap(call, read == ERR_FORMAT ? ERR_DATA_LOSS : read,
 				 "page %llu of the index table", (unsigned long long)number);
-	TRY_PLAIN(check_page(call, page, number, &count));
+	page_checksum(page, sum);
+	TRY_PLAIN(check_page(call, page, sum, number, &count));
 	for (unsigned i = 0; i < count; i++) {
 		const uint8_t *wire = page + TABLE_PAGE_HEAD_BYTES + (size_t)i * PIECE_ENTRY_BYTES;
 		struct piece_entry e;
@@ -465,15 +482,17 @@ void table_cursor_end(struct table_cursor *c)
 static enum err load_pages(struct call *call, struct table_cursor *c)
 {
 	uint64_t n = MIN(c->table->pages - c->next_page, (uint64_t)PAGES_AT_A_TIME);
+	uint8_t sums[PAGES_AT_A_TIME][PAGE_CHECKSUM_BYTES];
 
 	c->loaded = c->page = c->entry = 0;
 	TRY(byte_source_read(call, &c->table->source, c->pages, (size_t)n * TABLE_PAGE_BYTES,
 			     c->next_page * TABLE_PAGE_BYTES),
 	    "index table");
+	page_checksums(c->pages, (size_t)n, sums);
 	for (uint64_t i = 0; i < n; i++) {
 		unsigned count;
-		TRY_PLAIN(check_page(call, c->pages + i * TABLE_PAGE_BYTES, c->next_page + i,
-				     &count));
+		TRY_PLAIN(check_page(call, c->pages + i * TABLE_PAGE_BYTES, sums[i],
+				     c->next_page + i, &count));
 	}
 	c->next_page += n;
 	c->loaded = (unsigned)n;

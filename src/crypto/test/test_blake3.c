@@ -173,12 +173,38 @@ static void names_are_known(void **state)
 		print_message("implementation: %s\n", blake3_kernel_name(k));
 }
 
+/* Side by side as one by one, for every kernel, number and form of length. */
+static void many_side_by_side(void **state)
+{
+	static const size_t lens[] = { 0,    1,	   64,	 65,   1023, 1024, 1025,
+				       2048, 3073, 4088, 4096, 5120, 7169, 8192 };
+	const uint8_t *inputs[40];
+	uint8_t got[40][32], want[32];
+
+	for (size_t i = 0; i < ARRAY_LEN(inputs); i++)
+		inputs[i] = input + 13 * i;
+	for (size_t k = 0; k < blake3_kernel_count(); k++)
+		for (size_t l = 0; l < ARRAY_LEN(lens); l++)
+			for (size_t count = 0; count <= ARRAY_LEN(inputs); count += 1 + count / 4) {
+				struct blake3 b;
+				blake3_init_keyed(&b, input);
+				blake3_use_kernel(&b, k);
+				blake3_many(&b, inputs, count, lens[l], got);
+				for (size_t i = 0; i < count; i++) {
+					blake3_init_keyed(&b, input);
+					blake3_update(&b, BYTES(inputs[i], lens[l]));
+					blake3_sum(&b, want, sizeof(want));
+					assert_memory_equal(got[i], want, sizeof(want));
+				}
+			}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_known),   cmocka_unit_test(official_vectors),
 		cmocka_unit_test(all_kernels_agree), cmocka_unit_test(sum_does_not_disturb),
-		cmocka_unit_test(lanes_keep_apart),
+		cmocka_unit_test(lanes_keep_apart),  cmocka_unit_test(many_side_by_side),
 	};
 
 	for (size_t i = 0; i < INPUT_MAX; i++)
