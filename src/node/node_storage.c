@@ -7,6 +7,7 @@
 #include "order/bloom.h"
 #include "os/clock.h"
 #include "os/log.h"
+#include "os/process.h"
 
 enum {
 	READABLE_SECONDS = 60,
@@ -138,6 +139,7 @@ static int64_t maintain(struct call *call, void *arg)
 	struct node *n = arg;
 
 	report(call, "maintenance", piece_store_maintain(call, n->store));
+	os_memory_slim();
 	return MAINTAIN_SECONDS * NS_PER_SEC;
 }
 

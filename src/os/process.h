@@ -38,6 +38,10 @@ void os_signal_reload(struct os_event *e);
 /* Memory that is freed goes back to the system, instead of staying for ever with the thread that
  * once needed much (a peer that lies can make it so).  Programs only: it is the process's. */
 void os_memory_returns(void);
+/* The holes that long work leaves in the heaps of many threads go back to the system, too (glibc
+ * has eight for each core, and a node that used 3 MiB had 12 after an hour); called every minute or
+ * so, done every ten.  Programs only. */
+void os_memory_slim(void);
 /* What is free now goes back to the system, and code that has run is forgotten until it runs again
  * (from the page cache): after something that is done once in a while; at most once a second.
  * Programs only. */

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "os/clock.h"
 #include "os/log.h"
+#include "os/process.h"
 #include "satellite/metainfo_internal.h"
 #include "satellite/satellite.h"
 #include "satellite/store_metainfo.h"
@@ -63,6 +64,7 @@ static void chore(void *arg)
 		call.cancel = &m->stop;
 		if (os_sleep(&call, CHORE_INTERVAL_NS))
 			return;
+		os_memory_slim();
 		if (bandwidth_mark(&call, m->bandwidth, sat->db, false))
 			log_warn("bandwidth not written", F_STR("error", call.error));
 		enum err e = metainfo_delete_expired(&call, sat,

@@ -64,6 +64,10 @@ uint64_t os_memory_bytes(void)
 	return 0;
 }
 
+void os_memory_slim(void)
+{
+}
+
 void os_memory_trim(void)
 {
 }

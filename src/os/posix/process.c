@@ -25,7 +25,7 @@
 #include "os/file.h"
 #include "os/lock.h"
 
-enum { MALLOC_KEEP_BYTES = 1 << 20, MALLOC_MAP_BYTES = 256 << 10, MALLOC_ARENAS = 2 };
+enum { MALLOC_KEEP_BYTES = 1 << 20, MALLOC_MAP_BYTES = 256 << 10, SLIM_SECONDS = 600 };
 
 /* 110 pieces of some segments at a time, two descriptors each, and some to spare. */
 enum { OPEN_FILES_MAX = 65536, STATUS_BYTES_MAX = 4096 };
@@ -257,9 +257,6 @@ void os_memory_returns(void)
 	 * freed; not once they are set. */
 	mallopt(M_MMAP_THRESHOLD, MALLOC_MAP_BYTES);
 	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP_BYTES);
-	/* Eight for each core otherwise, and each keeps a megabyte of holes: after an hour of
-	 * transfers a node that uses 3 MiB had 12 of them. What is hot does not allocate. */
-	mallopt(M_ARENA_MAX, MALLOC_ARENAS);
 }
 
 uint64_t os_memory_bytes(void)
@@ -288,15 +285,31 @@ static int forget_code(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
+/* A process with a thousand nodes asks for it a thousand times. */
+static bool is_due(_Atomic int64_t *next_ns, int64_t seconds)
+{
+	int64_t now = os_clock_mono_ns();
+
+	if (now < *next_ns)
+		return false;
+	*next_ns = now + seconds * NS_PER_SEC;
+	return true;
+}
+
+void os_memory_slim(void)
+{
+	static _Atomic int64_t next_ns;
+
+	if (is_due(&next_ns, SLIM_SECONDS))
+		malloc_trim(0);
+}
+
 void os_memory_trim(void)
 {
 	static _Atomic int64_t next_ns;
-	int64_t now = os_clock_mono_ns();
 
-	/* A process with a thousand nodes asks for it a thousand times. */
-	if (now < next_ns)
+	if (!is_due(&next_ns, 1))
 		return;
-	next_ns = now + NS_PER_SEC;
 	malloc_trim(0);
 	dl_iterate_phdr(forget_code, NULL);
 }
