@@ -10,6 +10,7 @@
 #include "os/process.h"
 #include "satellite/endpoint_metainfo.h"
 #include "satellite/overlay.h"
+#include "satellite/repair.h"
 #include "satellite/segment_loop.h"
 
 enum { STATUS_COUNT = 18, BOUNDS = 15, ITEMS_MAX = 128 };
@@ -326,6 +327,23 @@ static void add_nodes(struct satellite *sat, struct buf *out)
 	gauge(out, "acre_node_networks", "Networks they are in.", (double)n.networks);
 }
 
+static void add_durability(struct metrics *m, struct buf *out)
+{
+	struct repair_durability d = repair_durability(m->sat);
+
+	if (!d.ended_ns)
+		return;
+	gauge(out, "acre_segments_injured", "Segments to be repaired.", (double)d.injured);
+	gauge(out, "acre_segments_lost", "Segments with too few pieces that can be read now.",
+	      (double)d.lost);
+	head(out, "acre_segments_by_spare_pieces", "gauge",
+	     "Segments on nodes, by how many more pieces may be lost before they cannot be read.");
+	for (unsigned i = 0; i <= REPAIR_SPARE_MAX; i++)
+		if (d.spare[i])
+			buf_printf(out, "acre_segments_by_spare_pieces{spare=\"%u\"} %llu\n", i,
+				   (unsigned long long)d.spare[i]);
+}
+
 static void add_segments(struct metrics *m, struct buf *out)
 {
 	os_mutex_lock(&m->lock);
@@ -375,5 +393,6 @@ void metrics_add(struct satellite *sat, const struct rpc_server *server, struct 
 	add_database(m, out);
 	add_nodes(sat, out);
 	add_segments(m, out);
+	add_durability(m, out);
 	add_process(out);
 }

@@ -285,6 +285,18 @@ void repair_close(struct satellite *sat)
 		return;
 	segment_loop_free(r->all);
 	fanout_free(r->fanout);
+	os_mutex_fini(&r->checker.lock);
+	os_mutex_fini(&r->eager.lock);
 	free(r);
 	sat->repair = NULL;
+}
+
+struct repair_durability repair_durability(const struct satellite *sat)
+{
+	struct repair *r = sat->repair;
+
+	if (!r)
+		return (struct repair_durability){ 0 };
+	OS_LOCKED(&r->checker.lock);
+	return r->checker.last;
 }

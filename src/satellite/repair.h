@@ -37,6 +37,16 @@ struct repair_row {
 	const char *error;     /* of the last attempt; "" */
 };
 
+/* What the last whole pass saw of the segments on nodes: by how many of their pieces may still be
+ * lost before a segment cannot be read, counting those that can be read now. */
+enum { REPAIR_SPARE_MAX = 64 };
+struct repair_durability {
+	int64_t ended_ns; /* Unix; 0: no pass ended yet */
+	uint64_t injured, lost;
+	uint64_t spare[REPAIR_SPARE_MAX + 1]; /* of the last one: so many or more */
+};
+struct repair_durability repair_durability(const struct satellite *sat);
+
 /* Puts or refreshes; what is known about attempts stays, unless its health changed. */
 enum err store_repair_put(struct call *call, struct db *db, const struct repair_row *rows,
 			  size_t count) MUST_USE;

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/num.h"
+#include "os/clock.h"
 #include "os/log.h"
 #include "satellite/chore.h"
 #include "satellite/repair_internal.h"
@@ -49,6 +50,9 @@ static void look(struct repair_checker *c, const struct segment_run *run,
 		       placement_find(run->placements, s->placement), NULL, &h);
 	unsigned there = h.healthy - h.away;
 	uint32_t margin = there > s->redundancy.required ? there - s->redundancy.required : 0;
+	if (h.retrievable >= s->redundancy.required)
+		c->seen.durability.spare[MIN(h.retrievable - s->redundancy.required,
+					     (unsigned)REPAIR_SPARE_MAX)]++;
 	c->seen.remote++;
 	c->seen.misplaced += h.misplaced;
 	c->seen.margin_min = MIN(c->seen.margin_min, margin);
@@ -82,6 +86,12 @@ enum err repair_checker_end(struct call *call, void *arg, const struct segment_r
 	health_marks_free(&c->marks);
 	if (!complete)
 		return OK;
+	os_mutex_lock(&c->lock);
+	c->last = c->seen.durability;
+	c->last.ended_ns = os_clock_unix_ns();
+	c->last.injured = c->seen.injured;
+	c->last.lost = c->seen.lost;
+	os_mutex_unlock(&c->lock);
 	if (!c->eager)
 		TRY_PLAIN(store_repair_clean(call, c->sat->db, run->started_ns, &removed));
 	if (c->seen.injured || removed)

@@ -3,6 +3,7 @@
 #define ACRE_SATELLITE_REPAIR_INTERNAL_H
 
 #include "os/cancel.h"
+#include "os/lock.h"
 #include "satellite/orders.h"
 #include "satellite/repair.h"
 #include "transfer/fanout.h"
@@ -14,6 +15,7 @@ struct repair_seen {
 	uint64_t remote, injured, lost;
 	uint64_t misplaced;  /* pieces */
 	uint32_t margin_min; /* healthy pieces above k, of the worst segment */
+	struct repair_durability durability;
 };
 
 struct repair_checker {
@@ -21,6 +23,8 @@ struct repair_checker {
 	bool eager;
 	struct health_marks marks;
 	struct repair_seen seen;
+	struct os_mutex lock; /* of what follows */
+	struct repair_durability last;
 	struct repair_row rows[SEGMENT_BATCH];
 	size_t rows_count;
 };

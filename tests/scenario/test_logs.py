@@ -165,6 +165,8 @@ def test_figures(net, tmp_path):
     figures = api.ok("GET", "/metrics").decode()
     assert value(figures, 'acre_segments{kind="remote"}') == 3 and value(figures, 'acre_segments{kind="inline"}') == 0
     assert value(figures, "acre_pieces") >= 3 * 4
+    spare = sum(map(int, re.findall(r'acre_segments_by_spare_pieces\{spare="\d+"\} (\d+)', figures)))
+    assert spare + value(figures, "acre_segments_lost") == 3 and value(figures, "acre_segments_injured") <= 3
 
 
 def test_an_error_names_its_request(net, request):
