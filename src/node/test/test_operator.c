@@ -1,16 +1,20 @@
-/* What operators write: hours of the day, lists of satellites, lines to the control socket, chores.
+/* What operators write: hours of the day, lists of satellites, tags, lines to the control socket,
+ * chores.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "node/chores.h"
 #include "node/control.h"
+#include "node/node_internal.h"
 #include "base/day_hours.h"
 #include "node/traffic.h"
 #include "node/trust_sources.h"
@@ -244,12 +248,36 @@ static void rates(void **state)
 		assert_int_equal(traffic_rate_at(&call, wrong[i], 0, &rate), ERR_CONFIG);
 }
 
+static void own_tags(void **state)
+{
+	static const char *const right[] = { "", " ", "storage_price=1.20, egress_price=5e-1",
+					     "a=b=c", "a=b," };
+	static const char *const wrong[] = {
+		"a",	   "=b",	 "a=",	 ",",	   "a=b,,c=d",
+		"hours=1", "software=x", "a=\n", "a=\x80", "upload-hours=1-2"
+	};
+	AUTO_CALL struct call call = CALL_INIT;
+	char many[200] = "";
+
+	assert_int_equal(node_own_tags_check(&call, NULL), OK);
+	for (size_t i = 0; i < ARRAY_LEN(right); i++)
+		assert_int_equal(node_own_tags_check(&call, right[i]), OK);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		if (node_own_tags_check(&call, wrong[i]) != ERR_CONFIG)
+			fail_msg("\"%s\" is taken", wrong[i]);
+	for (unsigned i = 0; i < 13; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), "t%u=v,", i);
+	assert_int_equal(node_own_tags_check(&call, many), OK);
+	snprintf(many + strlen(many), sizeof(many) - strlen(many), "x=v");
+	assert_int_equal(node_own_tags_check(&call, many), ERR_CONFIG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hours_of_the_day),    cmocka_unit_test(rates),
 		cmocka_unit_test(lists_of_satellites), cmocka_unit_test(control_lines),
-		cmocka_unit_test(chores_in_any_order),
+		cmocka_unit_test(chores_in_any_order), cmocka_unit_test(own_tags),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
