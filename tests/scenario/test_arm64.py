@@ -24,9 +24,10 @@ def net(tmp_path):
         shutil.copy(BIN / name, programs / name)
     node = Path(os.environ["ACRE_ARM64"]) / "src" / "node" / "acre-node"
     wrapper = programs / "acre-node"
-    # qemu-user has neither seccomp nor Landlock to offer.
+    # qemu-user has neither seccomp nor Landlock to offer, and setup cannot give root's files away under it.
     wrapper.write_text(f"""#!/bin/sh
 command=$1; shift
+[ "$command" != setup ] || exec '{BIN / "acre-node"}' setup "$@"
 [ "$command" != run ] || set -- --sandbox=false "$@"
 exec qemu-aarch64-static -L '{ROOT}/build-deb-arm64-root' '{node}' "$command" "$@"
 """)

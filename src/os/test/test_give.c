@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,10 +67,26 @@ static int end(void **state)
 	return r;
 }
 
+/* Not under qemu-user, which shows another tree when it is asked for "/" alone. */
+static bool root_is_root(struct place *p)
+{
+	int root = open("/", O_PATH | O_CLOEXEC), fd = openat(root, p->dir + 1, O_PATH | O_CLOEXEC);
+
+	if (root >= 0)
+		close(root);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 #define TAKES_ROOT()                                                                               \
 	do {                                                                                       \
 		if (!os_is_root())                                                                 \
 			skip();                                                                    \
+		if (!root_is_root(p)) {                                                            \
+			print_message("ANOTHER ROOT THAN / HERE (QEMU)\n");                        \
+			skip();                                                                    \
+		}                                                                                  \
 	} while (0)
 
 static void trees(void **state)

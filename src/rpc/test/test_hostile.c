@@ -122,7 +122,8 @@ static void silent_peers_hold_no_worker(void **state)
 	}
 	int64_t from = os_clock_mono_ns();
 	still_serves(&p);
-	assert_true(os_clock_mono_ns() - from < 600 * NS_PER_MS);
+	/* Thirty handshake times if they did. */
+	assert_true(os_clock_mono_ns() - from < 5 * NS_PER_SEC);
 	for (int i = 0; i < SILENT; i++)
 		expect_closed(s[i], 5 * NS_PER_SEC);
 	still_serves(&p);
