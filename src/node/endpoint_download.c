@@ -147,13 +147,26 @@ static enum err send_chunk(struct call *call, struct download *d, struct bytes d
 	return OK;
 }
 
+/* Who answers an audit late has failed it. */
+static bool waits(const struct download *d)
+{
+	return d->t.terms.action != ORDERS__PIECE_ACTION__GET_AUDIT;
+}
+
+/* Audit and repair are about what the disk has. */
+static bool asks_disk(const struct download *d)
+{
+	return d->t.terms.action != ORDERS__PIECE_ACTION__GET;
+}
+
 /* Bytes of the range from `sent` on, at most n. */
 static enum err range_bytes(struct call *call, struct download *d, uint64_t n, struct bytes *ret)
 {
 	enum err e = OK;
 
 	if (!d->in)
-		TRY_PLAIN(piece_stream_open(call, &d->reader, d->offset, d->size, &d->in));
+		TRY_PLAIN(piece_stream_open(call, &d->reader, d->offset, d->size, asks_disk(d),
+					    &d->in));
 	if (!d->data.len)
 		e = piece_stream_next(call, d->in, &d->data);
 	if (e) {
@@ -164,12 +177,6 @@ static enum err range_bytes(struct call *call, struct download *d, uint64_t n, s
 	*ret = BYTES(d->data.data, (size_t)MIN(n, d->data.len));
 	d->data = bytes_from(d->data, ret->len);
 	return OK;
-}
-
-/* Who answers an audit late has failed it. */
-static bool waits(const struct download *d)
-{
-	return d->t.terms.action != ORDERS__PIECE_ACTION__GET_AUDIT;
 }
 
 static enum err wait_turn(struct call *call, struct download *d, uint64_t n)

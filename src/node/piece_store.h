@@ -238,10 +238,11 @@ enum err piece_reader_bulk(struct call *call, struct piece_reader *r, uint8_t *b
 			   uint64_t offset, struct bytes *ret) MUST_USE;
 
 /* A range read in order and ahead: while one part is on its way to the network the disk brings the
- * next.  The reader is borrowed and used by nobody else meanwhile. */
+ * next.  The reader is borrowed and used by nobody else meanwhile.
+ * from_disk: not what is still in memory of an upload; that says nothing of the disk. */
 struct piece_stream;
 enum err piece_stream_open(struct call *call, struct piece_reader *r, uint64_t offset,
-			   uint64_t size, struct piece_stream **ret) MUST_USE;
+			   uint64_t size, bool from_disk, struct piece_stream **ret) MUST_USE;
 /* At most PIECE_STREAM_BYTES; a view until the next call.  Not called behind the end. */
 enum err piece_stream_next(struct call *call, struct piece_stream *s, struct bytes *ret) MUST_USE;
 void piece_stream_close(struct piece_stream *s); /* NULL is fine */

@@ -19,6 +19,7 @@ struct piece_stream {
 	uint64_t next, end; /* of the piece; what nobody has begun to read */
 	struct part parts[2];
 	size_t slot; /* where the log found the last bytes that it had in memory */
+	bool from_disk;
 	bool large;  /* the parts' buffers are the store's large ones */
 	unsigned at; /* the part handed out last; the other is read ahead */
 
@@ -32,7 +33,7 @@ struct piece_stream {
 DEFINE_AUTO_PTR(struct piece_stream, piece_stream_auto, piece_stream_close)
 
 enum err piece_stream_open(struct call *call, struct piece_reader *r, uint64_t offset,
-			   uint64_t size, struct piece_stream **ret)
+			   uint64_t size, bool from_disk, struct piece_stream **ret)
 {
 	struct piece_stream *s AUTO(piece_stream_auto) = calloc(1, sizeof(*s));
 
@@ -42,6 +43,7 @@ enum err piece_stream_open(struct call *call, struct piece_reader *r, uint64_t o
 	s->next = offset;
 	s->end = offset + size;
 	s->large = size > PIECE_STREAM_BYTES;
+	s->from_disk = from_disk;
 	*ret = take(&s);
 	return OK;
 }
@@ -65,6 +67,8 @@ static bool find_part(struct piece_stream *s, unsigned number)
 	struct part *p = &s->parts[number];
 
 	let_go(s, p);
+	if (s->from_disk)
+		return false;
 	p->recent = piece_log_recent(s->reader->store->log, e->segment,
 				     piece_entry_data(e) + s->next, next_len(s), &s->slot,
 				     &p->data);

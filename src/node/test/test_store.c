@@ -1171,8 +1171,8 @@ static void pass_through(struct world *w, uint8_t n, size_t size, bool import, b
 	piece_writer_end(writer);
 }
 
-/* Reads such a piece, which must be as it was put; whether the disk was not needed. */
-static bool from_memory(struct world *w, uint8_t n, size_t size)
+/* Reads such a piece, which must be as it was put; whether the disk was not asked. */
+static bool reads_none(struct world *w, uint8_t n, size_t size, bool disk)
 {
 	AUTO_FREE uint8_t *data = malloc(size);
 	struct piece_begin b = begin_of(n, size);
@@ -1183,7 +1183,7 @@ static bool from_memory(struct world *w, uint8_t n, size_t size)
 	fill(n, false, data, size);
 	assert_int_equal(piece_reader_open(&w->call, w->store, &satellite, &b.piece, &r), OK);
 	uint64_t reads = memdisk_reads();
-	assert_int_equal(piece_stream_open(&w->call, &r, 0, size, &stream), OK);
+	assert_int_equal(piece_stream_open(&w->call, &r, 0, size, disk, &stream), OK);
 	for (size_t at = 0; at < size; at += part.len) {
 		assert_int_equal(piece_stream_next(&w->call, stream, &part), OK);
 		assert_memory_equal(part.data, data + at, part.len);
@@ -1193,8 +1193,14 @@ static bool from_memory(struct world *w, uint8_t n, size_t size)
 	return memdisk_reads() == reads;
 }
 
+static bool from_memory(struct world *w, uint8_t n, size_t size)
+{
+	return reads_none(w, n, size, false);
+}
+
 /* What was uploaded last is served from memory: not what was only taken over, nor what another
- * piece's place in the log had before; not when others have come since, unless it is being read. */
+ * piece's place in the log had before; not when others have come since, unless it is being read;
+ * nor to who asks what is on the disk. */
 static void test_recent(void **state)
 {
 	enum { SIZE = 2 * LOG_RUN_BYTES + 54321, SLOTS = 3 };
@@ -1213,6 +1219,7 @@ static void test_recent(void **state)
 	pass_through(&w, 2, SIZE, false, true);
 	pass_through(&w, 3, SIZE, false, false);
 	assert_true(from_memory(&w, 0, SIZE));
+	assert_false(reads_none(&w, 0, SIZE, true));
 	assert_false(from_memory(&w, 1, SIZE));
 	assert_true(from_memory(&w, 3, SIZE));
 
@@ -1220,7 +1227,7 @@ static void test_recent(void **state)
 	struct piece_begin b = begin_of(3, SIZE);
 	fill(3, false, data, SIZE);
 	assert_int_equal(piece_reader_open(&w.call, w.store, &satellite, &b.piece, &r), OK);
-	assert_int_equal(piece_stream_open(&w.call, &r, 0, SIZE, &stream), OK);
+	assert_int_equal(piece_stream_open(&w.call, &r, 0, SIZE, false, &stream), OK);
 	assert_int_equal(piece_stream_next(&w.call, stream, &part), OK);
 	for (uint8_t n = 4; n < 4 + 3 * RECENT_SLOTS_MIN / SLOTS; n++)
 		pass_through(&w, n, SIZE, false, false);
@@ -1330,8 +1337,8 @@ static void streams_read_all(unsigned seed)
 		size_t size = i % 2 ? SIZE - at : (SIZE - at) / 2;
 		assert_int_equal(
 			piece_reader_open(&w.call, w.store, &satellite, &b.piece, &readers[i]), OK);
-		assert_int_equal(piece_stream_open(&w.call, &readers[i], at, size, &streams[i]),
-				 OK);
+		assert_int_equal(
+			piece_stream_open(&w.call, &readers[i], at, size, false, &streams[i]), OK);
 		done[i] = 0;
 	}
 	/* In turns, so that more want to read ahead than there are threads. */
@@ -1361,7 +1368,7 @@ static void streams_read_all(unsigned seed)
 	struct bytes part;
 	assert_int_equal(piece_reader_open(&w.call, w.store, &satellite, &b.piece, &readers[0]),
 			 OK);
-	assert_int_equal(piece_stream_open(&w.call, &readers[0], 0, SIZE, &streams[0]), OK);
+	assert_int_equal(piece_stream_open(&w.call, &readers[0], 0, SIZE, false, &streams[0]), OK);
 	memdisk_die_after(1);
 	put(&w, 2, 1);
 	assert_true(memdisk_dead());
