@@ -10,6 +10,7 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "satellite/auth.h"
+#include "satellite/check.h"
 #include "satellite/overlay.h"
 #include "satellite/satellite.h"
 
@@ -221,6 +222,18 @@ const char *sim_net_api_key(const struct sim_net *net)
 struct db *sim_net_database(const struct sim_net *net)
 {
 	return net->satellite->db;
+}
+
+enum err sim_net_check(struct call *call, const struct sim_net *net)
+{
+	struct check_report report;
+
+	TRY_PLAIN(satellite_check(call, net->satellite->db, &report));
+	for (size_t i = 0; i < report.count; i++)
+		if (report.findings[i].count)
+			return call_fail(call, ERR_DATA_LOSS, "not so: %s (%s)",
+					 report.findings[i].name, report.findings[i].example);
+	return OK;
 }
 
 struct satellite *sim_net_satellite(const struct sim_net *net)

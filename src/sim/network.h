@@ -27,6 +27,9 @@ const char *sim_net_api_key(const struct sim_net *net);
 /* The satellite's, for looking at what a run has left. */
 struct db;
 struct db *sim_net_database(const struct sim_net *net);
+/* ERR_DATA_LOSS, with the first of them, when an invariant of the satellite's database does not
+ * hold. */
+enum err sim_net_check(struct call *call, const struct sim_net *net) MUST_USE;
 /* Itself, for asking it and for setting what it lets change while it runs. */
 struct satellite;
 struct satellite *sim_net_satellite(const struct sim_net *net);

@@ -20,7 +20,6 @@
 #include "os/process.h"
 #include "os/random.h"
 #include "satellite/audit.h"
-#include "satellite/check.h"
 #include "satellite/overlay.h"
 #include "satellite/segment_loop.h"
 #include "sim/network.h"
@@ -393,17 +392,6 @@ static void morning(struct night *n)
 	read_all(n);
 }
 
-static void check_books(struct night *n)
-{
-	struct check_report report;
-
-	must(n, satellite_check(n->call, n->sat->db, &report));
-	for (size_t i = 0; i < report.count; i++)
-		if (report.findings[i].count)
-			fail_msg("not so: %s (%s)", report.findings[i].name,
-				 report.findings[i].example);
-}
-
 static void world(void *arg)
 {
 	AUTO_CALL struct call call = CALL_INIT;
@@ -422,7 +410,7 @@ static void world(void *arg)
 	evening(&n);
 	night(&n);
 	morning(&n);
-	check_books(&n);
+	must(&n, sim_net_check(&call, n.net));
 	renter_close(&n.renter);
 	sim_net_stop(n.net);
 }
