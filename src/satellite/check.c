@@ -51,9 +51,9 @@ static const struct {
 	{ "a delete marker is empty",
 	  "SELECT object_key FROM objects WHERE status IN (5, 6) AND (segment_count <> 0 OR "
 	  "encrypted_size <> 0)" },
-	{ "a locked object is a version without an expiry",
+	{ "a locked object is no delete marker and has no expiry",
 	  "SELECT object_key FROM objects WHERE lock_mode <> 0 AND (expires_at IS NOT NULL OR "
-	  "status NOT IN (1, 4))" },
+	  "status NOT IN (1, 3, 4))" },
 	{ "an object's segments are as many and as large as it says",
 	  "SELECT o.object_key FROM objects o LEFT JOIN (SELECT stream_id, COUNT(*) AS n, "
 	  "SUM(plain_size) AS plain, SUM(encrypted_size) AS encrypted FROM segments "

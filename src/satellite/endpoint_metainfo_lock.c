@@ -64,13 +64,11 @@ static enum err run_change(struct call *call, struct db_tx *tx, void *arg)
 
 	TRY_PLAIN(find_locked(call, tx, q));
 	struct object *o = &q->object;
-	if (o->status != OBJECT_VERSIONED)
-		return invalid_state(call);
 	if (o->expires_ns && q->set_hold)
 		return call_fail(call, ERR_INVALID,
 				 "object expiration: Object Lock settings must not be placed on "
 				 "an object with an expiration date");
-	if (o->expires_ns && q->retention.mode)
+	if (o->expires_ns)
 		return invalid_state(call);
 	if (q->set_hold)
 		o->legal_hold = q->hold;

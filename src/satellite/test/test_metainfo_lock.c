@@ -366,7 +366,35 @@ static void test_SetObjectRetention(void **state)
 	refused(w,
 		set_retention(w, "locked", "soon", LATEST, retention(w, COMPLIANCE, HOUR), false),
 		STATUS_LOCK_OBJECT_STATE, "");
+	refused(w, set_retention(w, "locked", "soon", LATEST, NULL, false),
+		STATUS_LOCK_OBJECT_STATE, "");
 	refused(w, set_hold(w, "locked", "soon", LATEST, true), 3, "object expiration");
+}
+
+/* What was uploaded before the bucket had versions can be locked, and is protected then. */
+static void test_SetObjectRetention_unversioned(void **state)
+{
+	struct world *w = *state;
+	Metainfo__Object *o = NULL;
+	Metainfo__GetObjectRetentionResponse *got = NULL;
+	Metainfo__BeginDeleteObjectRequest delete = METAINFO__BEGIN_DELETE_OBJECT_REQUEST__INIT;
+	bool held = false;
+
+	must(w, create_bucket(w, "locked"));
+	must(w, put_object(w, FORM_ZSTD, "locked", "k", "x", NULL));
+	must(w, get_object(w, "locked", "k", &o));
+	set_versioning(w, "locked", true);
+	default_retention(w, 0, 0, 0);
+	must(w, set_retention(w, "locked", "k", LATEST, retention(w, COMPLIANCE, HOUR), false));
+	must(w, get_retention(w, "locked", "k", o->object_version, &got));
+	assert_int_equal(got->retention->mode, COMPLIANCE);
+	must(w, set_hold(w, "locked", "k", o->object_version, true));
+	must(w, get_hold(w, "locked", "k", &held));
+	assert_true(held);
+	delete.bucket = VIEW("locked");
+	delete.encrypted_object_key = VIEW("k");
+	delete.object_version = o->object_version;
+	refused(w, ask(w, "BeginDeleteObject", &delete, NULL), STATUS_LOCK_PROTECTED, "");
 }
 
 static void test_SetObjectRetention_rights(void **state)
@@ -698,6 +726,7 @@ int main(int argc, char **argv)
 		TEST(test_SetBucketObjectLockConfiguration),
 		TEST(test_GetBucketObjectLockConfiguration),
 		TEST(test_SetObjectRetention),
+		TEST(test_SetObjectRetention_unversioned),
 		TEST(test_SetObjectRetention_rights),
 		TEST(test_GetObjectRetention),
 		TEST(test_ObjectLegalHold),
