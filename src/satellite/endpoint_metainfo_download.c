@@ -110,8 +110,8 @@ static enum err read_small(struct call *call, struct db_tx *tx, void *arg)
 	return OK;
 }
 
-static void find_init(struct find_object *f, const struct mcall *mc, struct bytes bucket,
-		      struct bytes key, ProtobufCBinaryData version)
+static enum err find_init(struct call *call, struct find_object *f, const struct mcall *mc,
+			  struct bytes bucket, struct bytes key, ProtobufCBinaryData version)
 {
 	*f = (struct find_object){
 		.project = mc->auth.project.id,
@@ -121,6 +121,7 @@ static void find_init(struct find_object *f, const struct mcall *mc, struct byte
 		.version = version.len ? object_version_get(proto_bytes(version)) : 0,
 		.now_ns = mc->now_ns,
 	};
+	return object_name_check(call, key, f->has_version, f->version);
 }
 
 /* Read or List will do (metainfo.md 3.1). */
@@ -154,7 +155,7 @@ METAINFO_METHOD(get_object, GetObject)
 	TRY_PLAIN(metainfo_allow_look(call, mc, bucket, key));
 	TRY_PLAIN(object_rate_check(call, mc->m->download_rate, &mc->auth.project.id, bucket, key,
 				    mc->now_ns));
-	find_init(&d.find, mc, bucket, key, req->object_version);
+	TRY_PLAIN(find_init(call, &d.find, mc, bucket, key, req->object_version));
 	if (d.find.has_version)
 		TRY_PLAIN(db_read(call, mc->sat->db, read_download, &d));
 	else
@@ -386,7 +387,7 @@ METAINFO_METHOD(download_object, DownloadObject)
 				       mc->now_ns));
 	TRY_PLAIN(object_rate_check(call, mc->m->download_rate, &mc->auth.project.id, bucket, key,
 				    mc->now_ns));
-	find_init(&d.find, mc, bucket, key, req->object_version);
+	TRY_PLAIN(find_init(call, &d.find, mc, bucket, key, req->object_version));
 	if (!d.find.has_version)
 		TRY_PLAIN(db_look_up(call, mc->sat->db, read_small, &d));
 	d.find.first = NULL;
@@ -586,7 +587,7 @@ METAINFO_METHOD(get_object_ips, GetObjectIPs)
 	TRY_PLAIN(check_bucket_length(call, bucket));
 	TRY_PLAIN(check_version_length(call, req->object_version));
 	TRY_PLAIN(metainfo_allow_look(call, mc, bucket, key));
-	find_init(&q.find, mc, bucket, key, (ProtobufCBinaryData){ 0, NULL });
+	TRY_PLAIN(find_init(call, &q.find, mc, bucket, key, (ProtobufCBinaryData){ 0, NULL }));
 	TRY_PLAIN(db_read(call, mc->sat->db, read_pieces, &q));
 	TRY_PLAIN(collect_pieces(call, mc->a, &q, &all, &n));
 	resp->segment_count = q.find.result.segment_count;

@@ -142,6 +142,7 @@ static enum err read_streams(struct call *call, struct db_tx *tx, void *arg)
 	struct streams_query *q = arg;
 
 	TRY_PLAIN(bucket_find(call, tx, &q->project, q->bucket_name, &q->bucket));
+	TRY_PLAIN(object_name_check(call, q->key, false, 0));
 	return store_object_pending_streams(call, tx, q->bucket.id, q->key, q->cursor, q->now_ns,
 					    (int64_t)q->limit + 1, &q->list, &q->count);
 }

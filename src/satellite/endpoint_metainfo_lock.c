@@ -30,6 +30,7 @@ static enum err find_locked(struct call *call, struct db_tx *tx, struct lock_que
 	if (!b.lock_enabled)
 		return call_fail_status(call, ERR_PRECONDITION, STATUS_LOCK_BUCKET_MISSING,
 					"Object Lock is not enabled for this bucket");
+	TRY_PLAIN(object_name_check(call, q->key, q->has_version, q->version));
 	if (q->has_version)
 		e = store_object_exact(call, tx, b.id, q->key, q->version, q->now_ns, &q->object);
 	else

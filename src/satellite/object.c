@@ -25,6 +25,15 @@ enum err fail_object_locked(struct call *call)
 				"object is protected by Object Lock settings");
 }
 
+enum err object_name_check(struct call *call, struct bytes key, bool has_version, int64_t version)
+{
+	if (!key.len)
+		return call_fail(call, ERR_INVALID, "ObjectKey missing");
+	if (has_version && !version)
+		return call_fail(call, ERR_INVALID, "Version invalid: 0");
+	return OK;
+}
+
 enum err bucket_find(struct call *call, struct db_tx *tx, const struct project_id *project,
 		     struct bytes name, struct bucket *ret)
 {

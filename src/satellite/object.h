@@ -163,6 +163,10 @@ struct update_metadata {
 enum err object_set_metadata(struct call *call, struct db_tx *tx,
 			     const struct update_metadata *u) MUST_USE;
 
+/* ERR_INVALID for a key or a version that no object can have. */
+enum err object_name_check(struct call *call, struct bytes key, bool has_version,
+			   int64_t version) MUST_USE;
+
 /* Latest, or the version asked for; a marker is NotFound or MethodNotAllowed (metainfo.md 5.8). */
 struct find_object {
 	struct project_id project;

@@ -51,6 +51,7 @@ enum err object_begin_copy(struct call *call, struct db_tx *tx, struct begin_cop
 					 "copying object to bucket with different placement "
 					 "policy is not (yet) supported");
 	}
+	TRY_PLAIN(object_name_check(call, b->key, b->has_version, b->version));
 	TRY_PLAIN(object_find(call, tx, &f));
 	if (f.result.segment_count > LIMIT_COPY_SEGMENTS)
 		return call_fail(call, ERR_INVALID,
@@ -282,6 +283,7 @@ enum err object_set_metadata(struct call *call, struct db_tx *tx, const struct u
 		.now_ns = u->now_ns,
 	};
 
+	TRY_PLAIN(object_name_check(call, u->key, false, 0));
 	TRY_PLAIN(object_find(call, tx, &f));
 	struct object *o = &f.result;
 	if (memcmp(o->stream.b, u->uuid.b, STREAM_UUID_BYTES) != 0)

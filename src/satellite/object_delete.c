@@ -104,6 +104,7 @@ enum err object_remove(struct call *call, struct db_tx *tx, const struct bucket 
 {
 	d->was_removed = false;
 	d->was_marked = false;
+	TRY_PLAIN(object_name_check(call, d->key, d->has_version, d->version));
 	if (d->has_version)
 		return delete_exact(call, tx, bucket, d);
 	switch (bucket->versioning) {

@@ -437,6 +437,35 @@ static void test_GetObject(void **state)
 	refused(w, get_object(w, "bucket", "k", &o), 7, "Unauthorized API credentials");
 }
 
+/* A key of nothing and version 0 are no names of objects, whatever is asked of them. */
+static void test_no_such_name(void **state)
+{
+	struct world *w = *state;
+	Metainfo__DownloadObjectRequest down = METAINFO__DOWNLOAD_OBJECT_REQUEST__INIT;
+	Metainfo__BeginDeleteObjectRequest delete = METAINFO__BEGIN_DELETE_OBJECT_REQUEST__INIT;
+	Metainfo__BeginCopyObjectRequest copy = METAINFO__BEGIN_COPY_OBJECT_REQUEST__INIT;
+	Metainfo__ListPendingObjectStreamsRequest pending =
+		METAINFO__LIST_PENDING_OBJECT_STREAMS_REQUEST__INIT;
+	Metainfo__Object *o = NULL;
+	uint8_t zero[16] = { 0 };
+
+	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "data", NULL));
+	down.bucket = delete.bucket = copy.bucket = copy.new_bucket = pending.bucket =
+		VIEW("bucket");
+	copy.new_encrypted_object_key = VIEW("to");
+	refused(w, get_object(w, "bucket", "", &o), 3, "ObjectKey missing");
+	refused(w, ask(w, "DownloadObject", &down, NULL), 3, "ObjectKey missing");
+	refused(w, ask(w, "BeginDeleteObject", &delete, NULL), 3, "ObjectKey missing");
+	refused(w, ask(w, "BeginCopyObject", &copy, NULL), 3, "ObjectKey missing");
+	refused(w, ask(w, "ListPendingObjectStreams", &pending, NULL), 3, "ObjectKey missing");
+	down.encrypted_object_key = delete.encrypted_object_key = VIEW("k");
+	down.object_version = delete.object_version = proto_view(BYTES_OF(zero));
+	refused(w, get_version(w, "k", proto_view(BYTES_OF(zero)), &o), 3, "Version invalid: 0");
+	refused(w, ask(w, "DownloadObject", &down, NULL), 3, "Version invalid: 0");
+	refused(w, ask(w, "BeginDeleteObject", &delete, NULL), 3, "Version invalid: 0");
+	must(w, get_object(w, "bucket", "k", &o));
+}
+
 static void test_DownloadObject(void **state)
 {
 	struct world *w = *state;
@@ -1095,6 +1124,7 @@ int main(int argc, char **argv)
 		TEST(test_CommitSegment_Validation),
 		TEST(test_ListSegments),
 		TEST(test_GetObject),
+		TEST(test_no_such_name),
 		TEST(test_DownloadObject),
 		TEST(test_DownloadSegment),
 		TEST(test_GetObjectIPs),
