@@ -343,17 +343,27 @@ enum err read_if_none_match(struct call *call, char *const *list, size_t count, 
 }
 
 /* Old clients put the encryption parameters into the metadata instead of BeginObject. */
-static void old_encryption(const struct commit_object *c, int32_t *cipher, int32_t *block_size)
+static enum err read_old_encryption(struct call *call, const struct commit_object *c,
+				    int32_t *ret_cipher, int32_t *ret_block_size)
 {
+	int32_t cipher = 0, block_size = 0;
 	struct wire w = wire_read(c->data.metadata);
 	struct wire_field f;
 
 	while (wire_field(&w, &f)) {
 		if (f.number == 2 && f.type == WIRE_VARINT && f.value <= INT32_MAX)
-			*cipher = (int32_t)f.value;
+			cipher = (int32_t)f.value;
 		if (f.number == 3 && f.type == WIRE_VARINT && f.value <= INT32_MAX)
-			*block_size = (int32_t)f.value;
+			block_size = (int32_t)f.value;
 	}
+	if (!wire_ok(&w)) /* opaque bytes */
+		cipher = block_size = 0;
+	bool old = cipher || block_size;
+	if (old ? cipher && !block_size : c->stream->cipher && c->stream->block_size <= 0)
+		return call_fail(call, ERR_INVALID, "Encryption.BlockSize is negative or zero");
+	*ret_cipher = cipher;
+	*ret_block_size = block_size;
+	return OK;
 }
 
 /* What the commit says about the object's data.  Nonce and key without data are what old clients
@@ -392,7 +402,7 @@ METAINFO_METHOD(commit_object, CommitObject)
 	TRY_PLAIN(read_commit_data(call, mc, req, c));
 	TRY_PLAIN(read_if_none_match(call, req->if_none_match, req->n_if_none_match,
 				     &c->if_none_match));
-	old_encryption(c, &c->cipher, &c->block_size);
+	TRY_PLAIN(read_old_encryption(call, c, &c->cipher, &c->block_size));
 	c->may_delete = auth_allows(&mc->auth, ACTION_DELETE, bucket, key);
 	c->min_part_size = mc->sat->config.min_part_size;
 	c->now_ns = mc->now_ns;

@@ -355,17 +355,20 @@ static void to_committed(struct object *o, const struct commit_object *c, int64_
 	o->zombie_ns = 0;
 	if (c->set_data)
 		o->data = c->data;
-	if (!o->cipher) {
+	if (!o->cipher && !o->block_size) {
 		o->cipher = c->cipher;
 		o->block_size = c->block_size;
 	}
 }
 
-static enum err check_checksum(struct call *call, const struct object *o)
+/* What no committed object may lack. */
+static enum err check_committed(struct call *call, const struct object *o)
 {
 	if (o->data.checksum_algorithm && !o->data.checksum.len)
 		return call_fail_status(call, ERR_INVALID, STATUS_METADATA_MISSING,
 					"checksum missing: a checksum value is required");
+	if (!o->cipher && !o->block_size)
+		return call_fail(call, ERR_INVALID, "Encryption is missing");
 	return OK;
 }
 
@@ -393,7 +396,7 @@ enum err object_commit(struct call *call, struct db_tx *tx, struct commit_object
 	TRY_PLAIN(object_make_room(call, tx, &place, &version));
 	int64_t pending = o.version;
 	to_committed(&o, c, version);
-	TRY_PLAIN(check_checksum(call, &o));
+	TRY_PLAIN(check_committed(call, &o));
 	TRY(store_object_replace(call, tx, o.bucket_id, o.key, pending, &o), "commit an object");
 	if (p)
 		p->read = false; /* it is no upload any more */
@@ -421,7 +424,7 @@ enum err object_put_inline(struct call *call, struct db_tx *tx, struct begin_obj
 	};
 	TRY_PLAIN(object_make_room(call, tx, &place, &version));
 	to_committed(&o, c, version);
-	TRY_PLAIN(check_checksum(call, &o));
+	TRY_PLAIN(check_committed(call, &o));
 	o.segment_count = 1;
 	o.plain_size = segment.plain_size;
 	o.encrypted_size = segment.encrypted_size;

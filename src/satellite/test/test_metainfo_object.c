@@ -176,6 +176,40 @@ static void test_CommitObject_old_clients(void **state)
 	assert_int_equal(o->encrypted_metadata_encrypted_key.len, 48);
 }
 
+/* Nobody could read what names no cipher, neither when it begins nor when it is committed. */
+static void test_CommitObject_encryption(void **state)
+{
+	struct world *w = *state;
+
+	for (int in_one = 0; in_one < 2; in_one++) {
+		Metainfo__BeginObjectRequest *b = begin_request(w, "bucket", "k");
+		Metainfo__BeginObjectResponse *begun = NULL;
+		Metainfo__BatchRequestItem *items[] = {
+			batch_item(w, I_BEGIN, b), batch_item(w, I_INLINE, inline_request(w, "x")),
+			batch_item(w, I_COMMIT, commit_request(w))
+		};
+		b->encryption_parameters = NULL;
+		if (in_one) {
+			refused(w, ask_batch(w, FORM_ZSTD, items, 3, NULL), 3,
+				"Encryption is missing");
+		} else {
+			must(w, ask(w, "BeginObject", b, &begun));
+			refused(w, commit_as(w, begun->stream_id, commit_request(w), NULL), 3,
+				"Encryption is missing");
+		}
+		b->encryption_parameters = answer_encryption(&w->call.scratch, 2, 0);
+		if (in_one) {
+			refused(w, ask_batch(w, FORM_ZSTD, items, 3, NULL), 3,
+				"Encryption.BlockSize is negative or zero");
+		} else {
+			must(w, ask(w, "BeginObject", b, &begun));
+			refused(w, commit_as(w, begun->stream_id, commit_request(w), NULL), 3,
+				"Encryption.BlockSize is negative or zero");
+		}
+		refused(w, get_object(w, "bucket", "k", NULL), 5, "object not found: ");
+	}
+}
+
 static void test_ConditionalWrites(void **state)
 {
 	struct world *w = *state;
@@ -1116,6 +1150,7 @@ int main(int argc, char **argv)
 		TEST(test_BeginObject_MaxObjectTTL),
 		TEST(test_CommitObject),
 		TEST(test_CommitObject_old_clients),
+		TEST(test_CommitObject_encryption),
 		TEST(test_ConditionalWrites),
 		TEST(test_MakeInlineSegment),
 		TEST(test_BeginSegment),
