@@ -4,6 +4,7 @@
 #include "satellite/endpoint_metainfo.h"
 #include "satellite/endpoint_metainfo_upload.h"
 #include "satellite/metainfo_internal.h"
+#include "satellite/store_metainfo.h"
 
 static enum err run_begin(struct call *call, struct db_tx *tx, void *arg)
 {
@@ -150,6 +151,37 @@ static enum err run_copy(struct call *call, struct db_tx *tx, void *arg)
 	return object_finish_copy(call, tx, arg);
 }
 
+static enum err read_source(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct finish_copy *f = arg;
+	const struct stream *s = &f->source;
+	enum err e = store_object_exact(call, tx, s->bucket_id, s->key, s->version, f->now_ns,
+					&f->result);
+
+	if (e != ERR_NOT_FOUND)
+		return e;
+	f->result = (struct object){ 0 }; /* what is wrong with the source is told later */
+	return OK;
+}
+
+/* What begins may fit, and not any more when it ends: copies count, and are counted, before they
+ * are made. */
+static enum err reserve_copy(struct call *call, struct mcall *mc, struct finish_copy *f,
+			     struct object *ret_source)
+{
+	const struct project *p = &mc->auth.project;
+
+	*ret_source = (struct object){ 0 };
+	if (!p->max_storage && !p->max_segments)
+		return OK;
+	TRY_PLAIN(db_read_one(call, mc->sat->db, read_source, f));
+	const struct object *o = &f->result;
+	TRY_PLAIN(metainfo_check_upload(call, mc, o->encrypted_size, o->segment_count));
+	usage_add_stored(mc->m->usage, p, o->encrypted_size, o->segment_count);
+	*ret_source = *o;
+	return OK;
+}
+
 static enum err run_move(struct call *call, struct db_tx *tx, void *arg)
 {
 	return object_finish_move(call, tx, arg);
@@ -158,6 +190,7 @@ static enum err run_move(struct call *call, struct db_tx *tx, void *arg)
 METAINFO_METHOD(finish_copy_object, FinishCopyObject)
 {
 	const struct stream *source = NULL;
+	struct object reserved;
 	struct finish_copy f = {
 		.new_bucket = proto_bytes(req->new_bucket),
 		.new_key = proto_bytes(req->new_encrypted_object_key),
@@ -190,9 +223,14 @@ METAINFO_METHOD(finish_copy_object, FinishCopyObject)
 	f.source = *source;
 	f.charge = metainfo_charge(mc);
 	stream_uuid_new(&f.new_uuid);
-	TRY_PLAIN(db_write(call, mc->sat->db, run_copy, &f));
-	usage_add_stored(mc->m->usage, &mc->auth.project, f.result.encrypted_size - f.freed.size,
-			 f.result.segment_count - f.freed.segments);
+	TRY_PLAIN(reserve_copy(call, mc, &f, &reserved));
+	enum err e = db_write(call, mc->sat->db, run_copy, &f);
+	if (e) {
+		usage_add_stored(mc->m->usage, &mc->auth.project, -reserved.encrypted_size,
+				 -reserved.segment_count);
+		return e;
+	}
+	usage_add_stored(mc->m->usage, &mc->auth.project, -f.freed.size, -f.freed.segments);
 	TRY_PLAIN(answer_object(call, mc, f.new_bucket, 0, &f.result, &resp->object));
 	return OK;
 }

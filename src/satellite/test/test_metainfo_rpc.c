@@ -983,19 +983,61 @@ static void test_project_limits(void **state)
 	refused(w, put_object(w, FORM_ZSTD, "bucket", "d", "x", NULL), 8, "Exceeded Storage Limit");
 }
 
+/* Two copies begin while there is room for one. */
+static void test_project_limits_copy(void **state)
+{
+	struct world *w = *state;
+	Metainfo__BeginCopyObjectRequest begin = METAINFO__BEGIN_COPY_OBJECT_REQUEST__INIT;
+	Metainfo__BeginCopyObjectResponse *begun = NULL;
+	Metainfo__FinishCopyObjectRequest finish = METAINFO__FINISH_COPY_OBJECT_REQUEST__INIT;
+
+	w->sat.config.max_segments = 2;
+	w->sat.config.max_storage = 100;
+	key_cache_clear(w->sat.keys);
+	must(w, create_bucket(w, "bucket"));
+	must(w, put_object(w, FORM_ZSTD, "bucket", "from", "x", NULL));
+	begin.bucket = begin.new_bucket = finish.new_bucket = VIEW("bucket");
+	begin.encrypted_object_key = VIEW("from");
+	begin.new_encrypted_object_key = finish.new_encrypted_object_key = VIEW("a");
+	must(w, ask(w, "BeginCopyObject", &begin, &begun));
+	finish.stream_id = begun->stream_id;
+	finish.new_segment_keys = begun->segment_keys;
+	finish.new_encrypted_metadata_key = key48();
+	finish.new_encrypted_metadata_key_nonce = nonce();
+	/* What fails has taken no room. */
+	refused(w, ask(w, "FinishCopyObject", &finish, NULL), 3, "wrong number of segments keys");
+	finish.n_new_segment_keys = begun->n_segment_keys;
+	must(w, ask(w, "FinishCopyObject", &finish, NULL));
+	finish.new_encrypted_object_key = VIEW("b");
+	refused(w, ask(w, "FinishCopyObject", &finish, NULL), 8, "Exceeded Segments Limit");
+	refused(w, get_object(w, "bucket", "b", NULL), 5, "object not found: ");
+	must(w, delete_object(w, "bucket", "a", NULL));
+	must(w, ask(w, "FinishCopyObject", &finish, NULL));
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_buckets),	   TEST(test_small_objects),
-		TEST(test_batch_rules),	   TEST(test_compressed_garbage),
-		TEST(test_remote),	   TEST(test_pending),
-		TEST(test_list_fields),	   TEST(test_versioned),
-		TEST(test_delete_objects), TEST(test_copy),
-		TEST(test_keys),	   TEST(test_other_project),
-		TEST(test_expiry),	   TEST(test_locks),
-		TEST(test_limits),	   TEST(test_project_limits),
-		TEST(test_checksums),	   TEST(test_project_bandwidth),
+		TEST(test_buckets),
+		TEST(test_small_objects),
+		TEST(test_batch_rules),
+		TEST(test_compressed_garbage),
+		TEST(test_remote),
+		TEST(test_pending),
+		TEST(test_list_fields),
+		TEST(test_versioned),
+		TEST(test_delete_objects),
+		TEST(test_copy),
+		TEST(test_keys),
+		TEST(test_other_project),
+		TEST(test_expiry),
+		TEST(test_locks),
+		TEST(test_limits),
+		TEST(test_project_limits),
+		TEST(test_project_limits_copy),
+		TEST(test_checksums),
+		TEST(test_project_bandwidth),
 	};
 
 	if (argc > 1)
