@@ -50,6 +50,19 @@ static void remember(struct mcall *mc, const Metainfo__BatchRequestItem *item, v
 			proto_bytes(((Metainfo__BeginSegmentResponse *)response)->segment_id);
 }
 
+/* What no satellite has done since long ago is told so, as it is outside of a batch. */
+static enum err unsupported(struct call *call, const Metainfo__BatchRequestItem *item)
+{
+	switch ((int)item->request_case) {
+	case METAINFO__BATCH_REQUEST_ITEM__REQUEST_OBJECT_FINISH_DELETE:
+	case METAINFO__BATCH_REQUEST_ITEM__REQUEST_SEGMENT_BEGIN_DELETE:
+	case METAINFO__BATCH_REQUEST_ITEM__REQUEST_SEGMENT_FINISH_DELETE:
+		return call_fail(call, ERR_UNIMPLEMENTED, "Unimplemented");
+	default:
+		return call_fail(call, ERR_UNKNOWN, "unsupported request type");
+	}
+}
+
 static enum err run_item(struct call *call, struct mcall *mc, Metainfo__BatchRequest *req, size_t i,
 			 Metainfo__BatchResponse *resp)
 {
@@ -57,7 +70,7 @@ static enum err run_item(struct call *call, struct mcall *mc, Metainfo__BatchReq
 	const struct metainfo_method *m = find_method((unsigned)item->request_case);
 
 	if (!m)
-		return call_fail(call, ERR_UNKNOWN, "unsupported request type");
+		return unsupported(call, item);
 	void *response = message_new(mc->a, m->response);
 	if (!response)
 		return call_fail(call, ERR_NO_MEMORY, "no room for an answer");

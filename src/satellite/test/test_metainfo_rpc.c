@@ -160,6 +160,11 @@ static void test_batch_rules(void **state)
 	Metainfo__BatchRequestItem *copy[] = { batch_item(
 		w, 28, MESSAGE(w, BeginCopyObjectRequest, begin_copy_object_request)) };
 	refused(w, ask_batch(w, FORM_ZSTD, copy, 1, NULL), 0, "unsupported request type");
+	/* And those that are gone, as when they come alone. */
+	Metainfo__BatchRequestItem *finish[] = { batch_item(
+		w, METAINFO__BATCH_REQUEST_ITEM__REQUEST_OBJECT_FINISH_DELETE,
+		MESSAGE(w, FinishDeleteObjectRequest, finish_delete_object_request)) };
+	refused(w, ask_batch(w, FORM_ZSTD, finish, 1, NULL), 12, "");
 	/* Nothing goes into an upload that the same batch committed, and so none of it is done. */
 	Metainfo__BatchRequestItem *after[] = {
 		batch_item(w, I_BEGIN, begin_request(w, "bucket", "after")),
