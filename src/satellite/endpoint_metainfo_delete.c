@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/num.h"
 #include "satellite/endpoint_metainfo.h"
 #include "satellite/metainfo_internal.h"
 #include "satellite/store_metainfo.h"
@@ -19,7 +20,8 @@ static enum err run_abort(struct call *call, struct db_tx *tx, void *arg)
 }
 
 static enum err abort_upload(struct call *call, struct mcall *mc,
-			     const Metainfo__BeginDeleteObjectRequest *req)
+			     const Metainfo__BeginDeleteObjectRequest *req,
+			     Metainfo__BeginDeleteObjectResponse *resp)
 {
 	const struct stream *s = NULL;
 
@@ -27,7 +29,15 @@ static enum err abort_upload(struct call *call, struct mcall *mc,
 	/* The right was checked for the key in the request; it must be the upload's. */
 	TRY_PLAIN(auth_check(call, &mc->auth, ACTION_DELETE, s->bucket, s->key));
 	struct stream copy = *s;
-	return db_write(call, mc->sat->db, run_abort, &copy);
+	TRY_PLAIN(db_write(call, mc->sat->db, run_abort, &copy));
+	/* Which it was, and nothing of what was in it. */
+	const struct object gone = {
+		.key = s->key,
+		.version = s->version,
+		.stream = s->uuid,
+		.status = OBJECT_PENDING,
+	};
+	return answer_object(call, mc, s->bucket, 0, &gone, &resp->object);
 }
 
 struct delete_query {
@@ -95,7 +105,7 @@ METAINFO_METHOD(begin_delete_object, BeginDeleteObject)
 		TRY_PLAIN(auth_check(call, &mc->auth, ACTION_BYPASS_GOVERNANCE, bucket, key));
 	if (pending && !req->stream_id.len)
 		return call_fail(call, ERR_INVALID, "StreamID missing");
-	e = pending ? abort_upload(call, mc, req) : delete_one(call, mc, req, resp);
+	e = pending ? abort_upload(call, mc, req, resp) : delete_one(call, mc, req, resp);
 	/* Who may neither read nor list learns nothing. */
 	if (!auth_allows(&mc->auth, ACTION_READ, bucket, key) &&
 	    !auth_allows(&mc->auth, ACTION_LIST, bucket, key)) {
@@ -266,8 +276,9 @@ static enum err read_many(struct call *call, struct mcall *mc,
 		if (items[i].version.len) {
 			d->has_version = true;
 			d->version = object_version_get(items[i].version);
-			d->check_suffix = true;
 			memcpy(d->suffix, items[i].version.data + 8, sizeof(d->suffix));
+			/* Who knows the number only says nothing of the stream. */
+			d->check_suffix = get_be64(d->suffix) != 0;
 		}
 	}
 	qsort(items, req->n_items, sizeof(*items), compare_items);

@@ -144,6 +144,32 @@ static void remember_object(struct mcall *mc, struct bytes bucket, const struct 
 	mc->last_stream = s;
 }
 
+static enum err read_first(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct segment *s = arg;
+
+	return store_segment_get(call, tx, &s->stream, 0, s);
+}
+
+/* Clients before 1.4.2 take the code of all segments from their object.  Objects whose first
+ * segment is another have none, as in the reference. */
+static enum err old_redundancy(struct call *call, struct mcall *mc, const struct object *o,
+			       Metainfo__Object *m)
+{
+	struct segment first = { .stream = o->stream };
+	enum err e = db_read_one(call, mc->sat->db, read_first, &first);
+
+	if (e == ERR_NOT_FOUND) {
+		call_clear_error(call);
+		return OK;
+	}
+	TRY_PLAIN(e);
+	m->redundancy_scheme =
+		first.is_inline ? message_new(mc->a, &pointerdb__redundancy_scheme__descriptor)
+				: redundancy_message(mc->a, &first.redundancy);
+	return m->redundancy_scheme ? OK : call_fail(call, ERR_NO_MEMORY, "no room for an object");
+}
+
 METAINFO_METHOD(get_object, GetObject)
 {
 	struct bytes bucket = proto_bytes(req->bucket),
@@ -162,6 +188,8 @@ METAINFO_METHOD(get_object, GetObject)
 		TRY_PLAIN(db_look_up(call, mc->sat->db, read_download, &d));
 	TRY_PLAIN(answer_object(call, mc, bucket, 0, &d.find.result, &resp->object));
 	hide_lock(mc, bucket, key, resp->object);
+	if (!req->redundancy_scheme_per_segment && d.find.result.segment_count)
+		TRY_PLAIN(old_redundancy(call, mc, &d.find.result, resp->object));
 	remember_object(mc, bucket, &d.find.result);
 	return OK;
 }
@@ -482,8 +510,9 @@ METAINFO_METHOD(list_segments, ListSegments)
 	TRY_PLAIN(metainfo_allow(call, mc, RATE_LIST, ACTION_READ, s->bucket, s->key));
 	TRY_PLAIN(check_limit(call, req->limit, LIMIT_LIST_PAGE, &q.limit));
 	q.uuid = s->uuid;
+	/* Behind the last index of a part is its next, and 0/0 is the begin (metainfo.md 5.11). */
 	if (req->cursor_position &&
-	    (req->cursor_position->part_number > 0 || req->cursor_position->index > 0))
+	    (req->cursor_position->part_number || req->cursor_position->index))
 		q.from = segment_position(req->cursor_position->part_number,
 					  req->cursor_position->index) +
 			 1;

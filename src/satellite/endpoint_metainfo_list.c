@@ -181,6 +181,7 @@ METAINFO_METHOD(list_pending_object_streams, ListPendingObjectStreams)
 
 struct pending_query {
 	struct stream stream;
+	int64_t now_ns;
 	struct object object;
 };
 
@@ -189,6 +190,8 @@ static enum err read_pending(struct call *call, struct db_tx *tx, void *arg)
 	struct pending_query *q = arg;
 	enum err e = store_object_pending(call, tx, &q->stream, &q->object);
 
+	if (!e && q->object.expires_ns && q->object.expires_ns <= q->now_ns)
+		e = ERR_NOT_FOUND;
 	return e == ERR_NOT_FOUND ? fail_object_not_found(call, "no such pending object") : e;
 }
 
@@ -207,7 +210,7 @@ METAINFO_METHOD(get_pending_object_metadata, GetPendingObjectMetadata)
 	TRY_PLAIN(e);
 	if (!bytes_equal(s->bucket, bucket) || !bytes_equal(s->key, key))
 		return fail_object_not_found(call, "no such pending object");
-	struct pending_query q = { .stream = *s };
+	struct pending_query q = { .stream = *s, .now_ns = mc->now_ns };
 	TRY_PLAIN(db_read_one(call, mc->sat->db, read_pending, &q));
 	TRY_PLAIN(answer_object(call, mc, bucket, s->placement, &q.object, &m));
 	resp->encrypted_metadata_nonce = m->encrypted_metadata_nonce;

@@ -85,6 +85,7 @@ enum err get_object(struct world *w, const char *bucket, const char *key, Metain
 
 	req.bucket = VIEW(bucket);
 	req.encrypted_object_key = VIEW(key);
+	req.redundancy_scheme_per_segment = true;
 	enum err e = ask(w, "GetObject", &req, &resp);
 	if (!e && ret)
 		*ret = resp->object;

@@ -292,6 +292,32 @@ static void test_BeginSegment(void **state)
 	refused(w, ask(w, "BeginSegment", s, &got), 5, "pending object missing");
 }
 
+/* Which upload is gone is told to whom sees something there. */
+static void test_abort(void **state)
+{
+	struct world *w = *state;
+	Metainfo__BeginDeleteObjectRequest req = METAINFO__BEGIN_DELETE_OBJECT_REQUEST__INIT;
+	Metainfo__BeginDeleteObjectResponse *gone = NULL;
+	struct caveat blind = { .disallow_reads = true, .disallow_lists = true };
+
+	req.bucket = VIEW("bucket");
+	req.encrypted_object_key = VIEW("k");
+	req.status = 1;
+	req.stream_id = begin(w, "k")->stream_id;
+	must(w, ask(w, "BeginDeleteObject", &req, &gone));
+	assert_int_equal(gone->object->status, METAINFO__OBJECT__STATUS__UPLOADING);
+	assert_true(bytes_equal(proto_bytes(gone->object->encrypted_object_key), bytes_str("k")));
+	assert_true(object_version_get(proto_bytes(gone->object->object_version)) < 0);
+	refused(w, ask(w, "BeginDeleteObject", &req, &gone), 5, "object not found: ");
+	req.stream_id = begin(w, "k")->stream_id;
+	struct macaroon m = restricted(w, &blind);
+	use_key(w, &m);
+	for (int i = 0; i < 2; i++) {
+		must(w, ask(w, "BeginDeleteObject", &req, &gone));
+		assert_null(gone->object);
+	}
+}
+
 static void test_RetryBeginSegmentPieces_Validation(void **state)
 {
 	struct world *w = *state;
@@ -421,6 +447,11 @@ static void test_ListSegments(void **state)
 		req.cursor_position = page->items[page->n_items - 1]->position;
 	} while (page->more);
 	assert_int_equal(seen, 5);
+	/* Whoever is done with a part says so by an index that no segment has. */
+	req.cursor_position = answer_position(&w->call.scratch, segment_position(0, -1));
+	req.limit = 1;
+	must(w, ask(w, "ListSegments", &req, &page));
+	assert_int_equal(page->items[0]->position->part_number, 1);
 	req.limit = -1;
 	refused(w, ask(w, "ListSegments", &req, &page), 3, "limit is negative");
 	req.limit = 0;
@@ -462,6 +493,22 @@ static void test_GetObject(void **state)
 	refused(w, get_version(w, "k", other, &o), 5, "object not found: ");
 	refused(w, get_version(w, "k", filled(w, 15), &o), 3, "invalid object version length");
 	refused(w, get_object(w, "nowhere", "k", &o), 5, "object not found: ");
+	/* The code of the segments is for old clients, which do not ask each segment for it. */
+	must(w, get_object(w, "bucket", "k", &o));
+	assert_null(o->redundancy_scheme);
+	struct remote r = begin_remote(w, "remote");
+	must(w, ask(w, "CommitSegment",
+		    commit_remote(w, r.segment->segment_id, r.segment->addressed_limits, 5, 20000),
+		    NULL));
+	must(w, commit_as(w, r.object->stream_id, commit_request(w), NULL));
+	must(w, get_version(w, "remote", NONE, &o));
+	assert_int_equal(o->redundancy_scheme->min_req, 2);
+	assert_int_equal(o->redundancy_scheme->total, 5);
+	must(w, get_version(w, "k", NONE, &o));
+	assert_int_equal(o->redundancy_scheme->total, 0);
+	must(w, commit_as(w, begin(w, "empty")->stream_id, commit_request(w), NULL));
+	must(w, get_version(w, "empty", NONE, &o));
+	assert_null(o->redundancy_scheme);
 	/* List will do for a look. */
 	struct macaroon m = restricted(w, &only_list);
 	use_key(w, &m);
@@ -887,8 +934,13 @@ static void test_DeleteObjects_Unversioned(void **state)
 	many_add(&m, "b", NONE);
 	many_add(&m, "c", filled(w, 16));
 	many_add(&m, "d", NONE);
+	/* The number alone, without the part of the stream. */
+	uint8_t version[16] = { 0 };
+	memcpy(version, put_and_get(w, "e")->object_version.data, 8);
+	many_add(&m, "e", proto_view(BYTES_OF(version)));
 	must(w, ask(w, "DeleteObjects", &m.req, &resp));
-	assert_int_equal(resp->n_items, 4);
+	assert_int_equal(resp->n_items, 5);
+	IS(resp->items[4], OK, 3, 0);
 	IS(resp->items[0], OK, 3, 0);
 	assert_true(bytes_equal(proto_bytes(resp->items[0]->removed->object_version),
 				proto_bytes(a->object_version)));
@@ -1154,6 +1206,7 @@ int main(int argc, char **argv)
 		TEST(test_ConditionalWrites),
 		TEST(test_MakeInlineSegment),
 		TEST(test_BeginSegment),
+		TEST(test_abort),
 		TEST(test_RetryBeginSegmentPieces_Validation),
 		TEST(test_CommitSegment_RejectRetryDuplicate),
 		TEST(test_CommitSegment_Validation),
