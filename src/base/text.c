@@ -267,6 +267,17 @@ enum err text_u64(struct bytes text, uint64_t max, uint64_t *ret)
 	return OK;
 }
 
+bool text_is_address(struct bytes text)
+{
+	const uint8_t *colon = text.len ? memrchr(text.data, ':', text.len) : NULL;
+	uint64_t port = 0;
+
+	if (!colon || colon == text.data)
+		return false;
+	size_t at = (size_t)(colon - text.data) + 1;
+	return text_u64(BYTES(text.data + at, text.len - at), UINT16_MAX, &port) == OK && port;
+}
+
 /* Decimal with an optional fraction, e.g. "1.5"; moves *text behind it. */
 static enum err take_decimal(struct bytes *text, uint64_t *ret_whole, double *ret_fraction)
 {

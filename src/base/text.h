@@ -46,6 +46,8 @@ enum err text_time(struct bytes text, int64_t *ret_unix_ns) MUST_USE;
 void text_add_time(struct buf *b, int64_t unix_ns, bool ms);
 /* "1.2 GiB" style, for people. */
 void text_add_size(struct buf *b, uint64_t bytes);
+/* "host:port" that others can be told: a host, and a port from 1 to 65535. */
+bool text_is_address(struct bytes text);
 /* Length of the valid UTF-8 sequence at p, with `left` > 0 bytes; 0 if there is none (RFC 3629). */
 size_t text_utf8_len(const uint8_t *p, size_t left);
 /* JSON string literal with quotes; invalid UTF-8 bytes become U+FFFD. */

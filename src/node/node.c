@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/day_hours.h"
 #include "base/num.h"
+#include "base/text.h"
 #include "identity/signed_tags.h"
 #include "node/node_internal.h"
 #include "os/clock.h"
@@ -103,7 +104,12 @@ static enum err check_config(struct call *call, const struct node_config *c)
 {
 	Node__SignedNodeTagSets tags;
 	struct day_hours hours;
+	const char *external = c->external_address;
 
+	if (external && external[0] && !text_is_address(bytes_str(external)))
+		return call_fail(call, ERR_CONFIG,
+				 "external-address: \"%s\" is not host:port, as others reach it",
+				 external);
 	TRY(node_own_tags_check(call, c->own_tags), "self-signed-tags");
 	TRY(day_hours_parse(call, c->upload_hours, &hours), "upload-hours");
 	TRY(day_hours_parse(call, c->online_hours, &hours), "online-hours");

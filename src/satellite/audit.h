@@ -11,9 +11,8 @@
 #include "satellite/standing.h"
 
 enum {
-	AUDIT_SLOTS = 3,	/* segments drawn per node and pass */
-	AUDIT_THREADS = 32,	/* nodes asked at a time for one segment */
-	AUDIT_WORKERS_MAX = 16, /* segments audited at a time */
+	AUDIT_SLOTS = 3,    /* segments drawn per node and pass */
+	AUDIT_THREADS = 32, /* nodes asked at a time for one segment */
 	AUDIT_QUEUE_MAX = 100000,
 	/* More pieces failing together than this look like a fault of ours, so they stay listed. */
 	AUDIT_REMOVE_MAX = 6,

@@ -8,11 +8,21 @@
 #include "base/text.h"
 #include "os/file.h"
 #include "os/log.h"
+#include "satellite/statement.h"
 
 enum { CONFIG_BYTES_MAX = 256 << 10 };
 
+/* A million dollars for a terabyte: what is reckoned with prices stays far from overflows. */
+#define PRICE_MAX UINT64_C(1000000000000)
+
 #define ENTRY(name, field, type, text, doc)                                                        \
 	PARAM_NAMED(name, struct satellite_config, field, 0, type, text, doc)
+/* A number from least to most. */
+#define ENTRY_IN(name_, field, type_, text, least, most, doc_)                                     \
+	{                                                                                          \
+		.name = (name_), .type = (type_), .min = (least), .max = (most), .doc = (doc_),    \
+		.offset = offsetof(struct satellite_config, field), .default_text = (text)         \
+	}
 
 const struct param satellite_params[] = {
 	ENTRY("address", address, PARAM_STR, "127.0.0.1:7777",
@@ -40,13 +50,14 @@ const struct param satellite_params[] = {
 	      "erasure code k/m/o/n[-e]: k pieces give a segment back, it is repaired when only m "
 	      "are\n"
 	      "left, an upload is done with o, and n are started; e is the share size in bytes"),
-	ENTRY("segment-size", max_segment_size, PARAM_SIZE, "64MiB",
-	      "largest segment in plain bytes; smaller ones are for tests, real clients cut at 64 "
-	      "MiB"),
-	ENTRY("max-inline-size", max_inline_size, PARAM_SIZE, "4KiB",
-	      "segments up to this many plain bytes live in the database instead of on nodes"),
-	ENTRY("max-key-length", max_key_length, PARAM_SIZE, "4000",
-	      "longest encrypted object key in bytes"),
+	ENTRY_IN("segment-size", max_segment_size, PARAM_SIZE, "64MiB", 1, 64 * MIB,
+		 "largest segment in plain bytes; smaller ones are for tests, real clients cut at "
+		 "64 "
+		 "MiB"),
+	ENTRY_IN("max-inline-size", max_inline_size, PARAM_SIZE, "4KiB", 0, 4 * KIB,
+		 "segments up to this many plain bytes live in the database instead of on nodes"),
+	ENTRY_IN("max-key-length", max_key_length, PARAM_SIZE, "4000", 1, MIB,
+		 "longest encrypted object key in bytes"),
 	ENTRY("min-part-size", min_part_size, PARAM_SIZE, "5MiB",
 	      "smallest part of a multipart upload, the last one excepted"),
 	ENTRY("max-buckets", max_buckets, PARAM_U64, "100", "buckets per project; 0: no limit"),
@@ -63,17 +74,19 @@ const struct param satellite_params[] = {
 	ENTRY("max-bandwidth", max_bandwidth, PARAM_SIZE, "0",
 	      "bytes a project may download in a month; 0: no limit"),
 	ENTRY("max-segments", max_segments, PARAM_U64, "0", "segments of a project; 0: no limit"),
-	ENTRY("storage-price", storage_price, PARAM_U64, "4000000",
-	      "millionths of a dollar for a terabyte kept 720 hours; what spending limits count "
-	      "by"),
-	ENTRY("egress-price", egress_price, PARAM_U64, "7000000", "the same for a terabyte served"),
+	ENTRY_IN("storage-price", storage_price, PARAM_U64, "4000000", 0, PRICE_MAX,
+		 "millionths of a dollar for a terabyte kept 720 hours; what spending limits count "
+		 "by"),
+	ENTRY_IN("egress-price", egress_price, PARAM_U64, "7000000", 0, PRICE_MAX,
+		 "the same for a terabyte served"),
 	ENTRY("max-limited-grants", max_limited_grants, PARAM_U64, "100000",
 	      "grants with limits of their own that a project may use; 0: no end"),
 	ENTRY("checksums", checksums, PARAM_BOOL, "true",
 	      "clients may keep checksums with objects and segments"),
 	ENTRY("bucket-tagging", bucket_tagging, PARAM_BOOL, "true", "buckets may have tags"),
-	ENTRY("min-difficulty", min_difficulty, PARAM_U64, "16",
-	      "trailing zero bits a new node's ID must have; what makes a new identity cost work"),
+	ENTRY_IN("min-difficulty", min_difficulty, PARAM_U64, "16", 0, NODE_ID_BYTES * 8,
+		 "trailing zero bits a new node's ID must have; what makes a new identity cost "
+		 "work"),
 	ENTRY("distinct-networks", distinct_networks, PARAM_BOOL, "true",
 	      "pieces of a segment go to distinct networks (/24, in IPv6 /64), not only to "
 	      "distinct\n"
@@ -82,11 +95,12 @@ const struct param satellite_params[] = {
 	      "and to distinct operators: nodes that name the same wallet (or email) count as one"),
 	ENTRY("new-node-fraction", new_node_fraction, PARAM_REAL, "0.01",
 	      "share of new pieces for nodes that are not vetted yet, while vetted ones suffice"),
-	ENTRY("upload-choices", upload_choices, PARAM_U64, "2",
-	      "each node for an upload is the one of so many drawn ones that kept its pieces best "
-	      "in "
-	      "the\n"
-	      "last hour; 1: by chance alone"),
+	ENTRY_IN("upload-choices", upload_choices, PARAM_U64, "2", 0, 16,
+		 "each node for an upload is the one of so many drawn ones that kept its pieces "
+		 "best "
+		 "in "
+		 "the\n"
+		 "last hour; 1: by chance alone"),
 	ENTRY("allow-private-ips", allow_private_ips, PARAM_BOOL, "false",
 	      "nodes may have addresses of private networks and loopback"),
 	ENTRY("min-free-space", min_free_space, PARAM_SIZE, "5GB",
@@ -111,31 +125,32 @@ const struct param satellite_params[] = {
 	ENTRY("checkin-burst", checkin_burst, PARAM_U64, "2", "check-ins of a node at once"),
 	ENTRY("ping-timeout", ping_timeout, PARAM_DURATION, "20s",
 	      "how long the ping back to a node that checks in may take"),
-	ENTRY("connections-max", connections_max, PARAM_U64, "5000", "open connections"),
-	ENTRY("active-max", active_max, PARAM_U64, "512", "requests served at a time"),
+	ENTRY_IN("connections-max", connections_max, PARAM_U64, "5000", 1, 1000000,
+		 "open connections"),
+	ENTRY_IN("active-max", active_max, PARAM_U64, "512", 1, 65536, "requests served at a time"),
 	ENTRY("segment-loop-interval", segment_loop_interval, PARAM_DURATION, "2h",
 	      "how often all segments are looked at, for repair and accounting; 0s: only when "
 	      "asked for"),
-	ENTRY("segment-loop-share", segment_loop_share, PARAM_U64, "50",
-	      "share of the time in percent that such a pass may take; the rest it rests"),
+	ENTRY_IN("segment-loop-share", segment_loop_share, PARAM_U64, "50", 1, 100,
+		 "share of the time in percent that such a pass may take; the rest it rests"),
 	ENTRY("gc-interval", gc_interval, PARAM_DURATION, "24h",
 	      "how often nodes are told which pieces to keep, so that the others can go; 0s: only "
 	      "when\n"
 	      "asked for"),
-	ENTRY("gc-memory", gc_memory, PARAM_SIZE, "32MiB",
-	      "memory for the filters of a pass; with more nodes there are more passes"),
-	ENTRY("gc-filter-max", gc_filter_max, PARAM_SIZE, "16MiB",
-	      "largest filter of one node; smaller ones let more garbage stay"),
-	ENTRY("gc-false-percent", gc_false_percent, PARAM_U64, "10",
-	      "share of the garbage that a filter takes for pieces in use"),
+	ENTRY_IN("gc-memory", gc_memory, PARAM_SIZE, "32MiB", MIB, 0,
+		 "memory for the filters of a pass; with more nodes there are more passes"),
+	ENTRY_IN("gc-filter-max", gc_filter_max, PARAM_SIZE, "16MiB", KIB, 0,
+		 "largest filter of one node; smaller ones let more garbage stay"),
+	ENTRY_IN("gc-false-percent", gc_false_percent, PARAM_U64, "10", 1, 90,
+		 "share of the garbage that a filter takes for pieces in use"),
 	ENTRY("gc-margin", gc_margin, PARAM_DURATION, "48h",
 	      "pieces that came less than that before a filter was begun are kept: the longest an "
 	      "upload\n"
 	      "or a repair may take (nodes subtract as much or more again)"),
-	ENTRY("gc-drop-max", gc_drop_max, PARAM_U64, "50",
-	      "a node's filter is held back when that many percent of its pieces are gone since "
-	      "they were\n"
-	      "counted"),
+	ENTRY_IN("gc-drop-max", gc_drop_max, PARAM_U64, "50", 0, 100,
+		 "a node's filter is held back when that many percent of its pieces are gone since "
+		 "they were\n"
+		 "counted"),
 	ENTRY("bucket-tally-interval", bucket_tally_interval, PARAM_DURATION, "1h",
 	      "how often it is counted what buckets hold"),
 	ENTRY("pay-storage", pay_storage, PARAM_U64, "1497600",
@@ -155,16 +170,16 @@ const struct param satellite_params[] = {
 	      "months a node must be there before it may leave in grace"),
 	ENTRY("exit-duration", exit_duration, PARAM_DURATION, "720h",
 	      "how long a node that leaves must go on serving what it has"),
-	ENTRY("repair-workers", repair_workers, PARAM_U64, "2",
-	      "segments repaired at a time; 0: none by this process"),
+	ENTRY_IN("repair-workers", repair_workers, PARAM_U64, "2", 0, REPAIR_WORKERS_MAX,
+		 "segments repaired at a time; 0: none by this process"),
 	ENTRY("repair-interval", repair_interval, PARAM_DURATION, "5m",
 	      "how often the queue is looked at, besides when a pass found something"),
 	ENTRY("repair-retry", repair_retry, PARAM_DURATION, "1h",
 	      "how long a segment waits that could not be repaired"),
 	ENTRY("repair-rate", repair_rate, PARAM_SIZE, "0",
 	      "bytes per second that repair may read, and write, of all nodes; 0: no limit"),
-	ENTRY("audit-workers", audit.workers, PARAM_U64, "2",
-	      "segments audited at a time; 0: no audits"),
+	ENTRY_IN("audit-workers", audit.workers, PARAM_U64, "2", 0, AUDIT_WORKERS_MAX,
+		 "segments audited at a time; 0: no audits"),
 	ENTRY("audit-interval", audit.interval, PARAM_DURATION, "2h",
 	      "least time between drawings of segments to audit, three for each node"),
 	ENTRY("audit-timeout", audit.timeout, PARAM_DURATION, "15s",
@@ -282,23 +297,15 @@ enum err redundancy_parse(struct call *call, const char *text, struct scheme *re
 enum err satellite_config_check(struct call *call, struct satellite_config *config)
 {
 	enum log_level level;
+	struct pay_rules pay;
 
 	TRY_PLAIN(redundancy_parse(call, config->rs, &config->redundancy));
 	if (log_parse_level(config->log_level, &level))
 		return call_fail(call, ERR_CONFIG,
 				 "log-level: \"%s\" is not debug, info, warn, error or none",
 				 config->log_level);
-	if (config->gc_false_percent < 1 || config->gc_false_percent > 90)
-		return call_fail(call, ERR_CONFIG, "gc-false-percent: want 1 to 90 percent");
-	if (config->gc_drop_max > 100)
-		return call_fail(call, ERR_CONFIG, "gc-drop-max: want 0 to 100 percent");
-	if (config->gc_memory < MIB || config->gc_filter_max < KIB)
-		return call_fail(call, ERR_CONFIG,
-				 "gc-memory: want at least 1 MiB; gc-filter-max: at least 1 KiB");
 	if (!config->silence_window || config->silence_window > config->online_window)
 		config->silence_window = config->online_window;
-	if (config->segment_loop_share < 1 || config->segment_loop_share > 100)
-		return call_fail(call, ERR_CONFIG, "segment-loop-share: want 1 to 100 percent");
 	if (!strrchr(config->address, ':'))
 		return call_fail(call, ERR_CONFIG, "address: \"%s\" has no port (want host:port)",
 				 config->address);
@@ -306,17 +313,13 @@ enum err satellite_config_check(struct call *call, struct satellite_config *conf
 		return call_fail(call, ERR_CONFIG,
 				 "admin-address: \"%s\" has no port (want host:port)",
 				 config->admin_address);
-	if (config->external_address[0] && !strrchr(config->external_address, ':'))
+	if (config->external_address[0] && !text_is_address(bytes_str(config->external_address)))
 		return call_fail(call, ERR_CONFIG,
-				 "external-address: \"%s\" has no port (want host:port)",
+				 "external-address: \"%s\" is not host:port, as others reach it",
 				 config->external_address);
-	if (config->max_segment_size == 0 || config->max_segment_size > 64 * MIB)
-		return call_fail(call, ERR_CONFIG, "segment-size: want 1 B to 64 MiB");
-	if (config->max_inline_size > 4 * KIB)
-		return call_fail(call, ERR_CONFIG, "max-inline-size: want at most 4 KiB");
-	if (!(config->new_node_fraction <= 1) || config->upload_choices > 16)
-		return call_fail(call, ERR_CONFIG,
-				 "new-node-fraction is at most 1, upload-choices at most 16");
+	if (!(config->new_node_fraction <= 1))
+		return call_fail(call, ERR_CONFIG, "new-node-fraction: want at most 1");
+	TRY_PLAIN(pay_rules_read(call, config, &pay));
 	TRY_PLAIN(reputation_rules_check(call, &config->reputation));
 	if (config->audit.timeout == 0 || config->audit.reverify_interval == 0)
 		return call_fail(call, ERR_CONFIG,

@@ -11,6 +11,8 @@
 
 /* Numbers of metainfo.md 3.4 and satellite.md that are no setting. */
 enum {
+	REPAIR_WORKERS_MAX = 16,
+	AUDIT_WORKERS_MAX = 16,
 	LIMIT_INLINE_CIPHER_BYTES = 4736,      /* 4096 with 128-byte blocks */
 	LIMIT_SEGMENT_CIPHER_BYTES = 76695936, /* 64 MiB with 128-byte blocks */
 	LIMIT_METADATA_BYTES = 2 << 10,	       /* metadata + ETag + checksum */

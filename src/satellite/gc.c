@@ -407,8 +407,8 @@ static void count_states(struct gc *gc)
 static enum err pass(struct call *call, struct gc *gc, struct chore *chore)
 {
 	gc->chore = chore;
-	TRY_PLAIN(segment_loop_run(call, gc->loop, (unsigned)gc->sat->config.segment_loop_share,
-				   chore));
+	TRY_PLAIN(segment_loop_run(call, gc->loop,
+				   (unsigned)satellite_live(gc->sat)->segment_loop_share, chore));
 	if (!gc->complete)
 		return call_fail(call, ERR_ABORTED, "the pass over the segments was not whole");
 	TRY(db_read(call, gc->sat->db, add_copies, gc), "look at copies");

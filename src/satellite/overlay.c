@@ -265,7 +265,7 @@ static int64_t row_age_max(const struct overlay *o)
 static bool space_matters(const struct overlay *o, const struct node_entry *e,
 			  const struct checkin *in)
 {
-	int64_t least = (int64_t)o->sat->config.min_free_space;
+	int64_t least = (int64_t)satellite_live(o->sat)->min_free_space;
 
 	return e->node.free_disk != in->free_disk &&
 	       ((e->node.free_disk < least) != (in->free_disk < least) ||

@@ -21,7 +21,7 @@
 /* Writing down how a job went, also while stopping. */
 #define SETTLE_NS_MAX (10 * NS_PER_SEC)
 
-enum { WORKERS_MAX = 16, CONNECTIONS_MAX = 200, THREADS_MAX = 512 };
+enum { CONNECTIONS_MAX = 200, THREADS_MAX = 512 };
 
 struct fanout *repair_fanout(const struct satellite *sat)
 {
@@ -39,9 +39,9 @@ struct shift {
 	struct os_mutex lock; /* of what follows */
 	struct os_cond over_changed;
 	bool renewing, over;
-	struct os_thread *renewer;	       /* of the worker that set renewing */
-	struct repair_row claims[WORKERS_MAX]; /* of the worker with that number */
-	bool claimed[WORKERS_MAX];
+	struct os_thread *renewer;		      /* of the worker that set renewing */
+	struct repair_row claims[REPAIR_WORKERS_MAX]; /* of the worker with that number */
+	bool claimed[REPAIR_WORKERS_MAX];
 };
 
 struct worker {
@@ -51,7 +51,7 @@ struct worker {
 
 static void renew_claims(struct shift *s)
 {
-	for (unsigned i = 0; i < WORKERS_MAX; i++) {
+	for (unsigned i = 0; i < REPAIR_WORKERS_MAX; i++) {
 		AUTO_CALL struct call call = CALL_INIT;
 		call_init_child(&call, s->parent);
 		os_call_limit(&call, RENEW_NS);
@@ -191,9 +191,9 @@ static enum err run_workers(struct call *call, struct chore *chore, void *arg)
 {
 	struct satellite *sat = arg;
 	struct shift s = { .sat = sat, .parent = call };
-	struct os_thread *threads[WORKERS_MAX] = { NULL };
-	struct worker workers[WORKERS_MAX];
-	size_t n = (size_t)MIN(sat->config.repair_workers, (uint64_t)WORKERS_MAX);
+	struct os_thread *threads[REPAIR_WORKERS_MAX] = { NULL };
+	struct worker workers[REPAIR_WORKERS_MAX];
+	size_t n = (size_t)MIN(sat->config.repair_workers, (uint64_t)REPAIR_WORKERS_MAX);
 
 	if (!n)
 		return OK;

@@ -114,13 +114,23 @@ static void json(void **state)
 	assert_string_equal(buf_cstr(&b), "\"a\\\"\\u000a\xc3\xa9\\ufffd\"");
 }
 
+static void addresses(void **state)
+{
+	static const char *const good[] = { "a:1", "127.0.0.1:65535", "[::1]:7777" };
+	static const char *const bad[] = { "",	"a",   ":7777", "a:",	"a:0",
+					   ":", "a:x", "a:-1",	"a: 1", "a:65536" };
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(text_is_address(bytes_str(good[i])));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(text_is_address(bytes_str(bad[i])));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(encodings),
-		cmocka_unit_test(numbers),
-		cmocka_unit_test(times),
-		cmocka_unit_test(json),
+		cmocka_unit_test(encodings), cmocka_unit_test(numbers),	  cmocka_unit_test(times),
+		cmocka_unit_test(json),	     cmocka_unit_test(addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/lock.h"
@@ -54,10 +55,16 @@ struct os_poller {
 static enum err split(struct call *call, const char *address, char *host, const char **ret_port)
 {
 	const char *colon = strrchr(address, ':');
+	uint64_t port = 0;
 
 	if (!colon || !colon[1])
 		return call_fail(call, ERR_INVALID, "address \"%s\" has no port (want host:port)",
 				 address);
+	/* getaddrinfo takes 65537 for 1. */
+	if (text_u64(bytes_str(colon + 1), UINT16_MAX, &port))
+		return call_fail(call, ERR_INVALID,
+				 "address \"%s\": the port is no number up to %d", address,
+				 UINT16_MAX);
 	size_t n = (size_t)(colon - address);
 	const char *from = address;
 	if (n >= 2 && from[0] == '[' && from[n - 1] == ']') {

@@ -172,9 +172,27 @@ static void poller_fires_once(void **state)
 	os_sock_close(b);
 }
 
+/* getaddrinfo would take it for another port. */
+static void no_such_port(void **state)
+{
+	static const char *const bad[] = { "127.0.0.1:65536", "127.0.0.1:99999", "127.0.0.1:x",
+					   "127.0.0.1:-1", "127.0.0.1:" };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		AUTO_CALL struct call call = CALL_INIT;
+		struct os_listener *l = NULL;
+		struct os_sock *sock = NULL;
+		call_init(&call);
+		assert_int_equal(os_listen(&call, bad[i], &l), ERR_INVALID);
+		assert_non_null(strstr(call.error, "port"));
+		assert_int_equal(os_sock_dial(&call, bad[i], &sock), ERR_INVALID);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_such_port),
 		cmocka_unit_test(transfer_and_end),
 		cmocka_unit_test(local_sockets_of_any_path),
 		cmocka_unit_test(poller_watches_listeners),

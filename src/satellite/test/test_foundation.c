@@ -143,6 +143,51 @@ static void codes(void **state)
 	assert_true((int64_t)scheme_piece_size(&r, (uint64_t)67254016) == 2319360);
 }
 
+/* What makes no sense is refused when it is read, not when it does harm. */
+static void settings_refused(void **state)
+{
+	static const struct {
+		const char *name, *value;
+	} bad[] = {
+		{ "active-max", "0" },
+		{ "active-max", "4000000000" },
+		{ "connections-max", "0" },
+		{ "min-difficulty", "257" },
+		{ "max-key-length", "99999999999" },
+		{ "storage-price", "18446744073709551615" },
+		{ "egress-price", "1000000000001" },
+		{ "segment-size", "0" },
+		{ "max-inline-size", "5KiB" },
+		{ "repair-workers", "17" },
+		{ "audit-workers", "17" },
+		{ "gc-false-percent", "91" },
+		{ "segment-loop-share", "0" },
+		{ "pay-held", "75,x" },
+		{ "pay-held", "101" },
+		{ "pay-disposed", "101" },
+		{ "pay-egress", "18446744073709551615" },
+		{ "new-node-fraction", "1.01" },
+		{ "external-address", "example.org" },
+		{ "external-address", ":7777" },
+		{ "external-address", "example.org:99999" },
+	};
+	const struct param_set set = { satellite_params, satellite_params_count };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		AUTO_CALL struct call call = CALL_INIT;
+		struct satellite_config config = { 0 };
+		call_init(&call);
+		assert_int_equal(param_defaults(&call, &call.scratch, set, &config), OK);
+		assert_int_equal(satellite_config_check(&call, &config), OK);
+		enum err e = param_set_one(&call, &call.scratch, set, &config,
+					   bytes_str(bad[i].name), bytes_str(bad[i].value));
+		if (!e)
+			e = satellite_config_check(&call, &config);
+		if (e != ERR_CONFIG || !strstr(call.error, bad[i].name))
+			fail_msg("%s = %s: %s", bad[i].name, bad[i].value, call_error(&call, e));
+	}
+}
+
 static void proposals(void **state)
 {
 	for (uint64_t nodes = 1; nodes < 300; nodes++) {
@@ -1367,6 +1412,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(codes),
+		cmocka_unit_test(settings_refused),
 		cmocka_unit_test(proposals),
 		cmocka_unit_test(config_round_trip),
 		cmocka_unit_test(rates),
