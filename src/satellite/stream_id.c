@@ -1,4 +1,4 @@
-/* Stream and segment ids: message || HMAC-SHA256(key, kind || message). */
+/* Stream and segment ids: message || field 9: HMAC-SHA256(key, kind || message). */
 #include "satellite/stream_id.h"
 
 #include "base/cleanup.h"
@@ -6,6 +6,10 @@
 #include "os/random.h"
 #include "proto/proto.h"
 #include "proto/sat_ids.pb-c.h"
+
+/* Number and length of the field that the MAC is. */
+static const uint8_t mac_header[] = { 9 << 3 | 2, ID_MAC_BYTES };
+enum { ID_END_BYTES = sizeof(mac_header) + ID_MAC_BYTES };
 
 void stream_uuid_new(struct stream_uuid *ret)
 {
@@ -40,6 +44,7 @@ static enum err seal(struct call *call, struct arena *a, const struct secret_key
 
 	TRY(proto_encode(call, message, &b), "make a %s id", kind);
 	mac(key, kind, buf_bytes(&b), tag);
+	buf_add(&b, mac_header, sizeof(mac_header));
 	buf_add(&b, tag, sizeof(tag));
 	*ret = arena_bytes(a, buf_bytes(&b));
 	if (b.failed || !ret->data)
@@ -53,29 +58,45 @@ static enum err open_id(struct call *call, struct arena *a, const struct secret_
 {
 	uint8_t tag[ID_MAC_BYTES];
 
-	if (id.len <= ID_MAC_BYTES || id.len > max)
+	if (id.len <= ID_END_BYTES || id.len > max)
 		return call_fail(call, ERR_INVALID, "invalid %s ID", kind);
-	struct bytes message = BYTES(id.data, id.len - ID_MAC_BYTES);
+	struct bytes message = BYTES(id.data, id.len - ID_END_BYTES);
+	const uint8_t *end = id.data + message.len;
 	mac(key, kind, message, tag);
-	if (!secret_equal(tag, id.data + message.len, sizeof(tag)))
+	if (memcmp(end, mac_header, sizeof(mac_header)) != 0 ||
+	    !secret_equal(tag, end + sizeof(mac_header), sizeof(tag)))
 		return call_fail(call, ERR_INVALID, "invalid %s ID", kind);
 	return proto_decode(call, a, type, message, ret_message);
 }
 
-static void to_message(const struct stream *s, SatelliteIds__StreamID *m,
-		       Encryption__EncryptionParameters *p)
+/* Parts of a StreamID that are messages of their own. */
+struct stream_parts {
+	Encryption__EncryptionParameters encryption;
+	Google__Protobuf__Timestamp created, expires;
+};
+
+static Google__Protobuf__Timestamp *date(Google__Protobuf__Timestamp *t, int64_t unix_ns)
 {
-	p->cipher_suite = (Encryption__CipherSuite)s->cipher;
-	p->block_size = s->block_size;
+	google__protobuf__timestamp__init(t);
+	t->seconds = unix_ns / NS_PER_SEC;
+	t->nanos = (int32_t)(unix_ns % NS_PER_SEC);
+	return unix_ns ? t : NULL;
+}
+
+static void to_message(const struct stream *s, SatelliteIds__StreamID *m, struct stream_parts *p)
+{
+	encryption__encryption_parameters__init(&p->encryption);
+	p->encryption.cipher_suite = (Encryption__CipherSuite)s->cipher;
+	p->encryption.block_size = s->block_size;
 	m->project_id = proto_view(BYTES_OF(s->project.b));
 	m->bucket = proto_view(s->bucket);
 	m->encrypted_object_key = proto_view(s->key);
 	m->version = s->version;
 	m->stream_id = proto_view(uuid_bytes(&s->uuid));
-	m->created_us = s->created_ns / 1000;
-	m->expires_us = s->expires_ns / 1000;
+	m->creation_date = date(&p->created, s->created_ns);
+	m->expiration_date = date(&p->expires, s->expires_ns);
 	m->multipart = s->multipart;
-	m->encryption_parameters = p;
+	m->encryption_parameters = &p->encryption;
 	m->placement = s->placement;
 	m->versioned = s->versioned;
 	m->bucket_id = s->bucket_id;
@@ -89,8 +110,8 @@ static enum err from_message(struct call *call, const SatelliteIds__StreamID *m,
 		.bucket_id = m->bucket_id,
 		.key = proto_bytes(m->encrypted_object_key),
 		.version = m->version,
-		.created_ns = m->created_us * 1000,
-		.expires_ns = m->expires_us * 1000,
+		.created_ns = proto_time(m->creation_date),
+		.expires_ns = proto_time(m->expiration_date),
 		.multipart = m->multipart,
 		.versioned = m->versioned,
 		.placement = m->placement,
@@ -111,7 +132,7 @@ enum err stream_id_encode(struct call *call, struct arena *a, const struct secre
 			  const struct stream *s, struct bytes *ret)
 {
 	SatelliteIds__StreamID m = SATELLITE_IDS__STREAM_ID__INIT;
-	Encryption__EncryptionParameters p = ENCRYPTION__ENCRYPTION_PARAMETERS__INIT;
+	struct stream_parts p;
 
 	to_message(s, &m, &p);
 	return seal(call, a, key, "stream", &m.base, STREAM_ID_MAX, ret);
@@ -132,7 +153,7 @@ enum err segment_id_encode(struct call *call, struct arena *a, const struct secr
 {
 	SatelliteIds__SegmentID m = SATELLITE_IDS__SEGMENT_ID__INIT;
 	SatelliteIds__StreamID stream = SATELLITE_IDS__STREAM_ID__INIT;
-	Encryption__EncryptionParameters p = ENCRYPTION__ENCRYPTION_PARAMETERS__INIT;
+	struct stream_parts p;
 	Pointerdb__RedundancyScheme scheme = POINTERDB__REDUNDANCY_SCHEME__INIT;
 	size_t n = t->redundancy.total;
 	SatelliteIds__SegmentID__Piece *pieces = arena_array(a, n, sizeof(*pieces));

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "base/wire.h"
 #include "os/clock.h"
 #include "proto/proto.h"
 #include "satellite/batch.h"
@@ -167,7 +168,19 @@ static void test_stream_id(void **state)
 	assert_int_equal(stream_id_encode(&call, &call.scratch, &key, &s, &id), OK);
 	assert_int_equal(stream_id_encode(&call, &call.scratch, &key, &s, &again), OK);
 	assert_true(bytes_equal(id, again));
-	assert_true(id.len < 160);
+	assert_true(id.len < 180);
+	/* Old clients read it: a message whose field 5 is the date. */
+	struct wire w = wire_read(id);
+	struct wire_field f, seconds;
+	bool dated = false;
+	uint32_t last = 0;
+	while (wire_field(&w, &f)) {
+		last = f.number;
+		struct wire date = wire_read(f.bytes);
+		if (f.number == 5 && f.type == WIRE_BYTES && wire_field(&date, &seconds))
+			dated = seconds.number == 1 && seconds.value == NOW / NS_PER_SEC;
+	}
+	assert_true(wire_ok(&w) && dated && last == 9);
 	assert_int_equal(stream_id_decode(&call, &call.scratch, &key, id, &back), OK);
 	assert_true(bytes_equal(back.key, s.key));
 	assert_true(bytes_equal(back.bucket, s.bucket));
