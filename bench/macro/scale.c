@@ -2,7 +2,7 @@
  * A database of many objects: what they take, and whether asking for one and putting one cost more
  * than among few.
  *
- *	scale URL [OBJECTS [PIECES]]	default: 10 million, segments of 10 pieces
+ *	scale URL [OBJECTS [PIECES [ROUNDS]]]	default: 10 million, segments of 10 pieces, 5 rounds
  *
  * URL as in the satellite's setting: sqlite:<path> or postgres://...  Objects lie in one bucket,
  * each with one remote segment; what is there already from an earlier run stays, so that the same
@@ -382,12 +382,13 @@ int main(int argc, char **argv)
 	struct bench *b = calloc(1, sizeof(*b));
 
 	if (argc < 2 || !b) {
-		fprintf(stderr, "usage: scale URL [OBJECTS [PIECES]]\n");
+		fprintf(stderr, "usage: scale URL [OBJECTS [PIECES [ROUNDS]]]\n");
 		return 2;
 	}
 	call_init(&b->call);
 	b->objects = argc > 2 ? strtoull(argv[2], NULL, 10) : 10000000;
 	b->pieces = argc > 3 ? strtoull(argv[3], NULL, 10) : 10;
+	uint64_t rounds = argc > 4 ? strtoull(argv[4], NULL, 10) : ROUNDS;
 	if (b->pieces < 5 || b->pieces > PIECE_LIST_MAX || !b->objects)
 		return 2;
 	must(&b->call, db_open(&b->call, argv[1], &b->db));
@@ -395,7 +396,7 @@ int main(int argc, char **argv)
 	     db_migrate(&b->call, b->db, satellite_migrations, satellite_migrations_count));
 	fill(b);
 	/* The first round fills caches. */
-	for (unsigned round = 0; round < ROUNDS; round++) {
+	for (uint64_t round = 0; round < rounds; round++) {
 		measure(b, false, STATS, 1);
 		measure(b, false, STATS, WORKERS);
 		measure(b, true, PUTS / 10, 1);
