@@ -61,6 +61,8 @@ struct metainfo_method {
 extern const struct metainfo_method metainfo_table[];
 extern const size_t metainfo_table_count;
 
+/* The minor number of the uplink 1.x that asks; 0: 1.0 or another client. */
+unsigned uplink_minor(struct bytes user_agent);
 /* A new response of arena memory, initialised; NULL without memory. */
 void *message_new(struct arena *a, const ProtobufCMessageDescriptor *type);
 

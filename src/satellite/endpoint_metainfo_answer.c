@@ -166,11 +166,30 @@ void object_stream(const struct project_id *project, struct bytes bucket, int32_
 	};
 }
 
-static enum err object_version(struct call *call, struct arena *a, const struct object *o,
+unsigned uplink_minor(struct bytes user_agent)
+{
+	static const char name[] = "uplink/v1.";
+	const uint8_t *at = user_agent.len ? memmem(user_agent.data, user_agent.len, name,
+						    sizeof(name) - 1)
+					   : NULL;
+	unsigned minor = 0;
+
+	if (!at)
+		return 0;
+	at += sizeof(name) - 1;
+	for (const uint8_t *end = user_agent.data + user_agent.len;
+	     at < end && *at >= '0' && *at <= '9' && minor < 1000; at++)
+		minor = minor * 10 + (unsigned)(*at - '0');
+	return minor;
+}
+
+static enum err object_version(struct call *call, const struct mcall *mc, const struct object *o,
 			       ProtobufCBinaryData *ret)
 {
-	uint8_t *v = arena_alloc(a, OBJECT_VERSION_BYTES);
-
+	/* There a nonce of something given up has this number, which must have 24 bytes. */
+	if (uplink_minor(mc->user_agent) == 8)
+		return OK;
+	uint8_t *v = arena_alloc(mc->a, OBJECT_VERSION_BYTES);
 	if (!v)
 		return call_fail(call, ERR_NO_MEMORY, "no room for an object version");
 	object_version_put(o, v);
@@ -208,7 +227,7 @@ enum err answer_object(struct call *call, struct mcall *mc, struct bytes bucket,
 	object_stream(&mc->auth.project.id, bucket, placement, o, &s);
 	TRY_PLAIN(stream_id_encode(call, a, &mc->sat->id_key, &s, &id));
 	TRY_PLAIN(object_metadata(call, a, o, &m->encrypted_metadata));
-	TRY_PLAIN(object_version(call, a, o, &m->object_version));
+	TRY_PLAIN(object_version(call, mc, o, &m->object_version));
 	TRY_PLAIN(object_lock(call, a, o, m));
 	m->bucket = proto_view(bucket);
 	m->encrypted_object_key = proto_view(o->key);
@@ -307,7 +326,7 @@ enum err answer_list_item(struct call *call, struct mcall *mc, struct bytes buck
 	if (o->status == OBJECT_PREFIX)
 		return OK;
 	if (include->version) {
-		TRY_PLAIN(object_version(call, a, o, &ret->object_version));
+		TRY_PLAIN(object_version(call, mc, o, &ret->object_version));
 		ret->is_latest = is_latest;
 	}
 	if (include->system) {

@@ -4,6 +4,8 @@
 #include "satellite/listing.h"
 #include "satellite/store_metainfo.h"
 
+enum { UPLINK_LIST_KEYS = 9 }; /* from uplink 1.9 on keys and nonces of items are read */
+
 struct list_query {
 	struct project_id project;
 	struct bytes bucket_name;
@@ -64,8 +66,10 @@ static enum err read_where(struct call *call, struct mcall *mc,
 	return OK;
 }
 
-static struct include read_include(const Metainfo__ListObjectsRequest *req, bool pending, bool all)
+static struct include read_include(const struct mcall *mc, const Metainfo__ListObjectsRequest *req,
+				   bool pending, bool all)
 {
+	unsigned uplink = uplink_minor(mc->user_agent);
 	const Metainfo__ObjectListItemIncludes *m = req->object_includes;
 	struct include i = include_all;
 
@@ -78,7 +82,9 @@ static struct include read_include(const Metainfo__ListObjectsRequest *req, bool
 	i.etag = m && m->include_etag;
 	i.etag_or_custom = m && m->include_etag_or_custom_metadata;
 	i.checksum = m && m->include_checksum;
-	i.legacy = false;
+	/* Some know the fields for key and nonce, and some do not; without them they list nothing.
+	 */
+	i.legacy = uplink && uplink < UPLINK_LIST_KEYS;
 	return i;
 }
 
@@ -119,7 +125,7 @@ METAINFO_METHOD(list_objects, ListObjects)
 	l->pending = req->status == METAINFO__OBJECT__STATUS__UPLOADING;
 	l->all_versions = req->include_all_versions || l->pending;
 	l->now_ns = mc->now_ns;
-	struct include include = read_include(req, l->pending, l->all_versions);
+	struct include include = read_include(mc, req, l->pending, l->all_versions);
 	TRY_PLAIN(db_read(call, mc->sat->db, read_page, &q));
 	return answer_page(call, mc, &q, &include, resp);
 }

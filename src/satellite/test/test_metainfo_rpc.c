@@ -484,6 +484,18 @@ static void test_list_fields(void **state)
 	must(w, list_objects(w, "bucket", &req, &page));
 	assert_true(page->items[1]->encrypted_metadata.len > 0);
 	assert_int_equal(page->items[1]->encrypted_metadata_encrypted_key.len, 48);
+	/* uplink 1.5 to 1.8 looks for the key inside; 1.8 takes the version for something else. */
+	size_t modern = page->items[1]->encrypted_metadata.len;
+	req.include_all_versions = true;
+	w->header.user_agent = VIEW("rclone/v1.59 uplink/v1.8.1 (drpc/v0.0.20)");
+	must(w, list_objects(w, "bucket", &req, &page));
+	assert_true(page->items[1]->encrypted_metadata.len >= modern + 48 + 24);
+	assert_int_equal(page->items[1]->object_version.len, 0);
+	w->header.user_agent = VIEW("uplink/v1.10.0");
+	must(w, list_objects(w, "bucket", &req, &page));
+	assert_int_equal(page->items[1]->encrypted_metadata.len, modern);
+	assert_int_equal(page->items[1]->object_version.len, 16);
+	req.include_all_versions = false;
 	req.limit = 1;
 	must(w, list_objects(w, "bucket", &req, &page));
 	assert_true(page->more && page->n_items == 1);
