@@ -3,6 +3,30 @@
 
 const char *world_kind = "sqlite";
 
+/* What the test itself asks of the database is no request's. */
+static void on_statement(void *arg, const char *sql)
+{
+	struct world *w = arg;
+
+	if (w->asking)
+		sql_trace_add(&w->trace, sql);
+}
+
+/* Every statement that any request of any test made. */
+static void explain_requests(struct world *w)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	const char *fault = NULL;
+
+	call_init(&call);
+	db_trace(w->sat.db, NULL, NULL);
+	enum err e = sql_explain(&call, w->sat.db, &w->trace, &fault);
+	bool full = w->trace.distinct == SQL_STATEMENTS_MAX;
+	sql_trace_free(&w->trace);
+	if (e || fault || full)
+		fail_msg("%s", e ? call_error(&call, e) : fault ? fault : "too many statements");
+}
+
 static enum err wipe(struct call *call, struct db_tx *tx, void *arg)
 {
 	static const char *const tables[] = { "objects",
@@ -124,6 +148,7 @@ int world_setup(void **state)
 		.methods_count = metainfo_methods_count,
 		.service = &w->sat,
 	};
+	db_trace(w->sat.db, on_statement, w);
 	must(w, rpc_server_start(&w->call, &config, &w->server));
 	must(w, identity_ephemeral(&w->call, &w->client_id));
 	must(w, net_tls_new(&w->call, w->client_id, &w->client_tls));
@@ -139,6 +164,7 @@ int world_teardown(void **state)
 
 	rpc_conn_close(w->conn);
 	rpc_server_stop(w->server, NS_PER_SEC);
+	explain_requests(w);
 	net_tls_free(w->client_tls);
 	identity_free(w->client_id);
 	for (int i = 0; i < NODES; i++)
@@ -197,9 +223,12 @@ enum err ask(struct world *w, const char *method, void *request, void *ret_respo
 	void *unused = NULL;
 
 	*(Metainfo__RequestHeader **)((char *)request + m->header_offset) = &w->header;
-	return rpc_invoke(&w->call, w->conn,
-			  arena_printf(&w->call.scratch, "/metainfo.Metainfo/%s", method), request,
-			  &w->call.scratch, m->response, ret_response ? ret_response : &unused);
+	w->asking = true;
+	enum err e = rpc_invoke(
+		&w->call, w->conn, arena_printf(&w->call.scratch, "/metainfo.Metainfo/%s", method),
+		request, &w->call.scratch, m->response, ret_response ? ret_response : &unused);
+	w->asking = false;
+	return e;
 }
 
 static enum err ask_compressed(struct world *w, bool zstd, const Metainfo__BatchRequest *batch,
@@ -223,9 +252,12 @@ static enum err ask_compressed(struct world *w, bool zstd, const Metainfo__Batch
 		req.supported = &type;
 		req.n_supported = 1;
 	}
-	TRY_PLAIN(rpc_invoke(call, w->conn, "/metainfo.Metainfo/CompressedBatch", &req.base,
-			     &call->scratch, &metainfo__compressed_batch_response__descriptor,
-			     &resp));
+	w->asking = true;
+	enum err e = rpc_invoke(call, w->conn, "/metainfo.Metainfo/CompressedBatch", &req.base,
+				&call->scratch, &metainfo__compressed_batch_response__descriptor,
+				&resp);
+	w->asking = false;
+	TRY_PLAIN(e);
 	struct bytes data = proto_bytes(resp->data);
 	if (resp->selected == type) {
 		assert_true(zstd);

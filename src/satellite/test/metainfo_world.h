@@ -23,6 +23,7 @@
 #include "satellite/metainfo_internal.h"
 #include "satellite/overlay.h"
 #include "satellite/ratelimit.h"
+#include "satellite/test/explain.h"
 
 enum { NODES = 7 }; /* the code is 2/3/4/5 */
 
@@ -38,6 +39,8 @@ struct world {
 	struct bytes key_bytes;
 	Metainfo__RequestHeader header;
 	const char *path;
+	_Atomic bool asking;
+	struct sql_trace trace; /* of requests: each has to find its rows by an index */
 };
 
 extern const char *world_kind; /* "sqlite" or "postgres" */

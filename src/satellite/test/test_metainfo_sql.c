@@ -3,8 +3,6 @@
  * statements each takes, so that one more is noticed; and that every statement finds its rows by an
  * index.
  */
-#include "base/text.h"
-#include "os/lock.h"
 #include "satellite/amnesty.h"
 #include "satellite/audit.h"
 #include "satellite/bandwidth.h"
@@ -14,30 +12,10 @@
 #include "satellite/statement.h"
 #include "satellite/store_metainfo.h"
 #include "satellite/tally.h"
+#include "satellite/test/explain.h"
 #include "satellite/test/metainfo_requests.h"
 
-enum { STATEMENTS_MAX = 200, PARAMS_MAX = 64 };
-
-struct trace {
-	struct os_mutex lock;
-	size_t count, distinct;
-	char *sql[STATEMENTS_MAX];
-};
-
-static void on_statement(void *arg, const char *sql)
-{
-	struct trace *t = arg;
-
-	OS_LOCKED(&t->lock);
-	t->count++;
-	for (size_t i = 0; i < t->distinct; i++)
-		if (!strcmp(t->sql[i], sql))
-			return;
-	if (t->distinct < STATEMENTS_MAX)
-		t->sql[t->distinct++] = strdup(sql);
-}
-
-static size_t counted(struct trace *t)
+static size_t counted(struct sql_trace *t)
 {
 	OS_LOCKED(&t->lock);
 	size_t n = t->count;
@@ -45,12 +23,10 @@ static size_t counted(struct trace *t)
 	return n;
 }
 
-static void trace_free(struct world *w, struct trace *t)
+static void trace_free(struct world *w, struct sql_trace *t)
 {
 	db_trace(w->sat.db, NULL, NULL);
-	for (size_t i = 0; i < t->distinct; i++)
-		free(t->sql[i]);
-	os_mutex_fini(&t->lock);
+	sql_trace_free(t);
 }
 
 #define EXPECT(t, n, what)                                                                         \
@@ -72,7 +48,7 @@ static void list_all(struct world *w, bool recursive, bool pending, const char *
 }
 
 /* One upload of a remote segment, as the client does it: two batches. */
-static void remote(struct world *w, struct trace *t, const char *key)
+static void remote(struct world *w, struct sql_trace *t, const char *key)
 {
 	struct remote r = begin_remote(w, key);
 
@@ -92,11 +68,11 @@ static void remote(struct world *w, struct trace *t, const char *key)
 static void test_statements_per_request(void **state)
 {
 	struct world *w = *state;
-	struct trace t = { 0 };
+	struct sql_trace t = { 0 };
 
 	must(w, create_bucket(w, "bucket"));
 	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL)); /* the key is known now */
-	db_trace(w->sat.db, on_statement, &t);
+	db_trace(w->sat.db, sql_trace_add, &t);
 	/* The bucket, the key's newest row, object and segment. */
 	must(w, put_object(w, FORM_ZSTD, "bucket", "new", "x", NULL));
 	EXPECT(&t, 4, "inline put");
@@ -122,114 +98,6 @@ static void test_statements_per_request(void **state)
 }
 
 /* ---- EXPLAIN ---- */
-
-static size_t params_of(const char *sql)
-{
-	size_t most = 0;
-
-	for (const char *p = sql; *p; p++)
-		if (*p == '$')
-			most = MAX(most, (size_t)strtoul(p + 1, NULL, 10));
-	return most;
-}
-
-struct explain_arg {
-	struct trace *t;
-	struct arena *keep;
-	unsigned round; /* names of prepared statements outlive a transaction */
-	const char *fault;
-};
-
-static bool is_postgres(void)
-{
-	return strcmp(world_kind, "postgres") == 0;
-}
-
-static enum err plan_of(struct call *call, struct db_tx *tx, const char *sql, unsigned round,
-			size_t number, struct db_rows **ret)
-{
-	struct db_value nulls[PARAMS_MAX];
-	AUTO_BUF struct buf text = BUF_INIT(64 << 10);
-	size_t n = params_of(sql);
-
-	for (size_t i = 0; i < n; i++)
-		nulls[i] = DB_V_NULL;
-	if (!is_postgres()) {
-		buf_printf(&text, "EXPLAIN QUERY PLAN %s", sql);
-		return db_query(call, tx, buf_cstr(&text), nulls, n, ret);
-	}
-	/* Without values: the plan that holds for all of them. */
-	buf_printf(&text, "PREPARE p%u_%zu AS %s", round, number, sql);
-	TRY_PLAIN(db_exec(call, tx, buf_cstr(&text), NULL, 0, NULL));
-	buf_clear(&text);
-	buf_printf(&text, "EXPLAIN EXECUTE p%u_%zu", round, number);
-	for (size_t i = 0; i < n; i++)
-		buf_add_str(&text, i ? ", NULL" : "(NULL");
-	buf_add_str(&text, n ? ")" : "");
-	return db_query(call, tx, buf_cstr(&text), NULL, 0, ret);
-}
-
-/* Lines that read a table from end to end. */
-static bool scans(struct bytes line)
-{
-	static const char *const words[] = { "SCAN ", "Seq Scan" };
-	static const char *const fine[] = { "SCAN CONSTANT ROW", "SCAN (subquery", "SCAN counted" };
-	const char *word = words[is_postgres()];
-
-	for (size_t i = 0; i < ARRAY_LEN(fine); i++)
-		if (memmem(line.data, line.len, fine[i], strlen(fine[i])))
-			return false;
-	return memmem(line.data, line.len, word, strlen(word)) != NULL;
-}
-
-/* What a pass, or a tally once an hour, reads from end to end because that is what it is for; of
- * numbers of nodes, and queues that are short. */
-static bool reads_all(const char *sql)
-{
-	static const char *const whole[] = {
-		"SELECT alias, node_id FROM node_aliases",
-		"UPDATE node_tallies SET pieces = 0, bytes = 0",
-		"SELECT COUNT(*) FROM verification_audits",
-		"DELETE FROM repair_queue WHERE seen_at < $1",
-		"SELECT COUNT(*) FROM buckets",
-		"SELECT b.project_id, b.name, o.objects, ",
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(whole); i++)
-		if (!strncmp(sql, whole[i], strlen(whole[i])))
-			return true;
-	return false;
-}
-
-static enum err explain_all(struct call *call, struct db_tx *tx, void *arg)
-{
-	struct explain_arg *a = arg;
-
-	if (is_postgres()) {
-		/* Small tables are read whole by choice; here only where there is none. */
-		TRY_PLAIN(db_exec(call, tx, "SET LOCAL enable_seqscan = off", NULL, 0, NULL));
-		TRY_PLAIN(db_exec(call, tx, "SET LOCAL plan_cache_mode = force_generic_plan", NULL,
-				  0, NULL));
-	}
-	for (size_t i = 0; i < a->t->distinct; i++) {
-		struct db_rows *rows = NULL;
-		enum err e;
-		TRY(plan_of(call, tx, a->t->sql[i], a->round, i, &rows), "explain \"%s\"",
-		    a->t->sql[i]);
-		while (!(e = db_rows_next(call, rows))) {
-			struct bytes line = db_bytes(rows, is_postgres() ? 0 : 3);
-			if (scans(line) && !reads_all(a->t->sql[i]))
-				a->fault = arena_printf(a->keep, "%.*s: %s", (int)line.len,
-							(const char *)line.data, a->t->sql[i]);
-		}
-		db_rows_free(rows);
-		if (e != ERR_NOT_FOUND)
-			return e;
-		if (a->fault)
-			return OK;
-	}
-	return OK;
-}
 
 static void all_the_rest(struct world *w)
 {
@@ -448,13 +316,13 @@ static void books(struct world *w)
 static void test_every_statement_uses_an_index(void **state)
 {
 	struct world *w = *state;
-	struct trace t = { 0 };
-	struct explain_arg a = { .t = &t, .keep = &w->call.scratch };
+	struct sql_trace t = { 0 };
+	const char *fault = NULL;
 
 	must(w, create_bucket(w, "bucket"));
 	/* What runs once at the start may look at everything. */
 	must(w, satellite_make_chores(&w->call, &w->sat));
-	db_trace(w->sat.db, on_statement, &t);
+	db_trace(w->sat.db, sql_trace_add, &t);
 	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
 	must(w, put_object(w, FORM_ZSTD, "bucket", "k", "x", NULL));
 	must(w, get_object(w, "bucket", "k", NULL));
@@ -479,19 +347,18 @@ static void test_every_statement_uses_an_index(void **state)
 	audits(w);
 	db_trace(w->sat.db, NULL, NULL);
 	put_books(w);
-	db_trace(w->sat.db, on_statement, &t);
+	db_trace(w->sat.db, sql_trace_add, &t);
 	books(w);
 	db_trace(w->sat.db, NULL, NULL);
 	satellite_stop_chores(&w->sat);
-	assert_true(t.distinct > 25 && t.distinct < STATEMENTS_MAX);
-	must(w, db_write(&w->call, w->sat.db, explain_all, &a));
-	if (a.fault)
-		fail_msg("%s", a.fault);
+	assert_true(t.distinct > 25 && t.distinct < SQL_STATEMENTS_MAX);
+	must(w, sql_explain(&w->call, w->sat.db, &t, &fault));
+	if (fault)
+		fail_msg("%s", fault);
 	/* It would have been found. */
-	a.round++;
 	t.sql[t.distinct++] = strdup("SELECT 1 FROM objects WHERE plain_size = $1");
-	must(w, db_write(&w->call, w->sat.db, explain_all, &a));
-	assert_non_null(a.fault);
+	must(w, sql_explain(&w->call, w->sat.db, &t, &fault));
+	assert_non_null(fault);
 	trace_free(w, &t);
 }
 
