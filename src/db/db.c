@@ -88,15 +88,15 @@ static void end_wait(struct db *db, bool writes, int64_t begun_ns)
 	db->observer.transaction(db->observer.arg, writes, os_clock_mono_ns() - begun_ns);
 }
 
-static int64_t begin_statement(const struct db_tx *tx)
+int64_t db_statement_begin(const struct db *db)
 {
-	return tx->db->observer.statement ? os_clock_mono_ns() : 0;
+	return db->observer.statement ? os_clock_mono_ns() : 0;
 }
 
-static void end_statement(const struct call *call, const struct db_tx *tx, const char *sql,
-			  int64_t begun_ns)
+void db_statement_end(const struct call *call, const struct db *db, const char *sql,
+		      int64_t begun_ns)
 {
-	const struct db_observer *o = &tx->db->observer;
+	const struct db_observer *o = &db->observer;
 
 	if (o->statement)
 		o->statement(o->arg, call, sql, os_clock_mono_ns() - begun_ns);
@@ -212,10 +212,12 @@ enum err db_exec(struct call *call, struct db_tx *tx, const char *sql,
 		tx->failed = true;
 		return call_fail(call, ERR_INTERNAL, "a change in a reading transaction");
 	}
-	int64_t begun = begin_statement(tx);
+	int64_t begun = db_statement_begin(tx->db);
 	int64_t changed = 0;
-	enum err e = tx->db->driver->exec(call, tx, sql, values, count, &changed);
-	end_statement(call, tx, sql, begun);
+	/* Whether there is room again is told by what changed. */
+	bool counted = ret_changed || tx->db->full || tx->db->driver->is_sqlite;
+	enum err e = tx->db->driver->exec(call, tx, sql, values, count, counted ? &changed : NULL);
+	db_statement_end(call, tx->db, sql, begun);
 	tx->changed |= changed > 0;
 	if (!e && ret_changed)
 		*ret_changed = changed;
@@ -226,10 +228,10 @@ enum err db_query(struct call *call, struct db_tx *tx, const char *sql,
 		  const struct db_value *values, size_t count, struct db_rows **ret)
 {
 	TRY_PLAIN(check(call, tx, sql, count));
-	int64_t begun = begin_statement(tx);
+	int64_t begun = db_statement_begin(tx->db);
 	enum err e = tx->db->driver->query(call, tx, sql, values, count, ret);
 	if (e) {
-		end_statement(call, tx, sql, begun);
+		db_statement_end(call, tx->db, sql, begun);
 		return e;
 	}
 	(*ret)->call = call;
@@ -247,7 +249,7 @@ void db_rows_free(struct db_rows *rows)
 {
 	if (!rows)
 		return;
-	end_statement(rows->call, rows->tx, rows->sql, rows->begun_ns);
+	db_statement_end(rows->call, rows->tx->db, rows->sql, rows->begun_ns);
 	rows->tx->db->driver->rows_free(rows);
 }
 

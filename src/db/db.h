@@ -82,7 +82,9 @@ struct db_value {
 #define DB_V_BLOB_OR_NULL(v) ((v).len ? DB_V_BLOB(v) : DB_V_NULL)
 
 /* Changes rows; *ret_changed (may be NULL) counts them.  Statements are prepared once per
- * connection, keyed by the address-independent text of sql.  ERR_EXISTS: unique constraint. */
+ * connection, keyed by the address-independent text of sql.  ERR_EXISTS: unique constraint.
+ * Without ret_changed a statement on PostgreSQL travels with the next one, or with the end of the
+ * transaction, and so does its failure. */
 enum err db_exec(struct call *call, struct db_tx *tx, const char *sql,
 		 const struct db_value *values, size_t count, int64_t *ret_changed) MUST_USE;
 /* Rows come one at a time; end with db_rows_free before the next statement. */

@@ -20,6 +20,7 @@ struct db_driver {
 	enum err (*write)(struct call *call, struct db *db, db_work *work, void *arg);
 	enum err (*read)(struct call *call, struct db *db, enum db_reading how, db_work *work,
 			 void *arg);
+	/* Without ret_changed it may be done with the next statement, or with COMMIT. */
 	enum err (*exec)(struct call *call, struct db_tx *tx, const char *sql,
 			 const struct db_value *values, size_t count, int64_t *ret_changed);
 	enum err (*query)(struct call *call, struct db_tx *tx, const char *sql,
@@ -64,6 +65,11 @@ struct db_rows {
 	const char *sql;
 	int64_t begun_ns;
 };
+
+/* Tells the observer how long a statement took. */
+int64_t db_statement_begin(const struct db *db);
+void db_statement_end(const struct call *call, const struct db *db, const char *sql,
+		      int64_t begun_ns);
 
 enum err sqlite_open(struct call *call, const char *path, bool own_vfs, struct db **ret) MUST_USE;
 enum err postgres_open(struct call *call, const char *url, struct db **ret) MUST_USE;

@@ -68,26 +68,22 @@ static struct pg_rows *rows_of(const struct db_rows *rows)
 static enum err commit(struct call *call, struct pg_tx *tx)
 {
 	AUTO_CALL struct call own = CALL_INIT;
-	PGresult *res = NULL;
 
 	if (!pg_conn_has_begun(tx->conn))
 		return OK; /* there was no statement */
 	call_init(&own);
 	os_call_limit(&own, COMMIT_NS_MAX);
-	enum err e = pg_conn_run(&own, tx->conn, "COMMIT", &tx->fate, &res);
-	bool done = !e && strcmp(PQcmdStatus(res), "COMMIT") == 0;
-	PQclear(res);
-	if (done)
+	int64_t begun = db_statement_begin(tx->tx.db);
+	enum err e = pg_conn_commit(&own, tx->conn, &tx->fate);
+	db_statement_end(call, tx->tx.db, "COMMIT", begun);
+	if (!e)
 		return OK;
 	call_copy_error(call, &own);
-	if (!e)
-		return call_fail(call, ERR_ABORTED, "the database rolled the transaction back");
-	if (tx->fate == PG_LOST || e == ERR_DEADLINE) {
-		tx->fate = PG_FINAL;
-		return call_wrap(call, ERR_UNCERTAIN,
-				 "the database did not say whether the change was made");
-	}
-	return e;
+	if (tx->fate != PG_UNSURE)
+		return e;
+	tx->fate = PG_FINAL;
+	return call_wrap(call, ERR_UNCERTAIN,
+			 "the database did not say whether the change was made");
 }
 
 /* How a transaction is begun; one statement is a snapshot by itself. */
@@ -196,31 +192,29 @@ static enum err pg_read(struct call *call, struct db *db, enum db_reading how, d
 
 /* ---- statements ---- */
 
-static enum err failed(struct call *call, struct pg_tx *tx, enum err e, enum pg_fate fate,
-		       const char *sql)
+static enum err failed(struct pg_tx *tx, enum err e, enum pg_fate fate)
 {
 	tx->tx.failed = true;
 	tx->fate = fate;
-	return e == ERR_INTERNAL ? call_wrap(call, e, "statement \"%.60s\"", sql) : e;
+	return e;
 }
 
 static enum err pg_exec(struct call *call, struct db_tx *dtx, const char *sql,
 			const struct db_value *values, size_t count, int64_t *ret_changed)
 {
 	struct pg_tx *tx = tx_of(dtx);
-	PGresult *res = NULL;
+	AUTO(result_auto) PGresult *res = NULL;
 	enum pg_fate fate = PG_FINAL;
-	enum err e = pg_conn_exec(call, tx->conn, sql, values, count, &fate, &res);
+	enum err e = ret_changed ? pg_conn_exec(call, tx->conn, sql, values, count, &fate, &res)
+				 : pg_conn_queue(call, tx->conn, sql, values, count, &fate);
 
 	if (e)
-		return failed(call, tx, e, fate, sql);
-	if (ret_changed) {
-		uint64_t n = 0;
-		if (text_u64(bytes_str(PQcmdTuples(res)), INT64_MAX, &n))
-			n = 0; /* a statement that counts nothing */
+		return failed(tx, e, fate);
+	uint64_t n = 0;
+	if (ret_changed && text_u64(bytes_str(PQcmdTuples(res)), INT64_MAX, &n))
+		n = 0; /* a statement that counts nothing */
+	if (ret_changed)
 		*ret_changed = (int64_t)n;
-	}
-	PQclear(res);
 	return OK;
 }
 
@@ -232,11 +226,11 @@ static enum err look_up(struct call *call, struct pg_tx *tx, const char *sql,
 	enum err e = pg_gather_run(call, &p->gather, &p->pool, sql, values, count, ret);
 
 	if (e)
-		return failed(call, tx, e, PG_FINAL, sql);
+		return failed(tx, e, PG_FINAL);
 	if (*ret)
 		return OK;
 	e = take_conn(call, p, tx);
-	return e ? failed(call, tx, e, tx->fate, sql) : OK;
+	return e ? failed(tx, e, tx->fate) : OK;
 }
 
 static enum err pg_query(struct call *call, struct db_tx *dtx, const char *sql,
@@ -247,7 +241,7 @@ static enum err pg_query(struct call *call, struct db_tx *dtx, const char *sql,
 	enum pg_fate fate = PG_FINAL;
 
 	if (!rows)
-		return failed(call, tx, call_fail(call, ERR_NO_MEMORY, "out of memory"), fate, sql);
+		return failed(tx, call_fail(call, ERR_NO_MEMORY, "out of memory"), fate);
 	rows->rows.tx = dtx;
 	rows->at = -1;
 	if (!tx->conn) {
@@ -259,7 +253,7 @@ static enum err pg_query(struct call *call, struct db_tx *dtx, const char *sql,
 	}
 	enum err e = pg_conn_exec(call, tx->conn, sql, values, count, &fate, &rows->res);
 	if (e)
-		return failed(call, tx, e, fate, sql);
+		return failed(tx, e, fate);
 	*ret = &take(&rows)->rows;
 	return OK;
 }
@@ -339,7 +333,7 @@ static enum err pg_script(struct call *call, struct db_tx *dtx, const char *sql)
 	enum pg_fate fate = PG_FINAL;
 	enum err e = pg_conn_run(call, tx->conn, sql, &fate, NULL);
 
-	return e ? failed(call, tx, e, fate, sql) : OK;
+	return e ? failed(tx, e, fate) : OK;
 }
 
 /* Before the transaction's snapshot is taken, so that it sees what the last one did.  Building an

@@ -15,6 +15,7 @@
 
 enum {
 	SLOTS = 2 * DB_STATEMENTS_MAX,
+	QUEUE_MAX = 32, /* statements that wait for the next one */
 	OID_INT8 = 20,
 	OID_TEXT = 25,
 	OID_BYTEA = 17,
@@ -33,12 +34,14 @@ struct pg_conn {
 	PGconn *pg;
 	bool lost;
 	const char *begin; /* to be sent with the next statement; NULL: nothing */
-	bool abandoned;	   /* the answer to a ROLLBACK is under way */
+	unsigned
+		abandoned; /* ends of pipelines that the answer to a ROLLBACK has; 0: none is due */
+	/* In libpq's buffer, or sent, without a synchronization so far: pipeline mode. */
+	const char *queue[QUEUE_MAX];
+	unsigned queued;
 	unsigned count, named;
 	struct statement *slots[SLOTS];
 };
-
-DEFINE_AUTO_PTR(PGresult, result_auto, PQclear)
 
 /* libpq would print it. */
 static void ignore_notice(void *arg, const char *text)
@@ -185,6 +188,72 @@ static enum err collect(struct call *call, struct pg_conn *c, enum pg_fate *ret_
 	return e;
 }
 
+/* ---- pipelines ---- */
+
+/* What became of a pipeline: the first failure that the server told, and whose it was. */
+struct outcome {
+	enum err e;
+	unsigned done; /* commands before it, or before the connection broke */
+};
+
+/* As collect, for a pipeline: an end follows each command's results, a synchronization all. */
+static enum err collect_pipeline(struct call *call, struct pg_conn *c, unsigned syncs,
+				 enum pg_fate *ret_fate, struct outcome *out, PGresult **ret)
+{
+	AUTO(result_auto) PGresult *last = NULL;
+
+	*out = (struct outcome){ 0 };
+	*ret_fate = PG_FINAL;
+	TRY_PLAIN(send_all(call, c, ret_fate));
+	while (syncs) {
+		PGresult *res = NULL;
+		TRY_PLAIN(next_result(call, c, ret_fate, &res));
+		if (!res && PQstatus(c->pg) == CONNECTION_BAD)
+			return lost(call, c, ret_fate);
+		if (!res) {
+			out->done += !out->e;
+			continue;
+		}
+		syncs -= PQresultStatus(res) == PGRES_PIPELINE_SYNC;
+		out->e = keep_result(call, c, res, out->e, &last, ret_fate);
+	}
+	if (!PQexitPipelineMode(c->pg))
+		return lost(call, c, ret_fate);
+	if (!out->e && ret)
+		*ret = take(&last);
+	return out->e;
+}
+
+/* Into the pipeline, which there is from then on; the caller sends it. */
+static bool add_to_queue(struct pg_conn *c, const char *sql)
+{
+	if (!c->queued && !PQenterPipelineMode(c->pg))
+		return false;
+	c->queue[c->queued++] = sql;
+	return true;
+}
+
+static bool queue_plain(struct pg_conn *c, const char *sql)
+{
+	return add_to_queue(c, sql) && PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0);
+}
+
+/* Sends what is queued and takes all answers. */
+static enum err run_queue(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate,
+			  struct outcome *out, PGresult **ret)
+{
+	unsigned queued = c->queued;
+
+	c->queued = 0;
+	*out = (struct outcome){ 0 };
+	if (c->lost || !PQpipelineSync(c->pg))
+		return lost(call, c, ret_fate);
+	enum err e = collect_pipeline(call, c, 1, ret_fate, out, ret);
+	return e == ERR_INTERNAL && out->done < queued
+		       ? call_wrap(call, e, "statement \"%.60s\"", c->queue[out->done])
+		       : e;
+}
+
 /* ---- how transactions begin and end ---- */
 
 void pg_conn_begin(struct pg_conn *c, const char *sql)
@@ -197,31 +266,61 @@ bool pg_conn_has_begun(const struct pg_conn *c)
 	return !c->begin;
 }
 
+/* A failure of what was queued makes the server skip all up to the next synchronization, so that
+ * ROLLBACK comes behind one. */
+static bool send_rollback(struct pg_conn *c)
+{
+	if (c->lost)
+		return false;
+	if (!c->queued) {
+		c->abandoned = 1;
+		return PQsendQuery(c->pg, "ROLLBACK") && !PQflush(c->pg);
+	}
+	c->queued = 0;
+	c->abandoned = 2;
+	return PQpipelineSync(c->pg) &&
+	       PQsendQueryParams(c->pg, "ROLLBACK", 0, NULL, NULL, NULL, NULL, 0) &&
+	       PQpipelineSync(c->pg) && !PQflush(c->pg);
+}
+
 void pg_conn_abandon(struct pg_conn *c)
 {
 	c->begin = NULL;
-	if (c->lost || !PQsendQuery(c->pg, "ROLLBACK") || PQflush(c->pg) < 0)
+	if (!send_rollback(c))
 		c->lost = true;
-	c->abandoned = true;
 }
 
 /* The answer to a ROLLBACK of before; it has come, most likely. */
 static enum err take_rollback(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate)
 {
-	if (!c->abandoned)
+	unsigned ends = c->abandoned;
+	struct outcome out;
+
+	if (!ends)
 		return OK;
-	c->abandoned = false;
+	c->abandoned = 0;
 	if (c->lost || !PQconsumeInput(c->pg))
 		return lost(call, c, ret_fate);
-	return collect(call, c, ret_fate, NULL);
+	if (ends == 1)
+		return collect(call, c, ret_fate, NULL);
+	enum err e = collect_pipeline(call, c, ends, ret_fate, &out, NULL);
+	/* What it rolled back may have failed before. */
+	if (!e || c->lost || PQtransactionStatus(c->pg) != PQTRANS_IDLE)
+		return e;
+	*ret_fate = PG_FINAL;
+	call_clear_error(call);
+	return OK;
 }
 
-/* What is to be done before a statement that cannot carry BEGIN along. */
+/* What is to be done before a statement that cannot go with others. */
 static enum err begin_now(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate)
 {
 	const char *begin = c->begin;
+	struct outcome out;
 
 	TRY_PLAIN(take_rollback(call, c, ret_fate));
+	if (c->queued)
+		return run_queue(call, c, ret_fate, &out, NULL);
 	c->begin = NULL;
 	if (!begin)
 		return OK;
@@ -230,31 +329,31 @@ static enum err begin_now(struct call *call, struct pg_conn *c, enum pg_fate *re
 	return collect(call, c, ret_fate, NULL);
 }
 
-/* As collect, for a pipeline: an end follows each command's results, a synchronization all. */
-static enum err collect_pipeline(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate,
-				 PGresult **ret)
+/* Whether COMMIT may have been done though it failed: its answer did not come, or was that the
+ * server ends. */
+static bool is_unsure(const struct pg_conn *c, const struct outcome *out, unsigned before)
 {
-	AUTO(result_auto) PGresult *last = NULL;
-	enum err e = OK;
+	return c->lost && (!out->e || out->done == before);
+}
+
+enum err pg_conn_commit(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate)
+{
+	AUTO(result_auto) PGresult *res = NULL;
+	unsigned before = c->queued;
+	struct outcome out;
 
 	*ret_fate = PG_FINAL;
-	TRY_PLAIN(send_all(call, c, ret_fate));
-	for (;;) {
-		PGresult *res = NULL;
-		TRY_PLAIN(next_result(call, c, ret_fate, &res));
-		if (!res && PQstatus(c->pg) == CONNECTION_BAD)
-			return lost(call, c, ret_fate);
-		if (!res)
-			continue;
-		bool over = PQresultStatus(res) == PGRES_PIPELINE_SYNC;
-		e = keep_result(call, c, res, e, &last, ret_fate);
-		if (over)
-			break;
-	}
-	if (!PQexitPipelineMode(c->pg))
+	if (c->lost || !queue_plain(c, "COMMIT"))
 		return lost(call, c, ret_fate);
+	enum err e = run_queue(call, c, ret_fate, &out, &res);
+	if (!e && strcmp(PQcmdStatus(res), "COMMIT") == 0)
+		return OK;
 	if (!e)
-		*ret = take(&last);
+		return call_fail(call, ERR_ABORTED, "the database rolled the transaction back");
+	if (is_unsure(c, &out, before))
+		*ret_fate = PG_UNSURE;
+	else if (!c->lost && PQtransactionStatus(c->pg) != PQTRANS_IDLE)
+		pg_conn_abandon(c);
 	return e;
 }
 
@@ -336,23 +435,23 @@ static enum err prepare(struct call *call, struct pg_conn *c, struct statement *
 
 static enum err find_statement(struct call *call, struct pg_conn *c, const char *sql,
 			       const struct db_value *values, size_t count, enum pg_fate *ret_fate,
-			       const char **ret_name)
+			       const struct statement **ret)
 {
 	uint64_t hash = db_sql_hash(sql);
 	unsigned at = (unsigned)(hash % SLOTS);
 
 	for (; c->slots[at]; at = (at + 1) % SLOTS) {
 		if (same(c->slots[at], hash, sql, values, count)) {
-			*ret_name = c->slots[at]->name;
+			*ret = c->slots[at];
 			return OK;
 		}
 	}
+	TRY_PLAIN(begin_now(call, c, ret_fate)); /* the queue has texts of statements, too */
 	if (c->count >= DB_STATEMENTS_MAX) {
 		statements_clear(c);
 		at = (unsigned)(hash % SLOTS);
 		TRY_PLAIN(pg_conn_run(call, c, "DEALLOCATE ALL", ret_fate, NULL));
 	}
-	TRY_PLAIN(begin_now(call, c, ret_fate));
 	AUTO(statement_auto) struct statement *s = calloc(1, sizeof(*s));
 	if (!s || !(s->sql = strdup(sql)))
 		return call_fail(call, ERR_NO_MEMORY, "out of memory");
@@ -362,7 +461,7 @@ static enum err find_statement(struct call *call, struct pg_conn *c, const char 
 		s->kinds[i] = (uint8_t)values[i].kind;
 	snprintf(s->name, sizeof(s->name), "s%u", c->named++);
 	TRY_PLAIN(prepare(call, c, s, values, ret_fate));
-	*ret_name = s->name;
+	*ret = s;
 	c->slots[at] = take(&s);
 	c->count++;
 	return OK;
@@ -405,31 +504,37 @@ static bool send_prepared(struct pg_conn *c, const char *name, const struct enco
 	       0;
 }
 
-enum err pg_conn_exec(struct call *call, struct pg_conn *c, const char *sql,
-		      const struct db_value *values, size_t count, enum pg_fate *ret_fate,
-		      PGresult **ret)
+enum err pg_conn_queue(struct call *call, struct pg_conn *c, const char *sql,
+		       const struct db_value *values, size_t count, enum pg_fate *ret_fate)
 {
 	struct encoded v;
-	const char *name = NULL;
+	const struct statement *s = NULL;
 
 	*ret_fate = PG_FINAL;
 	if (c->lost)
 		return lost(call, c, ret_fate);
 	TRY_PLAIN(encode(call, values, count, &v));
 	TRY_PLAIN(take_rollback(call, c, ret_fate));
-	TRY_PLAIN(find_statement(call, c, sql, values, count, ret_fate, &name));
+	/* Room for this one, a BEGIN and a COMMIT. */
+	if (c->queued > QUEUE_MAX - 3)
+		TRY_PLAIN(begin_now(call, c, ret_fate));
+	TRY_PLAIN(find_statement(call, c, sql, values, count, ret_fate, &s));
 	const char *begin = c->begin;
 	c->begin = NULL;
-	if (begin && (!PQenterPipelineMode(c->pg) ||
-		      !PQsendQueryParams(c->pg, begin, 0, NULL, NULL, NULL, NULL, 0)))
+	if ((begin && !queue_plain(c, begin)) || !add_to_queue(c, s->sql) ||
+	    !send_prepared(c, s->name, &v, count))
 		return lost(call, c, ret_fate);
-	if (!send_prepared(c, name, &v, count))
-		return lost(call, c, ret_fate);
-	if (!begin)
-		return collect(call, c, ret_fate, ret);
-	if (!PQpipelineSync(c->pg))
-		return lost(call, c, ret_fate);
-	return collect_pipeline(call, c, ret_fate, ret);
+	return OK;
+}
+
+enum err pg_conn_exec(struct call *call, struct pg_conn *c, const char *sql,
+		      const struct db_value *values, size_t count, enum pg_fate *ret_fate,
+		      PGresult **ret)
+{
+	struct outcome out;
+
+	TRY_PLAIN(pg_conn_queue(call, c, sql, values, count, ret_fate));
+	return run_queue(call, c, ret_fate, &out, ret);
 }
 
 /* ---- several at a time ---- */
@@ -478,10 +583,10 @@ static enum err run_look_ups(struct call *call, struct pg_conn *c, struct pg_loo
 	/* Preparing has its own to and fro, so before the pipeline.  (A full list of statements
 	 * forgets all, those that were found included: they fail then.) */
 	for (size_t i = 0; i < n; i++) {
-		const char *name = NULL;
+		const struct statement *s = NULL;
 		TRY_PLAIN(find_statement(call, c, list[i]->sql, list[i]->values, list[i]->count,
-					 ret_fate, &name));
-		snprintf(list[i]->name, sizeof(list[i]->name), "%s", name);
+					 ret_fate, &s));
+		snprintf(list[i]->name, sizeof(list[i]->name), "%s", s->name);
 	}
 	if (!PQenterPipelineMode(c->pg))
 		return lost(call, c, ret_fate);

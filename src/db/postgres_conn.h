@@ -4,15 +4,18 @@
 
 #include <libpq-fe.h>
 
+#include "base/cleanup.h"
 #include "db/db_internal.h"
 
 struct pg_conn;
+DEFINE_AUTO_PTR(PGresult, result_auto, PQclear)
 
 /* What a failed statement means for the transaction around it. */
 enum pg_fate {
-	PG_FINAL, /* the caller's business */
-	PG_AGAIN, /* serialization failure or deadlock: the transaction may be run again */
-	PG_LOST,  /* the connection is gone, or of no use any more */
+	PG_FINAL,  /* the caller's business */
+	PG_AGAIN,  /* serialization failure or deadlock: the transaction may be run again */
+	PG_LOST,   /* the connection is gone, or of no use any more */
+	PG_UNSURE, /* it went while COMMIT was under way */
 };
 
 enum err pg_conn_open(struct call *call, const char *url, struct pg_conn **ret) MUST_USE;
@@ -28,10 +31,19 @@ void pg_conn_abandon(struct pg_conn *c);
 /* Statements without parameters, by the simple protocol; *ret (may be NULL) is the last result. */
 enum err pg_conn_run(struct call *call, struct pg_conn *c, const char *sql, enum pg_fate *ret_fate,
 		     PGresult **ret) MUST_USE;
-/* A prepared statement with its values; *ret is to be PQcleared. */
+/* A prepared statement with its values; *ret is to be PQcleared.  What was queued goes with it, and
+ * a failure may be that of what was queued. */
 enum err pg_conn_exec(struct call *call, struct pg_conn *c, const char *sql,
 		      const struct db_value *values, size_t count, enum pg_fate *ret_fate,
 		      PGresult **ret) MUST_USE;
+
+/* The same without an answer: it goes with the next one, or with COMMIT.  Values are copied. */
+enum err pg_conn_queue(struct call *call, struct pg_conn *c, const char *sql,
+		       const struct db_value *values, size_t count,
+		       enum pg_fate *ret_fate) MUST_USE;
+/* COMMIT, with what was queued.  After a failure nothing of the transaction is left, or, with
+ * PG_UNSURE, nobody knows. */
+enum err pg_conn_commit(struct call *call, struct pg_conn *c, enum pg_fate *ret_fate) MUST_USE;
 
 enum { PG_NAME_BYTES = 16 };
 

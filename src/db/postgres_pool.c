@@ -28,11 +28,13 @@ void pg_pool_put(struct pg_pool *p, struct pg_conn *c)
 
 	if (!good)
 		pg_conn_close(c);
-	OS_LOCKED(&p->lock);
+	os_mutex_lock(&p->lock);
 	if (good)
 		p->idle_conns[p->idle++] = c;
 	else
 		p->conns--;
+	os_mutex_unlock(&p->lock);
+	/* Who wakes up wants the lock. */
 	os_cond_signal(&p->came_back);
 }
 

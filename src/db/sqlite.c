@@ -262,11 +262,13 @@ static enum err reader_get(struct call *call, struct sqlite_db *s, struct sqlite
 /* NULL gives back the leave to have one. */
 static void reader_put(struct sqlite_db *s, struct sqlite_conn *c)
 {
-	OS_LOCKED(&s->lock);
+	os_mutex_lock(&s->lock);
 	if (c)
 		s->idle_readers[s->idle++] = c;
 	else
 		s->readers--;
+	os_mutex_unlock(&s->lock);
+	/* Who wakes up wants the lock. */
 	os_cond_signal(&s->reader_back);
 }
 

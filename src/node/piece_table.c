@@ -32,7 +32,7 @@ static void page_checksum(const uint8_t *page, uint8_t out[PAGE_CHECKSUM_BYTES])
 /* Of pages one behind the other, side by side. */
 static void page_checksums(const uint8_t *pages, size_t count, uint8_t (*out)[PAGE_CHECKSUM_BYTES])
 {
-	const uint8_t *inputs[PAGES_AT_A_TIME];
+	const uint8_t *inputs[PAGES_AT_A_TIME] = { 0 };
 	uint8_t sums[PAGES_AT_A_TIME][HASH_BYTES];
 
 	for (size_t i = 0; i < count; i++)

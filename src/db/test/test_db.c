@@ -226,16 +226,20 @@ static enum err change_then_fail(struct call *call, struct db_tx *tx, void *arg)
 	return call_fail(call, ERR_PERMISSION, "on second thoughts");
 }
 
+static enum err insert_counted(struct call *call, struct db_tx *tx, const char *id)
+{
+	int64_t changed = 0;
+
+	return DB_EXEC(call, tx, "INSERT INTO things (id) VALUES ($1)", &changed,
+		       DB_V_BLOB(bytes_str(id)));
+}
+
 /* A failed statement is the end of the transaction, whatever work makes of it. */
 static enum err go_on_after_failure(struct call *call, struct db_tx *tx, void *arg)
 {
-	enum err e = insert_thing(call, tx, (void *)(uintptr_t) "twice");
-
-	assert_int_equal(e, OK);
-	e = insert_thing(call, tx, (void *)(uintptr_t) "twice");
-	assert_int_equal(e, ERR_EXISTS);
-	e = insert_thing(call, tx, (void *)(uintptr_t) "other");
-	assert_int_equal(e, ERR_ABORTED);
+	assert_int_equal(insert_counted(call, tx, "twice"), OK);
+	assert_int_equal(insert_counted(call, tx, "twice"), ERR_EXISTS);
+	assert_int_equal(insert_counted(call, tx, "other"), ERR_ABORTED);
 	return OK;
 }
 
@@ -304,6 +308,96 @@ static void failures(void **state)
 	assert_int_equal(things(&call, db), 1);
 	assert_int_equal(db_write(&call, db, upsert, NULL), OK);
 	assert_int_equal(things(&call, db), 2);
+	db_close(db);
+}
+
+/* ---- statements without an answer, which may travel with others ---- */
+
+enum { MANY = 100 };
+
+static enum err insert_many(struct call *call, struct db_tx *tx, void *arg)
+{
+	const int *bad = arg; /* the one that is there already */
+
+	for (int i = 0; i < MANY; i++) {
+		char id[16];
+		snprintf(id, sizeof(id), "many%d", i == *bad ? i - 1 : i);
+		TRY_PLAIN(insert_thing(call, tx, id));
+	}
+	return OK;
+}
+
+static enum err count_after_twice(struct call *call, struct db_tx *tx, void *arg)
+{
+	int64_t n = 0;
+	enum err e = insert_thing(call, tx, (void *)(uintptr_t) "twice");
+
+	if (!e)
+		e = insert_thing(call, tx, (void *)(uintptr_t) "twice");
+	if (!e)
+		e = count_things(call, tx, &n);
+	assert_int_equal(e, ERR_EXISTS);
+	assert_int_equal(count_things(call, tx, &n), ERR_ABORTED);
+	return e;
+}
+
+static enum err twice_then_fail(struct call *call, struct db_tx *tx, void *arg)
+{
+	enum err e = insert_thing(call, tx, (void *)(uintptr_t) "twice");
+
+	if (!e)
+		e = insert_thing(call, tx, (void *)(uintptr_t) "twice");
+	return call_fail(call, ERR_PERMISSION, "on second thoughts");
+}
+
+static enum err bad_then_good(struct call *call, struct db_tx *tx, void *arg)
+{
+	TRY_PLAIN(insert_thing(call, tx, (void *)(uintptr_t) "good"));
+	TRY_PLAIN(db_exec(call, tx, "UPDATE things SET n = 1 / (length(id) - 4)", NULL, 0, NULL));
+	return insert_thing(call, tx, (void *)(uintptr_t) "better");
+}
+
+static enum err backend(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(db_query(call, tx, "SELECT CAST(pg_backend_pid() AS BIGINT)", NULL, 0, &rows));
+	enum err e = db_rows_next(call, rows);
+	*(int64_t *)arg = e ? -1 : db_int(rows, 0);
+	db_rows_free(rows);
+	return e;
+}
+
+static void without_answers(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	int64_t before = 0, after = 0;
+	int none = -1, last = MANY - 1, middle = MANY / 2;
+
+	call_init(&call);
+	struct db *db = open_new(&call);
+	bool pg = !db_is_sqlite(db);
+	if (pg)
+		assert_int_equal(db_read(&call, db, backend, &before), OK);
+	assert_int_equal(db_write(&call, db, insert_many, &middle), ERR_EXISTS);
+	assert_int_equal(db_write(&call, db, insert_many, &last), ERR_EXISTS);
+	assert_int_equal(things(&call, db), 0);
+	assert_int_equal(db_write(&call, db, insert_many, &none), OK);
+	assert_int_equal(things(&call, db), MANY);
+	assert_int_equal(db_write(&call, db, count_after_twice, NULL), ERR_EXISTS);
+	assert_int_equal(db_write(&call, db, twice_then_fail, NULL), ERR_PERMISSION);
+	assert_string_equal(call.error, "on second thoughts");
+	assert_int_equal(things(&call, db), MANY);
+	if (pg) {
+		/* What failed says which it was, be it sent with what else. */
+		assert_int_equal(db_write(&call, db, bad_then_good, NULL), ERR_INVALID);
+		assert_int_equal(db_write(&call, db, bad_sql, NULL), ERR_INTERNAL);
+		assert_non_null(strstr(call.error, "nowhere"));
+		assert_int_equal(things(&call, db), MANY);
+		/* And all this was one and the same connection. */
+		assert_int_equal(db_read(&call, db, backend, &after), OK);
+		assert_true(before == after);
+	}
 	db_close(db);
 }
 
@@ -1114,16 +1208,27 @@ static void remove_dir(void)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(migrations),	      cmocka_unit_test(values),
-		cmocka_unit_test(failures),	      cmocka_unit_test(foreign_keys),
-		cmocka_unit_test(concurrency),	      cmocka_unit_test(snapshots),
-		cmocka_unit_test(statements),	      cmocka_unit_test(deadlines),
-		cmocka_unit_test(single_statements),  cmocka_unit_test(look_ups),
-		cmocka_unit_test(slow_look_ups),      cmocka_unit_test(observed_and_shared),
-		cmocka_unit_test(nulls_in_any_order), cmocka_unit_test(backups),
-		cmocka_unit_test(files_may_not_grow), cmocka_unit_test(two_processes),
-		cmocka_unit_test(bad_urls),	      cmocka_unit_test(not_a_database),
-		cmocka_unit_test(lost_connections),   cmocka_unit_test(dialect),
+		cmocka_unit_test(migrations),
+		cmocka_unit_test(values),
+		cmocka_unit_test(failures),
+		cmocka_unit_test(without_answers),
+		cmocka_unit_test(foreign_keys),
+		cmocka_unit_test(concurrency),
+		cmocka_unit_test(snapshots),
+		cmocka_unit_test(statements),
+		cmocka_unit_test(deadlines),
+		cmocka_unit_test(single_statements),
+		cmocka_unit_test(look_ups),
+		cmocka_unit_test(slow_look_ups),
+		cmocka_unit_test(observed_and_shared),
+		cmocka_unit_test(nulls_in_any_order),
+		cmocka_unit_test(backups),
+		cmocka_unit_test(files_may_not_grow),
+		cmocka_unit_test(two_processes),
+		cmocka_unit_test(bad_urls),
+		cmocka_unit_test(not_a_database),
+		cmocka_unit_test(lost_connections),
+		cmocka_unit_test(dialect),
 		cmocka_unit_test(many_conflicts),
 	};
 	AUTO_CALL struct call call = CALL_INIT;
