@@ -1,4 +1,6 @@
-/* acre-satellite project show and set; keys listed, deleted, revoked, registered. */
+/* acre-satellite project set; keys listed, deleted, revoked, registered. */
+#include <assert.h>
+
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "os/clock.h"
@@ -36,35 +38,29 @@ static enum err setting_value(struct command *c, const struct setting *s, struct
 	return OK;
 }
 
-struct change_arg {
+enum { CHANGES_MAX = 32 };
+
+struct change {
 	const char *sql;
 	struct db_value value;
-	struct project_id project;
 };
 
-static enum err change(struct call *call, struct db_tx *tx, void *arg)
-{
-	struct change_arg *a = arg;
-
-	return DB_EXEC(call, tx, a->sql, NULL, a->value, DB_V_BLOB(BYTES_OF(a->project.b)));
-}
-
-struct placement_arg {
+struct change_arg {
 	struct project_id project;
+	bool has_placement;
 	int64_t placement;
+	struct change list[CHANGES_MAX];
+	size_t count;
 };
 
-static enum err set_placement(struct call *call, struct db_tx *tx, void *arg)
+static void add_change(struct change_arg *a, const char *sql, struct db_value value)
 {
-	const struct placement_arg *a = arg;
-
-	TRY_PLAIN(store_placement_check(call, tx, a->placement));
-	return DB_EXEC(call, tx, "UPDATE projects SET placement = $2 WHERE id = $1", NULL,
-		       DB_V_BLOB(BYTES_OF(a->project.b)), DB_V_INT(a->placement));
+	assert(a->count < CHANGES_MAX);
+	a->list[a->count++] = (struct change){ sql, value };
 }
 
-static enum err change_all(struct command *c, struct db *db, const struct project_id *id,
-			   bool *ret_any)
+/* What is wrong is told before anything changes. */
+static enum err read_changes(struct command *c, struct change_arg *a)
 {
 	const struct project_settings *o = &c->o.set;
 #define X(option, column, size)                                                                    \
@@ -73,50 +69,53 @@ static enum err change_all(struct command *c, struct db *db, const struct projec
 #undef X
 
 	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
-		struct change_arg a = { .sql = list[i].sql, .project = *id };
+		struct db_value value;
 		if (!list[i].text)
 			continue;
-		TRY_PLAIN(setting_value(c, &list[i], &a.value));
-		TRY_PLAIN(db_write(c->call, db, change, &a));
-		*ret_any = true;
+		TRY_PLAIN(setting_value(c, &list[i], &value));
+		add_change(a, list[i].sql, value);
 	}
-	if (o->versioning) {
-		struct change_arg a = {
-			"UPDATE projects SET default_versioning = $1 WHERE id = $2",
-			DB_V_INT(o->versioning == PARAM_YES ? PROJECT_VERSIONING_ON : 1), *id
-		};
-		TRY_PLAIN(db_write(c->call, db, change, &a));
-		*ret_any = true;
-	}
+	if (o->versioning)
+		add_change(a, "UPDATE projects SET default_versioning = $1 WHERE id = $2",
+			   DB_V_INT(o->versioning == PARAM_YES ? PROJECT_VERSIONING_ON : 1));
+	if (o->disabled)
+		add_change(a, "UPDATE projects SET disabled_at = $1 WHERE id = $2",
+			   o->disabled == PARAM_YES ? DB_V_INT(os_clock_unix_ns()) : DB_V_NULL);
 	if (c->o.placement) {
-		struct placement_arg a = { .project = *id };
-		TRY_PLAIN(command_placement_number(c, &a.placement));
-		TRY_PLAIN(db_write(c->call, db, set_placement, &a));
-		*ret_any = true;
+		TRY_PLAIN(command_placement_number(c, &a->placement));
+		a->has_placement = true;
+		add_change(a, "UPDATE projects SET placement = $1 WHERE id = $2",
+			   DB_V_INT(a->placement));
 	}
-	if (o->disabled) {
-		struct change_arg a = { "UPDATE projects SET disabled_at = $1 WHERE id = $2",
-					o->disabled == PARAM_YES ? DB_V_INT(os_clock_unix_ns())
-								 : DB_V_NULL,
-					*id };
-		TRY_PLAIN(db_write(c->call, db, change, &a));
-		*ret_any = true;
-	}
+	if (!a->count)
+		return call_fail(c->call, ERR_CONFIG,
+				 "say what to change (see acre-satellite project set --help)");
+	return OK;
+}
+
+static enum err change_all(struct call *call, struct db_tx *tx, void *arg)
+{
+	const struct change_arg *a = arg;
+
+	if (a->has_placement)
+		TRY_PLAIN(store_placement_check(call, tx, a->placement));
+	for (size_t i = 0; i < a->count; i++)
+		TRY_PLAIN(DB_EXEC(call, tx, a->list[i].sql, NULL, a->list[i].value,
+				  DB_V_BLOB(BYTES_OF(a->project.b))));
 	return OK;
 }
 
 enum err command_project_set(struct command *c)
 {
 	AUTO(db_auto) struct db *db = NULL;
+	struct change_arg a = { 0 };
 	struct project p;
-	bool any = false;
 
 	TRY_PLAIN(command_database(c, &db));
 	TRY_PLAIN(command_project(c, db, &p));
-	TRY_PLAIN(change_all(c, db, &p.id, &any));
-	if (!any)
-		return call_fail(c->call, ERR_CONFIG,
-				 "say what to change (see acre-satellite project set --help)");
+	a.project = p.id;
+	TRY_PLAIN(read_changes(c, &a));
+	TRY_PLAIN(db_write(c->call, db, change_all, &a));
 	command_say(c, "Changed.  A satellite that runs takes it up within 30 seconds.\n");
 	return OK;
 }
@@ -140,15 +139,20 @@ static void add_key(struct command *c, const struct db_rows *rows, bool first)
 		text_add_json(&c->out, db_bytes(rows, 0));
 		buf_add_str(&c->out, ",\"created\":\"");
 		text_add_time(&c->out, db_int(rows, 1), false);
-		buf_printf(&c->out, "\",\"version\":%lld,\"auditable\":%s,\"revoked\":%lld}",
+		buf_printf(&c->out, "\",\"version\":%lld,\"auditable\":%s,\"revoked\":%lld",
 			   (long long)version, auditable ? "true" : "false",
 			   (long long)db_int(rows, 3));
+		command_add_number(c, "rate", rows, 4);
+		command_add_number(c, "rate_burst", rows, 5);
+		buf_add_byte(&c->out, '}');
 		return;
 	}
 	text_add_time(&c->out, db_int(rows, 1), false);
 	buf_printf(&c->out, "  %-9s  %3lld revoked  ", auditable ? "auditable" : "",
 		   (long long)db_int(rows, 3));
 	buf_add_bytes(&c->out, db_bytes(rows, 0));
+	command_add_number(c, "rate", rows, 4);
+	command_add_number(c, "rate-burst", rows, 5);
 	buf_add_byte(&c->out, '\n');
 }
 
@@ -162,7 +166,8 @@ static enum err list_keys(struct call *call, struct db_tx *tx, void *arg)
 	buf_clear(&a->c->out);
 	TRY_PLAIN(DB_QUERY(call, tx,
 			   "SELECT k.name, k.created_at, k.version, (SELECT COUNT(*) FROM "
-			   "revocations r WHERE r.head = k.head) FROM api_keys k "
+			   "revocations r WHERE r.head = k.head), k.rate, k.rate_burst FROM "
+			   "api_keys k "
 			   "WHERE k.project_id = $1 ORDER BY k.created_at",
 			   &rows, DB_V_BLOB(BYTES_OF(a->project.b))));
 	if (a->c->o.json)

@@ -34,6 +34,45 @@ enum err command_project_create(struct command *c)
 	return OK;
 }
 
+void command_add_number(struct command *c, const char *name, const struct db_rows *rows,
+			unsigned column)
+{
+	bool has = !db_is_null(rows, column);
+
+	if (c->o.json)
+		buf_printf(&c->out, ",\"%s\":", name);
+	else if (has)
+		buf_printf(&c->out, "  %s %lld", name, (long long)db_int(rows, column));
+	if (c->o.json && has)
+		buf_printf(&c->out, "%lld", (long long)db_int(rows, column));
+	else if (c->o.json)
+		buf_add_str(&c->out, "null");
+}
+
+/* What the project has of its own; the rest is as the satellite's settings say. */
+static void add_own(struct command *c, const struct db_rows *rows)
+{
+	enum { VERSIONING = 4, DISABLED, PLACEMENT, NUMBERS };
+#define X(option, column, size) { option, #column },
+	static const struct {
+		const char *option, *column;
+	} numbers[] = { PROJECT_SETTINGS(X) };
+#undef X
+	bool versioning = db_int(rows, VERSIONING) == PROJECT_VERSIONING_ON;
+	bool disabled = !db_is_null(rows, DISABLED);
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		command_add_number(c, c->o.json ? numbers[i].column : numbers[i].option, rows,
+				   NUMBERS + (unsigned)i);
+	command_add_number(c, "placement", rows, PLACEMENT);
+	if (c->o.json)
+		buf_printf(&c->out, ",\"versioning\":%s,\"disabled\":%s",
+			   versioning ? "true" : "false", disabled ? "true" : "false");
+	else
+		buf_printf(&c->out, "%s%s", versioning ? "  versioning" : "",
+			   disabled ? "  disabled" : "");
+}
+
 static void add_project(struct command *c, const struct db_rows *rows, bool first)
 {
 	struct bytes id_bytes = db_bytes(rows, 0);
@@ -49,13 +88,16 @@ static void add_project(struct command *c, const struct db_rows *rows, bool firs
 		text_add_json(&c->out, db_bytes(rows, 1));
 		buf_add_str(&c->out, ",\"created\":\"");
 		text_add_time(&c->out, db_int(rows, 2), false);
-		buf_printf(&c->out, "\",\"keys\":%lld}", (long long)db_int(rows, 3));
+		buf_printf(&c->out, "\",\"keys\":%lld", (long long)db_int(rows, 3));
+		add_own(c, rows);
+		buf_add_byte(&c->out, '}');
 		return;
 	}
 	buf_printf(&c->out, "%s  ", id);
 	text_add_time(&c->out, db_int(rows, 2), false);
 	buf_printf(&c->out, "  %3lld keys  ", (long long)db_int(rows, 3));
 	buf_add_bytes(&c->out, db_bytes(rows, 1));
+	add_own(c, rows);
 	buf_add_byte(&c->out, '\n');
 }
 
@@ -67,11 +109,15 @@ static enum err list_projects(struct call *call, struct db_tx *tx, void *arg)
 	enum err e;
 
 	buf_clear(&c->out);
-	TRY_PLAIN(db_query(call, tx,
-			   "SELECT p.id, p.name, p.created_at,"
-			   " (SELECT COUNT(*) FROM api_keys k WHERE k.project_id = p.id)"
-			   " FROM projects p ORDER BY p.created_at",
-			   NULL, 0, &rows));
+#define X(option, column, size) ", p." #column
+	TRY_PLAIN(db_query(
+		call, tx,
+		"SELECT p.id, p.name, p.created_at,"
+		" (SELECT COUNT(*) FROM api_keys k WHERE k.project_id = p.id),"
+		" p.default_versioning, p.disabled_at,"
+		" p.placement" PROJECT_SETTINGS(X) " FROM projects p ORDER BY p.created_at",
+		NULL, 0, &rows));
+#undef X
 	if (c->o.json)
 		buf_add_byte(&c->out, '[');
 	for (; (e = db_rows_next(call, rows)) == OK; first = false)

@@ -98,6 +98,9 @@ struct command_entry {
 enum err command_config(struct command *c) MUST_USE;
 /* The database of the satellite in --dir, migrated; to be closed. */
 enum err command_database(struct command *c, struct db **ret) MUST_USE;
+/* A number of a list's row under its name; NULL is null in JSON, and left out for people. */
+void command_add_number(struct command *c, const char *name, const struct db_rows *rows,
+			unsigned column);
 /* The project of --project. */
 enum err command_project(struct command *c, struct db *db, struct project *ret) MUST_USE;
 /* Fails while a satellite runs in --dir, and keeps one from starting until it is closed. */

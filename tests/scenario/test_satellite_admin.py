@@ -83,6 +83,14 @@ def test_project_set(project):
                        (("--rate", "none"), "no number")]:
         bad = satellite("project", "set", *project, *args, check=False)
         assert bad.returncode == 2 and says in bad.stderr, bad.stderr
+    # What is wrong with one thing changes nothing.
+    bad = satellite("project", "set", *project, "--max-storage", "5GB", "--placement", "9", check=False)
+    assert bad.returncode == 3 and "no placement" in bad.stderr
+    shown, = rows("project", "list", *project[:2])
+    assert shown["max_storage"] == 10 ** 10 and shown["rate"] == 50 and shown["max_segments"] == 0
+    assert shown["rate_put"] is None and shown["placement"] is None and shown["versioning"] and not shown["disabled"]
+    text = satellite("project", "list", *project[:2]).stdout
+    assert "p  max-storage 10000000000  max-segments 0  rate 50  versioning" in text
     unknown = satellite("project", "set", *project[:2], "--project", "other", "--rate", "1", check=False)
     assert unknown.returncode == 3 and "no project" in unknown.stderr
 

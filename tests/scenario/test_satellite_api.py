@@ -79,6 +79,10 @@ def test_what_the_commands_do(made, api):
     name = "/v1/projects/p/apikeys/a%20key%2F100%25"
     api.ok("PATCH", name, {"rate": 5, "rate_burst": None})
     api.ok("PATCH", "/v1/projects/p", {"max_storage": 10 ** 12, "rate": None, "versioning": True, "disabled": False})
+    shown, = api.ok("GET", "/v1/projects")
+    assert [shown] == rows("project", "list", "--dir", made)
+    assert shown["max_storage"] == 10 ** 12 and shown["rate"] is None and shown["versioning"] and not shown["disabled"]
+    assert [(k["rate"], k["rate_burst"]) for k in api.ok("GET", by_id + "/apikeys")] == [(5, None)]
     api.ok("PUT", "/v1/projects/p/limits/apikeys/a%20key%2F100%25",
            {"storage": 1000, "spend_micro_dollars": 2500001, "monthly": True})
     limit, = api.ok("GET", "/v1/projects/p/limits")
