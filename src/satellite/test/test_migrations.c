@@ -12,9 +12,16 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
+#include "crypto/hash.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "satellite/amnesty.h"
+#include "satellite/audit.h"
 #include "satellite/keys.h"
+#include "satellite/limit.h"
+#include "satellite/overlay_internal.h"
+#include "satellite/placement.h"
 #include "satellite/store_metainfo.h"
 
 static const char *kind = "sqlite";
@@ -52,6 +59,26 @@ static const struct {
 		      " key_nonce, encrypted_size, plain_size, plain_offset, redundancy, placement,"
 		      " root_piece_id, pieces)"
 		      " VALUES ($2, 1, 5, $1, $1, 7, 6, 0, 722834354442600704, 0, $1, $1)" },
+	{ "metainfo limits",
+	  "INSERT INTO limits (id, project_id, kind, subject, max_storage, monthly, stored, egress,"
+	  " downloads, spent, month, updated_at) VALUES ($2, $2, 2, $1, 77, 0, 7, 0, 0, 0, 0, 5)" },
+	{ "chores", "INSERT INTO chores (name, holder, lease_until, next_at, requests, served,"
+		    " started_at, ended_at, runs, failures, error, note)"
+		    " VALUES ('old', $1, 0, 5, 1, 1, 3, 4, 1, 0, '', '')" },
+	{ "books", "INSERT INTO node_storage (node_id, interval_start, byte_hours)"
+		   " VALUES ($1, 3600000000000, 9)" },
+	{ "books", "INSERT INTO storagenode_payments (id, node_id, period, created_at, amount,"
+		   " receipt, notes) VALUES (1, $1, '2026-01', 5, 9, 'r', 'n')" },
+	{ "repair queue",
+	  "INSERT INTO repair_queue (stream_id, position, urgency, healthy, retrievable, required,"
+	  " success, eager, lost, added_at, seen_at, claimed_until, not_before, attempts, error)"
+	  " VALUES ($2, 1, 3, 5, 5, 4, 8, 0, 0, 5, 5, 0, 0, 0, SUBSTR('x', LENGTH($1)))" },
+	{ "audit", "INSERT INTO reverification_audits (node_id, stream_id, position, number,"
+		   " inserted_at, attempted_at, count) VALUES ($1, $2, 1, 3, 5, 0, 1)" },
+	{ "lost pieces",
+	  "INSERT INTO lost_pieces (node_id, piece_id, reported_at) VALUES ($1, $1, 5)" },
+	{ "placements", "INSERT INTO placements (number, name, countries)"
+			" VALUES (LENGTH($1) - 25, 'old', 'DE,FR')" },
 };
 
 static const uint8_t value[32] = { 1, 2, 3 };
@@ -110,6 +137,14 @@ static struct db *open_fresh(struct call *call, const char *path)
 	return db;
 }
 
+static bool has_step(size_t steps, const char *name)
+{
+	for (size_t i = 0; i < steps; i++)
+		if (!strcmp(satellite_migrations[i].name, name))
+			return true;
+	return false;
+}
+
 /* What is there is read as this program reads it. */
 static enum err read_back(struct call *call, struct db_tx *tx, void *arg)
 {
@@ -118,11 +153,7 @@ static enum err read_back(struct call *call, struct db_tx *tx, void *arg)
 	struct bucket b;
 	struct object o;
 	struct segment s;
-	bool has = false;
-
-	for (size_t i = 0; i < steps; i++)
-		has = has || strcmp(satellite_migrations[i].name, "metainfo") == 0;
-	if (!has)
+	if (!has_step(steps, "metainfo"))
 		return OK;
 	memcpy(project.b, value, sizeof(project.b));
 	TRY(store_bucket_get(call, tx, &project, BYTES_OF(value), &b), "the bucket");
@@ -139,22 +170,68 @@ static enum err read_back(struct call *call, struct db_tx *tx, void *arg)
 	AUTO_BUF struct buf code = BUF_INIT(100);
 	scheme_add_text(&code, &s.redundancy);
 	assert_string_equal(buf_cstr(&code), "4/6/8/10-256B");
+	if (!has_step(steps, "metainfo limits"))
+		return OK;
+	struct limit_id id;
+	struct limit l;
+	memcpy(id.b, value, sizeof(id.b));
+	TRY(limit_get(call, tx, &id, &l), "the limit");
+	assert_true(l.max.storage == 77 && l.stored == 7 && l.prices.storage == 0);
 	return OK;
+}
+
+static enum err see_node(struct call *call, void *arg, const struct node_row *row)
+{
+	bool *seen = arg;
+
+	assert_memory_equal(row->node.id.b, value, NODE_ID_BYTES);
+	assert_string_equal(row->node.address, "a:1");
+	*seen = true;
+	return OK;
+}
+
+static void check_nodes(struct call *call, struct db *db, size_t steps)
+{
+	struct reverify_job job;
+	struct lost_piece *lost = NULL;
+	size_t count = 0;
+	bool seen = false;
+
+	must(call, store_nodes_since(call, db, 0, see_node, &seen));
+	assert_int_equal(seen, has_step(steps, "nodes"));
+	enum err e = store_reverify_take(call, db, 9, 9, &job);
+	assert_int_equal(e, has_step(steps, "audit") ? OK : ERR_NOT_FOUND);
+	if (!e)
+		assert_true(job.number == 3 && job.share.size == 0);
+	call_clear_error(call);
+	must(call, store_lost_list(call, db, &call->scratch, 10, &lost, &count));
+	assert_int_equal(count, has_step(steps, "lost pieces"));
+}
+
+static void check_rules(struct call *call, struct db *db, size_t steps)
+{
+	struct placement_set *set = NULL;
+
+	must(call, store_placements(call, db, &set));
+	const struct placement *p = placement_find(set, 7);
+	assert_int_equal(p != NULL, has_step(steps, "placements"));
+	if (p) {
+		assert_string_equal(p->countries_text, "DE,FR");
+		assert_true(!p->shared_networks && !p->continents_text[0] &&
+			    p->max_prices.storage == 0);
+	}
+	free(set);
 }
 
 static void check_key(struct call *call, struct db *db, size_t steps)
 {
 	struct satellite *sat = calloc(1, sizeof(*sat));
 	struct key_info info = { 0 };
-	bool has = false;
-
-	for (size_t i = 0; i < steps; i++)
-		has = has || strcmp(satellite_migrations[i].name, "projects") == 0;
 	sat->db = db;
 	sat->keys = key_cache_new();
 	sat->config.rate = 7;
 	sat->config.rate_burst = 8;
-	if (has) {
+	if (has_step(steps, "projects")) {
 		must(call, key_find(call, sat, BYTES_OF(value), &info));
 		assert_int_equal(info.project.created_unix_ns, 5);
 		assert_int_equal(info.project.rates[RATE_GET].burst, 8);
@@ -183,6 +260,8 @@ static void test_every_version(void **state)
 		size_t steps = from + 1;
 		must(&call, db_read(&call, db, read_back, &steps));
 		check_key(&call, db, steps);
+		check_nodes(&call, db, steps);
+		check_rules(&call, db, steps);
 		/* Once is enough, and an older program keeps away. */
 		must(&call,
 		     db_migrate(&call, db, satellite_migrations, satellite_migrations_count));
@@ -197,9 +276,55 @@ static void test_every_version(void **state)
 	}
 }
 
+/* Databases were made with these texts.  A new step gets a line here when it is released; a line
+ * that is here never changes. */
+static const struct {
+	const char *name, *sha256; /* the first half of it */
+} released[] = {
+	{ "secrets", "38e0303c5dbf7b8637b099bc66d4f239" },
+	{ "nodes", "00ec256dd2becd4166d85c7447d450da" },
+	{ "projects", "97b2ee8b46ad4565aec3502f195b5906" },
+	{ "settlement", "bb52ef8bb3da6c5aa9608341c42306a7" },
+	{ "metainfo", "94228d1769c7afca63ca2df20522d8ac" },
+	{ "metainfo limits", "7eed5cbb5a638474c5fc2d4c076fd5b0" },
+	{ "prices of limits", "edfd08e850c60d5d67e7187ea296358f" },
+	{ "noise keys", "18f84be6543ab62e4a31fe0060408cfd" },
+	{ "segments in key order", "251c7cee173d21bf28f422207b1cd2fb" },
+	{ "chores", "c5a21b6536f5f467187651fd2274a683" },
+	{ "packed schemes", "3e86cb627bc924daa6b75191662777de" },
+	{ "books", "20b9f4192d6b758d6808c8f81ed1f9a7" },
+	{ "repair queue", "2c58459e8ce6044eb5e6f398ba9e82a1" },
+	{ "audit", "77a371bc27f4233cd53919707c09df72" },
+	{ "audit suspects", "679aea4a92485e2ddef497a897296333" },
+	{ "lost pieces", "dbfe4ea106f80c66817ce37bf4e0a1cd" },
+	{ "placements", "8871f1ccf302bc54abec468eef4dd225" },
+	{ "books of keys", "d0e6c73f9167c389e2872cd883929a9b" },
+	{ "tags of nodes", "4ee79679327228d56c51a1c85a5d0d0e" },
+	{ "continents, operators and prices of placements", "791d7499cc0e938faf5ccd2bd7098b3b" },
+};
+
+static void test_released_steps_never_change(void **state)
+{
+	for (size_t i = 0; i < satellite_migrations_count; i++) {
+		const struct db_migration *m = &satellite_migrations[i];
+		AUTO_BUF struct buf hex = BUF_INIT(64);
+		uint8_t hash[HASH_BYTES];
+		hash_sha256(bytes_str(m->sql), hash);
+		text_hex(&hex, BYTES(hash, HASH_BYTES / 2));
+		if (i >= ARRAY_LEN(released) || strcmp(released[i].name, m->name) != 0 ||
+		    strcmp(released[i].sha256, buf_cstr(&hex)) != 0)
+			fail_msg("step %zu changed, or is new and not listed: { \"%s\", \"%s\" },",
+				 i + 1, m->name, buf_cstr(&hex));
+	}
+	assert_int_equal(satellite_migrations_count, ARRAY_LEN(released));
+}
+
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_every_version) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_version),
+		cmocka_unit_test(test_released_steps_never_change),
+	};
 
 	if (argc > 1)
 		kind = argv[1];
