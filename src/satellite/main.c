@@ -398,12 +398,32 @@ static void add_overview(struct buf *out)
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		size_t start = out->len;
 		buf_printf(out, "  %s %s", commands[i].name, commands[i].usage);
+		if (out->len - start >= USAGE_WIDTH) {
+			buf_add_byte(out, '\n');
+			start = out->len;
+		}
 		do {
 			buf_add_byte(out, ' ');
 		} while (out->len - start < USAGE_WIDTH && !out->failed);
 		buf_printf(out, "%s\n", commands[i].summary);
 	}
 	buf_add_str(out, "\nacre-satellite COMMAND --help tells more.\n");
+}
+
+/* "project" alone: which there are. */
+static enum err no_command(struct call *call, const char *word)
+{
+	AUTO_BUF struct buf names = BUF_INIT(1 << 10);
+	size_t n = strlen(word);
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (!strncmp(commands[i].name, word, n) && commands[i].name[n] == ' ')
+			buf_printf(&names, "%s \"%s\"", names.len ? "," : "", commands[i].name);
+	if (names.len)
+		return call_fail(call, ERR_CONFIG, "say more than \"%.64s\": there is%s", word,
+				 buf_cstr(&names));
+	return call_fail(call, ERR_CONFIG, "\"%.64s\" is no command (see acre-satellite --help)",
+			 word);
 }
 
 static void add_help(struct command *c, const struct command_entry *entry)
@@ -452,8 +472,7 @@ static enum err dispatch(struct command *c, int argc, char *argv[])
 	}
 	const struct command_entry *entry = find(argc - 1, argv + 1, &words);
 	if (!entry)
-		return call_fail(c->call, ERR_CONFIG,
-				 "\"%.64s\" is no command (see acre-satellite --help)", argv[1]);
+		return no_command(c->call, argv[1]);
 	c->argc = argc - 1 - words;
 	c->argv = (const char *const *)argv + 1 + words;
 	return run(c, entry);

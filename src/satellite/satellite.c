@@ -49,10 +49,41 @@ static enum err get_secret(struct call *call, struct db_tx *tx, const char *name
 		       DB_V_TEXT(bytes_str(name)), DB_V_BLOB(BYTES(out, len)));
 }
 
+/* Limits signed by one identity and pieces kept for another would not meet again. */
+static enum err check_owner(struct call *call, struct db_tx *tx, const struct satellite *sat)
+{
+	struct db_rows *rows = NULL;
+	char owner[NODE_ID_TEXT_MAX], own[NODE_ID_TEXT_MAX];
+	struct node_id id = sat->id;
+
+	TRY_PLAIN(
+		DB_QUERY(call, tx, "SELECT value FROM secrets WHERE name = 'satellite-id'", &rows));
+	enum err e = db_rows_next(call, rows);
+	if (!e && db_bytes(rows, 0).len == NODE_ID_BYTES)
+		memcpy(id.b, db_bytes(rows, 0).data, NODE_ID_BYTES);
+	else if (!e)
+		e = call_fail(call, ERR_DATA_LOSS, "the satellite's ID is damaged");
+	db_rows_free(rows);
+	if (e == ERR_NOT_FOUND)
+		return DB_EXEC(call, tx,
+			       "INSERT INTO secrets (name, value) VALUES ('satellite-id', $1)",
+			       NULL, DB_V_BLOB(node_id_bytes(&sat->id)));
+	TRY_PLAIN(e);
+	if (node_id_equal(&id, &sat->id))
+		return OK;
+	node_id_text(&id, owner);
+	node_id_text(&sat->id, own);
+	return call_fail(call, ERR_PRECONDITION,
+			 "the database is that of satellite %s, not of this one (%s): another "
+			 "process of it needs its identity.cert and identity.key",
+			 owner, own);
+}
+
 static enum err load_secrets(struct call *call, struct db_tx *tx, void *arg)
 {
 	struct satellite *sat = arg;
 
+	TRY_PLAIN(check_owner(call, tx, sat));
 	TRY_PLAIN(get_secret(call, tx, "id-key", sat->id_key.b, SECRET_KEY_BYTES));
 	TRY_PLAIN(get_secret(call, tx, "order-key", sat->order_key.b, SECRET_KEY_BYTES));
 	return get_secret(call, tx, "order-key-id", sat->order_key_id, sizeof(sat->order_key_id));

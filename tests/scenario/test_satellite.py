@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -189,6 +190,28 @@ def test_one_per_directory_and_port(made, start, tmp_path):
     third = satellite("run", "--dir", other, check=False)
     assert third.returncode != 0 and "in use" in third.stderr and address in third.stderr
     assert not (other / "address").exists()
+
+
+def test_a_database_has_one_satellite(made, database, start, tmp_path):
+    """Another identity is refused by setup and run; a copy of the identity serves beside (docs/satellite.md)."""
+    of = database or ["--database", f"sqlite:{made}/satellite.db"]
+    other = tmp_path / "other"
+    refused = satellite("setup", "--dir", other, "--development", "--rs", "1/1/1/1", *of, check=False)
+    assert refused.returncode != 0 and "the database is that of satellite" in refused.stderr, refused.stderr
+    satellite("setup", "--dir", other, "--address", "127.0.0.1:0", "--development", "--rs", "1/1/1/1")
+    run = subprocess.run([program("acre-satellite"), "run", "--dir", str(other), *of], check=False, text=True,
+                         capture_output=True, timeout=60 * SLOW)
+    assert run.returncode != 0 and "the database is that of satellite" in run.stderr, run.stderr
+    if not database:
+        return
+    second = tmp_path / "second"
+    second.mkdir(mode=0o700)
+    for name in ("config", "identity.cert", "identity.key", "admin-token"):
+        shutil.copy(made / name, second / name)
+    addresses = [start("acre-satellite", directory).serving() for directory in (made, second)]
+    assert addresses[0] != addresses[1]
+    urls = [satellite("url", "--dir", directory).stdout.split("@")[0] for directory in (made, second)]
+    assert urls[0] == urls[1]
 
 
 def test_run_without_setup(tmp_path):

@@ -53,6 +53,16 @@ def grant(made, project, start, tmp_path):  # noqa: F811
     return to.read_text().strip()
 
 
+def test_half_a_command():
+    for args in (["project"], ["project", "lst"]):
+        bad = satellite(*args, check=False)
+        assert bad.returncode == 2 and '"project create", "project list", "project set"' in bad.stderr, bad.stderr
+    bad = satellite("projects", check=False)
+    assert bad.returncode == 2 and "is no command" in bad.stderr
+    for line in satellite("--help").stdout.splitlines()[2:-2]:
+        assert line.startswith("  ") and (not line.startswith("   ") or line[:44].isspace())
+
+
 def test_keys(made, project):
     satellite("apikey", "create", *project, "--name", "audited", "--auditable")
     keys = {k["name"]: k for k in rows("apikey", "list", *project)}
