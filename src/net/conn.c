@@ -463,6 +463,8 @@ void net_idle(struct net_conn *c)
 		c->failed = true;
 	if (c->redial)
 		return; /* its first bytes are in there */
+	if (c->established && c->transport->idle)
+		c->transport->idle(c);
 	if (!net_buffer_len(&c->in))
 		net_buffer_free(&c->in);
 	if (!net_buffer_len(&c->out))

@@ -34,6 +34,8 @@ struct net_transport {
 	size_t (*read_size)(const struct net_conn *c);
 	/* Whether plain bytes are held that are not in c->in. */
 	bool (*has_plain)(const struct net_conn *c);
+	/* NULL, or: gives back what it holds for records, when there are none. */
+	void (*idle)(struct net_conn *c);
 	/* The last words of an established connection, if there are any. */
 	void (*shut)(struct net_conn *c);
 	void (*free)(struct net_conn *c);

@@ -259,6 +259,8 @@ static enum err tls_handshake(struct call *call, struct net_conn *c)
 	ERR_clear_error();
 	int r = SSL_do_handshake(c->ssl);
 	if (r == 1) {
+		/* From here on they are given back when it is idle, not after each record. */
+		SSL_clear_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS);
 		if (!c->tls->web)
 			TRY(take_peer_chain(call, c), "peer's certificates");
 		c->established = true;
@@ -314,6 +316,14 @@ static bool tls_has_plain(const struct net_conn *c)
 	return SSL_pending(c->ssl) > 0;
 }
 
+/* Fails while it holds part of a record, which is well. */
+static void tls_idle(struct net_conn *c)
+{
+	ERR_clear_error();
+	if (!SSL_free_buffers(c->ssl))
+		ERR_clear_error();
+}
+
 /* The answer is not waited for; peers live without it (transport.md 3). */
 static void tls_shut(struct net_conn *c)
 {
@@ -333,6 +343,7 @@ static const struct net_transport tls_transport = {
 	.read = tls_read,
 	.write = tls_write,
 	.has_plain = tls_has_plain,
+	.idle = tls_idle,
 	.shut = tls_shut,
 	.free = tls_free,
 	.in_max = NET_IN_MAX,
