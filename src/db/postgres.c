@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/num.h"
 #include "base/text.h"
+#include "db/postgres_gate.h"
 #include "db/postgres_gather.h"
 #include "os/clock.h"
 #include "os/random.h"
@@ -33,6 +34,7 @@ struct pg_db {
 	struct db db;
 	struct pg_pool pool;
 	struct pg_gather gather;
+	struct pg_gate gate;
 };
 
 struct pg_tx {
@@ -155,6 +157,19 @@ static int64_t backoff_ns(unsigned tries, enum pg_fate fate)
 	return ns / 2 + (int64_t)os_random_below((uint64_t)ns);
 }
 
+/* Changes go through the gate. */
+static enum err run_in_turn(struct call *call, struct pg_db *p, enum pg_kind kind, db_work *work,
+			    void *arg, enum pg_fate *ret_fate)
+{
+	if (kind != PG_WRITE)
+		return run_once(call, p, kind, work, arg, ret_fate);
+	*ret_fate = PG_FINAL;
+	TRY_PLAIN(pg_gate_enter(call, &p->gate));
+	enum err e = run_once(call, p, kind, work, arg, ret_fate);
+	pg_gate_leave(&p->gate, *ret_fate == PG_AGAIN);
+	return e;
+}
+
 static enum err run(struct call *call, struct db *db, enum pg_kind kind, db_work *work, void *arg)
 {
 	struct pg_db *p = pg_of(db);
@@ -162,7 +177,7 @@ static enum err run(struct call *call, struct db *db, enum pg_kind kind, db_work
 
 	for (unsigned tries = 0;; tries++) {
 		enum pg_fate fate;
-		enum err e = run_once(call, p, kind, work, arg, &fate);
+		enum err e = run_in_turn(call, p, kind, work, arg, &fate);
 		lost += fate == PG_LOST;
 		if (!e || fate == PG_FINAL || lost >= DB_TRIES_MAX ||
 		    tries + 1 >= CONFLICT_TRIES_MAX)
@@ -358,6 +373,7 @@ static void pg_close(struct db *db)
 	struct pg_db *p = pg_of(db);
 
 	pg_gather_fini(&p->gather);
+	pg_gate_fini(&p->gate);
 	pg_pool_fini(&p->pool);
 	free(p);
 }
@@ -389,6 +405,7 @@ enum err postgres_open(struct call *call, const char *url, struct db **ret)
 	}
 	p->db.driver = &pg_driver;
 	pg_gather_init(&p->gather);
+	pg_gate_init(&p->gate);
 	/* A wrong URL shows at once. */
 	enum err e = pg_pool_get(call, &p->pool, &c);
 	if (e) {

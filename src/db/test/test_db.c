@@ -12,6 +12,8 @@
 
 #include "base/cleanup.h"
 #include "db/db_internal.h"
+#include "db/postgres_gate.h"
+#include "db/postgres_pool.h"
 #include "os/cancel.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -376,8 +378,7 @@ static void without_answers(void **state)
 
 	call_init(&call);
 	struct db *db = open_new(&call);
-	bool pg = !db_is_sqlite(db);
-	if (pg)
+	if (is_postgres())
 		assert_int_equal(db_read(&call, db, backend, &before), OK);
 	assert_int_equal(db_write(&call, db, insert_many, &middle), ERR_EXISTS);
 	assert_int_equal(db_write(&call, db, insert_many, &last), ERR_EXISTS);
@@ -388,7 +389,7 @@ static void without_answers(void **state)
 	assert_int_equal(db_write(&call, db, twice_then_fail, NULL), ERR_PERMISSION);
 	assert_string_equal(call.error, "on second thoughts");
 	assert_int_equal(things(&call, db), MANY);
-	if (pg) {
+	if (is_postgres()) {
 		/* What failed says which it was, be it sent with what else. */
 		assert_int_equal(db_write(&call, db, bad_then_good, NULL), ERR_INVALID);
 		assert_int_equal(db_write(&call, db, bad_sql, NULL), ERR_INTERNAL);
@@ -415,6 +416,103 @@ static void foreign_keys(void **state)
 	struct db *db = open_new(&call);
 	assert_int_equal(db_write(&call, db, child_of_nobody, NULL), ERR_PRECONDITION);
 	db_close(db);
+}
+
+/* ---- the gate of changes ---- */
+
+enum { GATE_MIN = 3, GATE_MAX = PG_CONNS_MAX };
+
+static void gate_passed(struct call *call, struct pg_gate *g, unsigned times, bool conflict)
+{
+	for (unsigned i = 0; i < times; i++) {
+		assert_int_equal(pg_gate_enter(call, g), OK);
+		pg_gate_leave(g, conflict);
+	}
+}
+
+static void gate_width(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct pg_gate g;
+
+	call_init(&call);
+	pg_gate_init(&g);
+	assert_int_equal(pg_gate_width(&g), GATE_MAX);
+	gate_passed(&call, &g, 1, true);
+	assert_in_range(pg_gate_width(&g), GATE_MAX * 3 / 4, GATE_MAX - 1);
+	gate_passed(&call, &g, 100, true);
+	assert_int_equal(pg_gate_width(&g), GATE_MIN);
+	/* One conflict of ten keeps it narrow, one of a thousand does not. */
+	for (int i = 0; i < 1000; i++)
+		gate_passed(&call, &g, 1, i % 10 == 0);
+	assert_in_range(pg_gate_width(&g), GATE_MIN, GATE_MAX / 4);
+	gate_passed(&call, &g, 1000, false);
+	assert_int_equal(pg_gate_width(&g), GATE_MAX);
+	for (int i = 0; i < 3000; i++)
+		gate_passed(&call, &g, 1, i % 1000 == 999);
+	assert_in_range(pg_gate_width(&g), GATE_MAX * 3 / 4, GATE_MAX);
+	pg_gate_fini(&g);
+}
+
+struct visitor {
+	struct pg_gate *g;
+	struct os_thread *thread;
+	_Atomic unsigned *inside;
+	unsigned most;
+};
+
+static void visit(void *arg)
+{
+	struct visitor *v = arg;
+	AUTO_CALL struct call call = CALL_INIT;
+
+	call_init(&call);
+	os_call_limit(&call, 60 * NS_PER_SEC);
+	for (int i = 0; i < 500; i++) {
+		assert_int_equal(pg_gate_enter(&call, v->g), OK);
+		unsigned now = ++*v->inside;
+		v->most = MAX(v->most, now);
+		assert_int_equal(os_sleep(&call, 10000), OK);
+		--*v->inside;
+		pg_gate_leave(v->g, i % 8 == 0);
+	}
+}
+
+static void gate_holds(void **state)
+{
+	enum { VISITORS = 12 };
+	AUTO_CALL struct call call = CALL_INIT;
+	struct visitor v[VISITORS];
+	_Atomic unsigned inside = 0;
+	unsigned most = 0;
+	struct pg_gate g;
+
+	call_init(&call);
+	pg_gate_init(&g);
+	gate_passed(&call, &g, 100, true);
+	for (int i = 0; i < VISITORS; i++) {
+		v[i] = (struct visitor){ .g = &g, .inside = &inside };
+		assert_int_equal(os_thread_start(&call, "visitor", visit, &v[i], &v[i].thread), OK);
+	}
+	for (int i = 0; i < VISITORS; i++) {
+		os_thread_join(v[i].thread);
+		most = MAX(most, v[i].most);
+	}
+	assert_int_equal(inside, 0);
+	assert_in_range(most, 2, VISITORS - 1);
+	/* Whoever finds no place waits as long as its call may. */
+	gate_passed(&call, &g, 100, true);
+	for (int i = 0; i < GATE_MIN; i++)
+		assert_int_equal(pg_gate_enter(&call, &g), OK);
+	AUTO_CALL struct call late = CALL_INIT;
+	call_init(&late);
+	os_call_limit(&late, 10 * NS_PER_MS);
+	assert_int_equal(pg_gate_enter(&late, &g), ERR_DEADLINE);
+	pg_gate_leave(&g, true);
+	assert_int_equal(pg_gate_enter(&call, &g), OK);
+	for (int i = 0; i < GATE_MIN; i++)
+		pg_gate_leave(&g, true);
+	pg_gate_fini(&g);
 }
 
 /* ---- many at once ---- */
@@ -1212,6 +1310,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(values),
 		cmocka_unit_test(failures),
 		cmocka_unit_test(without_answers),
+		cmocka_unit_test(gate_width),
+		cmocka_unit_test(gate_holds),
 		cmocka_unit_test(foreign_keys),
 		cmocka_unit_test(concurrency),
 		cmocka_unit_test(snapshots),
