@@ -86,13 +86,26 @@ static enum err wrong(struct call *call, const struct param *p, struct bytes val
 			 want);
 }
 
+static void add_number(struct buf *b, const struct param *p, uint64_t v)
+{
+	if (p->type == PARAM_SIZE)
+		text_add_size(b, v);
+	else
+		buf_printf(b, "%llu", (unsigned long long)v);
+}
+
 static enum err check_range(struct call *call, const struct param *p, uint64_t v)
 {
-	if (v < p->min || (p->max && v > p->max))
-		return call_fail(call, ERR_CONFIG, "%s: %llu is out of range (%llu to %llu)",
-				 p->name, (unsigned long long)v, (unsigned long long)p->min,
-				 (unsigned long long)(p->max ? p->max : UINT64_MAX));
-	return OK;
+	AUTO_BUF struct buf text = BUF_INIT(256);
+
+	if (v >= p->min && (!p->max || v <= p->max))
+		return OK;
+	add_number(&text, p, v);
+	buf_add_str(&text, " is out of range (");
+	add_number(&text, p, p->min);
+	buf_add_str(&text, " to ");
+	add_number(&text, p, p->max ? p->max : UINT64_MAX);
+	return call_fail(call, ERR_CONFIG, "%s: %s)", p->name, buf_cstr(&text));
 }
 
 static enum err add_item(struct call *call, struct arena *a, struct param_list *list,

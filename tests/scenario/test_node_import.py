@@ -1,5 +1,6 @@
 """Moving here from Storj's node: what one wrote (tests/vectors/go_storage.json), its identity and config.yaml as they are."""
 import json
+import re
 
 import pytest
 
@@ -30,7 +31,8 @@ def theirs(tmp_path):
         (storage / path).write_bytes(content)
     (home / "identity.cert").write_text(VECTOR["identity_cert"])
     (home / "identity.key").write_text(VECTOR["identity_key"])
-    config = VECTOR["config"].replace("127.0.0.1:11010", "127.0.0.1:0")
+    # Any free port, and others are told the old one.
+    config = re.sub(r"(?m)^(server.address: +)\S+$", r"\g<1>127.0.0.1:0", VECTOR["config"])
     (home / "config.yaml").write_text(config + f"storage.path: {storage}\n")
     return home
 

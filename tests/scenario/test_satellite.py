@@ -133,7 +133,7 @@ def test_setup_proposes_a_code(tmp_path, nodes):
 @pytest.mark.parametrize("args, says", [
     (["--rs", "8/6/4/10"], "k <= m <= o <= n"), (["--rs", "ten"], "four numbers"),
     (["--address", "localhost"], "no port"), (["--nodes", "0"], "at least one"),
-    (["--database", "mysql://x"], "postgres://"), (["--segment-size", "1TB"], "64 MiB"),
+    (["--database", "mysql://x"], "postgres://"), (["--segment-size", "1TB"], "64.0 MiB"),
     (["--databse", "x"], 'did you mean "database"'), (["extra"], "too much"),
     (["--log-level", "loud"], "log-level"),
 ])
