@@ -28,7 +28,8 @@ enum {
 #define BACKOFF_LOST_NS (100 * NS_PER_MS)
 #define BACKOFF_NS_MAX (250 * NS_PER_MS)
 #define BACKOFF_LOST_NS_MAX (1 * NS_PER_SEC)
-#define COMMIT_NS_MAX (60 * NS_PER_SEC)
+/* More than the server gives a statement: the last ones may go with COMMIT. */
+#define COMMIT_NS_MAX (150 * NS_PER_SEC)
 
 struct pg_db {
 	struct db db;

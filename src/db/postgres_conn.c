@@ -196,6 +196,21 @@ struct outcome {
 	unsigned done; /* commands before it, or before the connection broke */
 };
 
+/* What libpq says by itself (no memory, an answer that makes no sense) does not tell whether the
+ * server did what came behind. */
+static bool is_of_server(const PGresult *res)
+{
+	switch (PQresultStatus(res)) {
+	case PGRES_COMMAND_OK:
+	case PGRES_TUPLES_OK:
+	case PGRES_PIPELINE_SYNC:
+	case PGRES_PIPELINE_ABORTED:
+		return true;
+	default:
+		return PQresultErrorField(res, PG_DIAG_SQLSTATE) != NULL;
+	}
+}
+
 /* As collect, for a pipeline: an end follows each command's results, a synchronization all. */
 static enum err collect_pipeline(struct call *call, struct pg_conn *c, unsigned syncs,
 				 enum pg_fate *ret_fate, struct outcome *out, PGresult **ret)
@@ -213,6 +228,10 @@ static enum err collect_pipeline(struct call *call, struct pg_conn *c, unsigned 
 		if (!res) {
 			out->done += !out->e;
 			continue;
+		}
+		if (!is_of_server(res)) {
+			PQclear(res);
+			return lost(call, c, ret_fate);
 		}
 		syncs -= PQresultStatus(res) == PGRES_PIPELINE_SYNC;
 		out->e = keep_result(call, c, res, out->e, &last, ret_fate);
@@ -504,6 +523,14 @@ static bool send_prepared(struct pg_conn *c, const char *name, const struct enco
 	       0;
 }
 
+/* A server that crashed leaves its idle connections without a word.  Found before the first
+ * statement that costs a connection; found with COMMIT, nobody would know what was done.  (What it
+ * may have said is read first, the end behind that.) */
+static bool has_left(struct pg_conn *c)
+{
+	return !PQconsumeInput(c->pg) || !PQconsumeInput(c->pg);
+}
+
 enum err pg_conn_queue(struct call *call, struct pg_conn *c, const char *sql,
 		       const struct db_value *values, size_t count, enum pg_fate *ret_fate)
 {
@@ -521,7 +548,7 @@ enum err pg_conn_queue(struct call *call, struct pg_conn *c, const char *sql,
 	TRY_PLAIN(find_statement(call, c, sql, values, count, ret_fate, &s));
 	const char *begin = c->begin;
 	c->begin = NULL;
-	if ((begin && !queue_plain(c, begin)) || !add_to_queue(c, s->sql) ||
+	if ((begin && (has_left(c) || !queue_plain(c, begin))) || !add_to_queue(c, s->sql) ||
 	    !send_prepared(c, s->name, &v, count))
 		return lost(call, c, ret_fate);
 	return OK;
