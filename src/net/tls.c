@@ -316,9 +316,12 @@ static bool tls_has_plain(const struct net_conn *c)
 	return SSL_pending(c->ssl) > 0;
 }
 
-/* Fails while it holds part of a record, which is well. */
+/* Not while it holds part of a record: before 3.0.14 OpenSSL freed that, too (CVE-2024-4741), where
+ * it waits for the body ("RB", not "RH") or has bytes that nobody read. */
 static void tls_idle(struct net_conn *c)
 {
+	if (SSL_has_pending(c->ssl) || strcmp(SSL_rstate_string(c->ssl), "RH") != 0)
+		return;
 	ERR_clear_error();
 	if (!SSL_free_buffers(c->ssl))
 		ERR_clear_error();
