@@ -19,6 +19,7 @@
 #include "os/file.h"
 #include "os/process.h"
 #include "os/random.h"
+#include "os/socket.h"
 #include "os/thread.h"
 
 enum { THREADS = 8, ROUNDS = 100 };
@@ -1275,6 +1276,268 @@ static void lost_connections(void **state)
 	db_close(db);
 }
 
+/* ---- a connection that breaks around COMMIT ---- */
+
+/* What stands between the database and its server, and does its worst with the next COMMIT. */
+struct proxy {
+	struct os_listener *listener;
+	struct os_poller *poller;
+	struct os_thread *thread;
+	const char *server;
+	_Atomic bool stop;
+	_Atomic enum { PASS, CUT_REQUEST, CUT_ANSWER, SPOIL_ANSWER, CUT_IDLE } next;
+	size_t at; /* bytes that still go through */
+	/* The proxy's own: */
+	struct os_sock *client, *upstream;
+	bool answering; /* COMMIT went through */
+};
+
+static void proxy_send(struct call *call, struct os_sock *to, struct bytes b)
+{
+	while (b.len) {
+		size_t n = 0;
+		unsigned ready = 0;
+		enum err e = os_sock_write(call, to, &b, 1, &n);
+		if (e == ERR_WOULD_BLOCK)
+			e = os_sock_wait(call, to, OS_WANT_WRITE, &ready);
+		if (e)
+			return; /* its reader finds out */
+		b = BYTES(b.data + n, b.len - n);
+	}
+}
+
+static void proxy_hang_up(struct proxy *p)
+{
+	struct os_sock **both[] = { &p->client, &p->upstream };
+
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		if (*both[i]) {
+			os_poller_remove(p->poller, *both[i]);
+			os_sock_close(*both[i]);
+		}
+		*both[i] = NULL;
+	}
+	p->answering = false;
+}
+
+/* False: that was the end of the connection. */
+static bool proxy_forward(struct call *call, struct proxy *p, struct bytes b, bool up)
+{
+	static const char commit[] = "COMMIT";
+	bool is_commit = up && memmem(b.data, b.len, commit, sizeof(commit));
+
+	if (is_commit && p->next == CUT_REQUEST) {
+		proxy_send(call, p->upstream, BYTES(b.data, MIN(b.len, p->at)));
+		p->next = PASS;
+		return false;
+	}
+	p->answering |= is_commit;
+	if (p->next != CUT_ANSWER && p->next != SPOIL_ANSWER)
+		p->answering = false; /* the answer before was shorter than that */
+	if (up || !p->answering) {
+		proxy_send(call, up ? p->upstream : p->client, b);
+		return true;
+	}
+	size_t n = MIN(b.len, p->at);
+	proxy_send(call, p->client, BYTES(b.data, n));
+	p->at -= n;
+	if (p->at)
+		return true;
+	if (p->next == SPOIL_ANSWER)
+		proxy_send(call, p->client, BYTES("\xff\xff\xff\xff\xff", 5));
+	p->next = PASS;
+	return false;
+}
+
+static void proxy_event(struct call *call, struct proxy *p, void *tag)
+{
+	uint8_t bytes[4096];
+	size_t n = 0;
+
+	if (tag == p->listener) {
+		proxy_hang_up(p);
+		assert_int_equal(os_try_accept(call, p->listener, &p->client), OK);
+		assert_int_equal(os_sock_dial_local(call, p->server, &p->upstream), OK);
+		assert_int_equal(os_poller_add_listener(call, p->poller, p->listener, tag), OK);
+		assert_int_equal(os_poller_add(call, p->poller, p->upstream, p->upstream), OK);
+		tag = p->client;
+	} else if (tag == p->client || tag == p->upstream) {
+		struct os_sock *from = tag;
+		enum err e = os_sock_read(call, from, bytes, sizeof(bytes), &n);
+		if ((e && e != ERR_WOULD_BLOCK) ||
+		    !proxy_forward(call, p, BYTES(bytes, n), from == p->client)) {
+			proxy_hang_up(p);
+			return;
+		}
+	} else {
+		return;
+	}
+	assert_int_equal(os_poller_add(call, p->poller, tag, tag), OK);
+}
+
+static void proxy_run(void *arg)
+{
+	struct proxy *p = arg;
+
+	while (!p->stop) {
+		AUTO_CALL struct call call = CALL_INIT;
+		void *tags[4];
+		size_t n = 0;
+		call_init(&call);
+		assert_int_equal(os_poller_wait(&call, p->poller, tags, ARRAY_LEN(tags), &n), OK);
+		for (size_t i = 0; i < n; i++)
+			proxy_event(&call, p, tags[i]);
+		if (p->next == CUT_IDLE) {
+			proxy_hang_up(p);
+			p->next = PASS;
+		}
+	}
+	proxy_hang_up(p);
+}
+
+/* Three statements and COMMIT go in one packet. */
+static enum err add_111(struct call *call, struct db_tx *tx, void *arg)
+{
+	TRY_PLAIN(DB_EXEC(call, tx, "UPDATE counter SET n = n + 100 WHERE id = $1", NULL,
+			  DB_V_INT(1)));
+	TRY_PLAIN(DB_EXEC(call, tx, "UPDATE counter SET n = n + 10 WHERE id = $1", NULL,
+			  DB_V_INT(1)));
+	return DB_EXEC(call, tx, "UPDATE counter SET n = n + 1 WHERE id = $1", NULL, DB_V_INT(1));
+}
+
+static void proxy_start(struct call *call, struct proxy *p, struct db **ret)
+{
+	const char *host = strstr(os_getenv("ACRE_TEST_POSTGRES"), "host=");
+
+	assert_non_null(host);
+	p->server = arena_printf(&call->scratch, "%s/.s.PGSQL.5432", host + strlen("host="));
+	assert_int_equal(os_listen_local(call,
+					 arena_printf(&call->scratch, "%s/.s.PGSQL.5432", dir),
+					 &p->listener),
+			 OK);
+	assert_int_equal(os_poller_new(call, &p->poller), OK);
+	assert_int_equal(os_poller_add_listener(call, p->poller, p->listener, p->listener), OK);
+	assert_int_equal(os_thread_start(call, "proxy", proxy_run, p, &p->thread), OK);
+	enum err e = db_open(
+		call, arena_printf(&call->scratch, "postgres://acre@/acre?host=%s", dir), ret);
+	if (e)
+		fail_msg("open: %s", call_error(call, e));
+}
+
+static void proxy_stop(struct proxy *p)
+{
+	p->stop = true;
+	os_poller_wake(p->poller);
+	os_thread_join(p->thread);
+	os_poller_remove_listener(p->poller, p->listener);
+	os_poller_free(p->poller);
+	os_listener_close(p->listener);
+}
+
+/* One change with that fault: made once, or not at all, as it says. */
+static enum err add_with(struct call *call, struct proxy *p, struct db *db, struct db *direct,
+			 unsigned fault, size_t at)
+{
+	int64_t before = 0, after = 0;
+
+	/* Statements that are not prepared yet are not queued. */
+	assert_int_equal(db_write(call, db, add_111, NULL), OK);
+	assert_int_equal(db_read(call, direct, read_counter, &before), OK);
+	p->at = at;
+	p->next = fault;
+	if (fault == CUT_IDLE)
+		os_poller_wake(p->poller);
+	while (p->next == CUT_IDLE)
+		assert_int_equal(os_sleep(call, NS_PER_MS), OK);
+	enum err e = db_write(call, db, add_111, NULL);
+	p->next = PASS;
+	/* The server may still be at it. */
+	assert_int_equal(db_write(call, direct, count_up, NULL), OK);
+	assert_int_equal(db_read(call, direct, read_counter, &after), OK);
+	int64_t added = after - before - 1;
+	if ((e && e != ERR_UNCERTAIN) || (added != 111 && (!e || added != 0)))
+		fail_msg("fault %u at %zu: %d added, said: %s", fault, at, (int)added,
+			 e ? call_error(call, e) : "done");
+	call_clear_error(call);
+	return e;
+}
+
+static void broken_commits(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	struct proxy p = { 0 };
+	struct db *db = NULL;
+
+	if (!is_postgres())
+		return;
+	call_init(&call);
+	struct db *direct = open_new(&call);
+	proxy_start(&call, &p, &db);
+	for (size_t at = 0; at < 300; at += 11) {
+		add_with(&call, &p, db, direct, CUT_REQUEST, at);
+		enum err e = add_with(&call, &p, db, direct, CUT_ANSWER, at + 1);
+		if (at < 100)
+			assert_int_equal(e, ERR_UNCERTAIN);
+		add_with(&call, &p, db, direct, SPOIL_ANSWER, at + 1);
+	}
+	/* Nothing was sent yet. */
+	assert_int_equal(add_with(&call, &p, db, direct, CUT_IDLE, 0), OK);
+	db_close(db);
+	proxy_stop(&p);
+	db_close(direct);
+}
+
+struct killing {
+	struct db *direct;
+	unsigned runs;
+};
+
+static enum err terminate(struct call *call, struct db_tx *tx, void *arg)
+{
+	const int64_t *pid = arg;
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(DB_QUERY(call, tx, "SELECT pg_terminate_backend(CAST($1 AS int), 5000)", &rows,
+			   DB_V_INT(*pid)));
+	db_rows_free(rows);
+	return OK;
+}
+
+static enum err terminated_with_queue(struct call *call, struct db_tx *tx, void *arg)
+{
+	struct killing *k = arg;
+	struct db_rows *rows = NULL;
+
+	TRY_PLAIN(db_query(call, tx, "SELECT pg_backend_pid()", NULL, 0, &rows));
+	enum err e = db_rows_next(call, rows);
+	int64_t pid = e ? 0 : db_int(rows, 0);
+	db_rows_free(rows);
+	TRY_PLAIN(add_111(call, tx, NULL));
+	return k->runs++ ? OK : db_read(call, k->direct, terminate, &pid);
+}
+
+/* The server's last words come before what was queued: nothing of it was done. */
+static void terminated_before_commit(void **state)
+{
+	AUTO_CALL struct call call = CALL_INIT;
+	int64_t n = 0;
+
+	if (!is_postgres())
+		return;
+	call_init(&call);
+	struct db *direct = open_new(&call);
+	struct db *db = open_again(&call);
+	struct killing k = { direct, 1 };
+	assert_int_equal(db_write(&call, db, terminated_with_queue, &k), OK);
+	k.runs = 0;
+	assert_int_equal(db_write(&call, db, terminated_with_queue, &k), OK);
+	assert_int_equal(k.runs, 2);
+	assert_int_equal(db_read(&call, direct, read_counter, &n), OK);
+	assert_int_equal(n, 222);
+	db_close(db);
+	db_close(direct);
+}
+
 static void dialect(void **state)
 {
 	AUTO_BUF struct buf out = BUF_INIT(4096);
@@ -1328,6 +1591,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bad_urls),
 		cmocka_unit_test(not_a_database),
 		cmocka_unit_test(lost_connections),
+		cmocka_unit_test(broken_commits),
+		cmocka_unit_test(terminated_before_commit),
 		cmocka_unit_test(dialect),
 		cmocka_unit_test(many_conflicts),
 	};
