@@ -217,7 +217,7 @@ enum err db_exec(struct call *call, struct db_tx *tx, const char *sql,
 	int64_t begun = db_statement_begin(tx->db);
 	int64_t changed = 0;
 	/* Whether there is room again is told by what changed. */
-	bool counted = ret_changed || tx->db->full || tx->db->driver->is_sqlite;
+	bool counted = ret_changed || tx->db->full;
 	enum err e = tx->db->driver->exec(call, tx, sql, values, count, counted ? &changed : NULL);
 	db_statement_end(call, tx->db, sql, begun);
 	tx->changed |= changed > 0;

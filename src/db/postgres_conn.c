@@ -34,8 +34,8 @@ struct pg_conn {
 	PGconn *pg;
 	bool lost;
 	const char *begin; /* to be sent with the next statement; NULL: nothing */
-	unsigned
-		abandoned; /* ends of pipelines that the answer to a ROLLBACK has; 0: none is due */
+	/* Ends of pipelines that the answer to a ROLLBACK has; 0: none is due. */
+	unsigned abandoned;
 	/* In libpq's buffer, or sent, without a synchronization so far: pipeline mode. */
 	const char *queue[QUEUE_MAX];
 	unsigned queued;
