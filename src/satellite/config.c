@@ -15,14 +15,13 @@ enum { CONFIG_BYTES_MAX = 256 << 10 };
 /* A million dollars for a terabyte: what is reckoned with prices stays far from overflows. */
 #define PRICE_MAX UINT64_C(1000000000000)
 
-#define ENTRY(name, field, type, text, doc)                                                        \
-	PARAM_NAMED(name, struct satellite_config, field, 0, type, text, doc)
-/* A number from least to most. */
+/* A number from least to most; most 0: no end. */
 #define ENTRY_IN(name_, field, type_, text, least, most, doc_)                                     \
 	{                                                                                          \
 		.name = (name_), .type = (type_), .min = (least), .max = (most), .doc = (doc_),    \
 		.offset = offsetof(struct satellite_config, field), .default_text = (text)         \
 	}
+#define ENTRY(name, field, type, text, doc) ENTRY_IN(name, field, type, text, 0, 0, doc)
 
 const struct param satellite_params[] = {
 	ENTRY("address", address, PARAM_STR, "127.0.0.1:7777",
@@ -52,8 +51,7 @@ const struct param satellite_params[] = {
 	      "left, an upload is done with o, and n are started; e is the share size in bytes"),
 	ENTRY_IN("segment-size", max_segment_size, PARAM_SIZE, "64MiB", 1, 64 * MIB,
 		 "largest segment in plain bytes; smaller ones are for tests, real clients cut at "
-		 "64 "
-		 "MiB"),
+		 "64 MiB"),
 	ENTRY_IN("max-inline-size", max_inline_size, PARAM_SIZE, "4KiB", 0, 4 * KIB,
 		 "segments up to this many plain bytes live in the database instead of on nodes"),
 	ENTRY_IN("max-key-length", max_key_length, PARAM_SIZE, "4000", 1, MIB,
@@ -97,9 +95,7 @@ const struct param satellite_params[] = {
 	      "share of new pieces for nodes that are not vetted yet, while vetted ones suffice"),
 	ENTRY_IN("upload-choices", upload_choices, PARAM_U64, "2", 0, 16,
 		 "each node for an upload is the one of so many drawn ones that kept its pieces "
-		 "best "
-		 "in "
-		 "the\n"
+		 "best in the\n"
 		 "last hour; 1: by chance alone"),
 	ENTRY("allow-private-ips", allow_private_ips, PARAM_BOOL, "false",
 	      "nodes may have addresses of private networks and loopback"),

@@ -135,6 +135,32 @@ static enum err hide_internal(struct call *call, const char *method, enum err e)
 					  : "the satellite's database is busy, try again");
 }
 
+static unsigned uplink_minor(struct bytes user_agent)
+{
+	static const char name[] = "uplink/v1.";
+	const uint8_t *at = user_agent.len ? memmem(user_agent.data, user_agent.len, name,
+						    sizeof(name) - 1)
+					   : NULL;
+	unsigned minor = 0;
+
+	if (!at)
+		return 0;
+	at += sizeof(name) - 1;
+	for (const uint8_t *end = user_agent.data + user_agent.len;
+	     at < end && *at >= '0' && *at <= '9' && minor < 1000; at++)
+		minor = minor * 10 + (unsigned)(*at - '0');
+	return minor;
+}
+
+void mcall_header(struct mcall *mc, const Metainfo__RequestHeader *header)
+{
+	if (!header)
+		return;
+	mc->api_key = proto_bytes(header->api_key);
+	mc->user_agent = proto_bytes(header->user_agent);
+	mc->uplink_minor = uplink_minor(mc->user_agent);
+}
+
 static enum err serve_in(struct call *call, struct mcall *mc, const struct metainfo_method *m,
 			 ProtobufCMessage *request)
 {
@@ -146,10 +172,7 @@ static enum err serve_in(struct call *call, struct mcall *mc, const struct metai
 
 	if (!response)
 		return call_fail(call, ERR_NO_MEMORY, "no room for an answer");
-	if (header) {
-		mc->api_key = proto_bytes(header->api_key);
-		mc->user_agent = proto_bytes(header->user_agent);
-	}
+	mcall_header(mc, header);
 	TRY_PLAIN(hide_internal(call, m->name, m->run(call, mc, request, response)));
 	return rpc_send_message(call, mc->stream, response);
 }

@@ -37,6 +37,7 @@ struct mcall {
 	struct arena *a;	   /* the call's scratch */
 	struct rpc_stream *stream; /* for the peer's identity */
 	struct bytes api_key, user_agent;
+	unsigned uplink_minor; /* of the uplink 1.x that asks; 0: 1.0 or another client */
 	struct auth auth;
 	bool authenticated; /* a batch asks once */
 	int64_t now_ns;
@@ -61,8 +62,8 @@ struct metainfo_method {
 extern const struct metainfo_method metainfo_table[];
 extern const size_t metainfo_table_count;
 
-/* The minor number of the uplink 1.x that asks; 0: 1.0 or another client. */
-unsigned uplink_minor(struct bytes user_agent);
+/* Who asks, by the request's header; NULL: it has none. */
+void mcall_header(struct mcall *mc, const Metainfo__RequestHeader *header);
 /* A new response of arena memory, initialised; NULL without memory. */
 void *message_new(struct arena *a, const ProtobufCMessageDescriptor *type);
 

@@ -166,28 +166,11 @@ void object_stream(const struct project_id *project, struct bytes bucket, int32_
 	};
 }
 
-unsigned uplink_minor(struct bytes user_agent)
-{
-	static const char name[] = "uplink/v1.";
-	const uint8_t *at = user_agent.len ? memmem(user_agent.data, user_agent.len, name,
-						    sizeof(name) - 1)
-					   : NULL;
-	unsigned minor = 0;
-
-	if (!at)
-		return 0;
-	at += sizeof(name) - 1;
-	for (const uint8_t *end = user_agent.data + user_agent.len;
-	     at < end && *at >= '0' && *at <= '9' && minor < 1000; at++)
-		minor = minor * 10 + (unsigned)(*at - '0');
-	return minor;
-}
-
 static enum err object_version(struct call *call, const struct mcall *mc, const struct object *o,
 			       ProtobufCBinaryData *ret)
 {
 	/* There a nonce of something given up has this number, which must have 24 bytes. */
-	if (uplink_minor(mc->user_agent) == 8)
+	if (mc->uplink_minor == 8)
 		return OK;
 	uint8_t *v = arena_alloc(mc->a, OBJECT_VERSION_BYTES);
 	if (!v)

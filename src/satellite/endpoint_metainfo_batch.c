@@ -93,10 +93,7 @@ METAINFO_METHOD(batch, Batch)
 	resp->responses = arena_array(mc->a, req->n_requests, sizeof(*resp->responses));
 	if (req->n_requests && !resp->responses)
 		return call_fail(call, ERR_NO_MEMORY, "no room for an answer");
-	if (req->header) {
-		mc->api_key = proto_bytes(req->header->api_key);
-		mc->user_agent = proto_bytes(req->header->user_agent);
-	}
+	mcall_header(mc, req->header);
 	mc->in_batch = true;
 	for (size_t i = 0; i < req->n_requests; i++)
 		TRY_PLAIN(run_item(call, mc, (Metainfo__BatchRequest *)(uintptr_t)req, i, resp));

@@ -230,7 +230,9 @@ METAINFO_METHOD(finish_copy_object, FinishCopyObject)
 				 -reserved.segment_count);
 		return e;
 	}
-	usage_add_stored(mc->m->usage, &mc->auth.project, -f.freed.size, -f.freed.segments);
+	usage_add_stored(mc->m->usage, &mc->auth.project,
+			 f.result.encrypted_size - reserved.encrypted_size - f.freed.size,
+			 f.result.segment_count - reserved.segment_count - f.freed.segments);
 	TRY_PLAIN(answer_object(call, mc, f.new_bucket, 0, &f.result, &resp->object));
 	return OK;
 }

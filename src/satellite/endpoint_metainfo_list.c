@@ -69,7 +69,6 @@ static enum err read_where(struct call *call, struct mcall *mc,
 static struct include read_include(const struct mcall *mc, const Metainfo__ListObjectsRequest *req,
 				   bool pending, bool all)
 {
-	unsigned uplink = uplink_minor(mc->user_agent);
 	const Metainfo__ObjectListItemIncludes *m = req->object_includes;
 	struct include i = include_all;
 
@@ -84,7 +83,7 @@ static struct include read_include(const struct mcall *mc, const Metainfo__ListO
 	i.checksum = m && m->include_checksum;
 	/* Some know the fields for key and nonce, and some do not; without them they list nothing.
 	 */
-	i.legacy = uplink && uplink < UPLINK_LIST_KEYS;
+	i.legacy = mc->uplink_minor && mc->uplink_minor < UPLINK_LIST_KEYS;
 	return i;
 }
 

@@ -28,8 +28,8 @@ enum { CHECKIN_KEYS = 65536, PROJECT_KEYS = 65536 };
 
 /* ---- secrets ---- */
 
-/* The stored value, or a new random one that is stored now. */
-static enum err get_secret(struct call *call, struct db_tx *tx, const char *name, uint8_t *out,
+/* The stored value, or out as it is, which is stored now. */
+static enum err keep_value(struct call *call, struct db_tx *tx, const char *name, uint8_t *out,
 			   size_t len)
 {
 	struct db_rows *rows = NULL;
@@ -44,31 +44,25 @@ static enum err get_secret(struct call *call, struct db_tx *tx, const char *name
 	db_rows_free(rows);
 	if (e != ERR_NOT_FOUND)
 		return e;
-	os_random(out, len);
 	return DB_EXEC(call, tx, "INSERT INTO secrets (name, value) VALUES ($1, $2)", NULL,
 		       DB_V_TEXT(bytes_str(name)), DB_V_BLOB(BYTES(out, len)));
+}
+
+/* The stored value, or a new random one that is stored now. */
+static enum err get_secret(struct call *call, struct db_tx *tx, const char *name, uint8_t *out,
+			   size_t len)
+{
+	os_random(out, len);
+	return keep_value(call, tx, name, out, len);
 }
 
 /* Limits signed by one identity and pieces kept for another would not meet again. */
 static enum err check_owner(struct call *call, struct db_tx *tx, const struct satellite *sat)
 {
-	struct db_rows *rows = NULL;
 	char owner[NODE_ID_TEXT_MAX], own[NODE_ID_TEXT_MAX];
 	struct node_id id = sat->id;
 
-	TRY_PLAIN(
-		DB_QUERY(call, tx, "SELECT value FROM secrets WHERE name = 'satellite-id'", &rows));
-	enum err e = db_rows_next(call, rows);
-	if (!e && db_bytes(rows, 0).len == NODE_ID_BYTES)
-		memcpy(id.b, db_bytes(rows, 0).data, NODE_ID_BYTES);
-	else if (!e)
-		e = call_fail(call, ERR_DATA_LOSS, "the satellite's ID is damaged");
-	db_rows_free(rows);
-	if (e == ERR_NOT_FOUND)
-		return DB_EXEC(call, tx,
-			       "INSERT INTO secrets (name, value) VALUES ('satellite-id', $1)",
-			       NULL, DB_V_BLOB(node_id_bytes(&sat->id)));
-	TRY_PLAIN(e);
+	TRY_PLAIN(keep_value(call, tx, "satellite-id", id.b, NODE_ID_BYTES));
 	if (node_id_equal(&id, &sat->id))
 		return OK;
 	node_id_text(&id, owner);
